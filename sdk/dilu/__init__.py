@@ -1,0 +1,26 @@
+"""Deep-learning functions that share GPUs well: the SDK that function authors import.
+
+import dilu
+
+@dilu.function(slo_ms=60, batch=16)
+class Embed:
+    def load(self) -> None: ...
+    def predict(self, texts: list[str]) -> list[list[float]]: ...
+"""
+
+from dilu.errors import ConfigError, DiluError, LoadError, RequestError
+from dilu.handlers import FunctionDefinition, RuntimeOptions, function
+from dilu.spec import FunctionSpec, Kind, Slo
+
+__all__ = [
+    "ConfigError",
+    "DiluError",
+    "FunctionDefinition",
+    "FunctionSpec",
+    "Kind",
+    "LoadError",
+    "RequestError",
+    "RuntimeOptions",
+    "Slo",
+    "function",
+]

@@ -1,0 +1,108 @@
+"""When to close a batch, and how long a batch takes: pure rules that the runtime and the simulator share.
+
+Execution time is modelled as `fixed + per_item x n` and learned from what ran. Waiting for one more item can
+save that item at most the fixed part, so an open batch never waits longer than that, nor past the point where
+its oldest request would miss its objective, and it does not wait at all when nobody is expected in that time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Weight of what was known before, at each new batch: about the last 50 batches count.
+_MEMORY_RATIO = 0.98
+# Batch sizes that differ by less than this (variance) say nothing about the cost per item.
+_LEAST_SIZE_VARIANCE = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionModel:
+    """Learned execution time of a batch: decayed sums of a least-squares fit of seconds over batch size."""
+
+    weight: float = 0.0
+    sum_size: float = 0.0
+    sum_size_squared: float = 0.0
+    sum_s: float = 0.0
+    sum_size_s: float = 0.0
+    batches: int = 0
+
+    def learned(self, size: int, execution_s: float) -> ExecutionModel:
+        """The model after one more batch of `size` items that took `execution_s`."""
+        return ExecutionModel(
+            weight=self.weight * _MEMORY_RATIO + 1.0,
+            sum_size=self.sum_size * _MEMORY_RATIO + size,
+            sum_size_squared=self.sum_size_squared * _MEMORY_RATIO + size * size,
+            sum_s=self.sum_s * _MEMORY_RATIO + execution_s,
+            sum_size_s=self.sum_size_s * _MEMORY_RATIO + size * execution_s,
+            batches=self.batches + 1,
+        )
+
+    def fit(self) -> ExecutionFit | None:
+        """The fitted line, or None before the first batch."""
+        if self.batches == 0:
+            return None
+        mean_size = self.sum_size / self.weight
+        mean_s = self.sum_s / self.weight
+        variance = self.sum_size_squared / self.weight - mean_size * mean_size
+        if variance < _LEAST_SIZE_VARIANCE:
+            # One size only: claim nothing for batching, neither a gain by waiting nor a higher capacity.
+            return ExecutionFit(fixed_s=0.0, per_item_s=mean_s / mean_size)
+        per_item_s = (self.sum_size_s / self.weight - mean_size * mean_s) / variance
+        fixed_s = mean_s - per_item_s * mean_size
+        if per_item_s < 0.0:
+            return ExecutionFit(fixed_s=mean_s, per_item_s=0.0)
+        if fixed_s < 0.0:
+            return ExecutionFit(fixed_s=0.0, per_item_s=self.sum_size_s / self.sum_size_squared)
+        return ExecutionFit(fixed_s=fixed_s, per_item_s=per_item_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionFit:
+    """A batch of n items takes `fixed_s + per_item_s x n` seconds."""
+
+    fixed_s: float
+    per_item_s: float
+
+    def execution_s(self, size: int) -> float:
+        """Seconds that a batch of `size` items takes."""
+        return self.fixed_s + self.per_item_s * size
+
+    def capacity_rps(self, batch: int) -> float | None:
+        """Requests per second of full batches one after the other; None if they take no measurable time."""
+        full_s = self.execution_s(batch)
+        return batch / full_s if full_s > 0.0 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRule:
+    """What bounds a batch: its size, the latency objective, and (optionally) a longest wait set by hand."""
+
+    max_size: int = 1
+    slo_s: float | None = None  # None: no objective, so only the gain bounds the wait
+    max_wait_s: float | None = None  # None: follow the learned execution time
+
+
+def batch_wait_s(
+    rule: BatchRule, *, queued: int, oldest_wait_s: float, arrival_rps: float, fit: ExecutionFit | None
+) -> float:
+    """How long the open batch may still wait for more items; 0 means: close it now.
+
+    `queued` items wait, the oldest for `oldest_wait_s`; `arrival_rps` is the recent rate of arrivals.
+
+    >>> rule = BatchRule(max_size=8, slo_s=0.1)
+    >>> fit = ExecutionFit(fixed_s=0.020, per_item_s=0.001)
+    >>> batch_wait_s(rule, queued=2, oldest_wait_s=0.005, arrival_rps=200.0, fit=fit)
+    0.015
+    """
+    if queued >= rule.max_size:
+        return 0.0
+    if fit is None:
+        gain_s, full_s = 0.0, 0.0
+    else:
+        gain_s, full_s = fit.fixed_s, fit.execution_s(rule.max_size)
+    longest_s = gain_s if rule.max_wait_s is None else rule.max_wait_s
+    if rule.max_wait_s is None and arrival_rps * longest_s < 1.0:
+        return 0.0  # fewer than one companion is expected: waiting only delays
+    if rule.slo_s is not None:
+        longest_s = min(longest_s, rule.slo_s - full_s)
+    return max(0.0, longest_s - oldest_wait_s)

@@ -1,0 +1,74 @@
+"""`dilu serve`: one replica in the foreground. `dilu describe`: what a module holds, for programs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("target")
+@click.option("--host", help="Address to listen on.  [default: $HOST, else 127.0.0.1; 0.0.0.0 on Knative]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes any free one.  [default: $PORT, else 8080]")
+@click.option(
+    "--stats-port",
+    type=click.IntRange(0, 65535),
+    help="Port of /metrics, /healthz, /readyz, /v1/stats.  [default: $DILU_STATS_PORT, else 8091]",
+)
+@click.option("--drain-timeout", type=click.FloatRange(min=0), help="Seconds that a stop may take.  [default: 30]")
+@click.option("--log-format", type=click.Choice(["plain", "json"]), help="[default: $DILU_LOG_FORMAT, else plain]")
+def serve(
+    target: str,
+    host: str | None,
+    port: int | None,
+    stats_port: int | None,
+    drain_timeout: float | None,
+    log_format: str | None,
+) -> None:
+    """Serve one replica of TARGET (FILE.py, FILE.py:NAME or MODULE:NAME).
+
+    \b
+    dilu serve app.py:Embed --port 8080
+    curl localhost:8080 -d '"a sentence"'
+
+    SIGTERM or Ctrl-C: finishes what was accepted, unloads the model, exits 0.
+    """
+    from dilu.runtime.logs import configure_logging
+    from dilu.runtime.replica import run_replica
+    from dilu.runtime.settings import read_settings
+
+    from_environment = read_settings(os.environ)
+    settings = replace(
+        from_environment,
+        host=host or from_environment.host,
+        port=from_environment.port if port is None else port,
+        stats_port=from_environment.stats_port if stats_port is None else stats_port,
+        drain_timeout_s=from_environment.drain_timeout_s if drain_timeout is None else drain_timeout,
+        log_format=log_format or from_environment.log_format,
+    )
+    configure_logging(log_format=settings.log_format, function=target, replica=settings.replica)
+    sys.exit(run_replica(target, settings))
+
+
+@click.command(hidden=True)
+@click.argument("target")
+def describe(target: str) -> None:
+    """Print the functions that TARGET holds, as JSON."""
+    import msgspec
+
+    from dilu.loading import load_functions, split_target
+    from dilu.spec import to_mapping
+
+    source, _ = split_target(target)
+    if source.endswith(".py"):
+        source = str(Path(source).resolve())
+    functions = load_functions(target)
+    described = [
+        {"target": f"{source}:{attribute}", "spec": to_mapping(definition.spec)}
+        for attribute, definition in functions.items()
+    ]
+    click.echo(msgspec.json.encode(described))

@@ -1,0 +1,67 @@
+"""Log lines for people (plain) and for machines (one JSON object a line), with the ids of the requests at hand."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextvars import ContextVar
+from typing import Any
+
+import msgspec
+
+from dilu.errors import ConfigError
+
+# The requests of the batch that runs in this thread or task, so that a handler's own log lines carry their ids.
+current_request_ids: ContextVar[list[str] | None] = ContextVar("dilu_request_ids", default=None)
+
+FORMATS = ("plain", "json")
+
+
+def configure_logging(*, log_format: str, function: str | None = None, replica: str | None = None) -> None:
+    """Send every logger's lines to stderr in `log_format` (`plain` or `json`). Only shells call this."""
+    if log_format not in FORMATS:
+        raise ConfigError(f"log format = {log_format!r}, must be one of {', '.join(FORMATS)}")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter(function, replica) if log_format == "json" else PlainFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+class PlainFormatter(logging.Formatter):
+    """`12:03:04.567 INFO dilu.runtime: text (request 4f-1)`."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s.%(msecs)03d %(levelname)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, with the request ids at its end when there are any."""
+        line = super().format(record)
+        ids = _request_ids(record)
+        return f"{line} (request {', '.join(ids)})" if ids else line
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: ts, level, logger, message, function, replica, request_ids, exception."""
+
+    def __init__(self, function: str | None, replica: str | None) -> None:
+        super().__init__()
+        self._about = {key: value for key, value in (("function", function), ("replica", replica)) if value}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one JSON object."""
+        entry: dict[str, Any] = {
+            "ts": round(record.created, 6),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **self._about,
+        }
+        if ids := _request_ids(record):
+            entry["request_ids"] = ids
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(entry).decode()
+
+
+def _request_ids(record: logging.LogRecord) -> list[str]:
+    """The ids given with the record (`extra={"request_ids": [...]}`), else those of the running batch."""
+    return getattr(record, "request_ids", None) or current_request_ids.get() or []

@@ -1,0 +1,33 @@
+"""Counts over the last second, in tenths, for `/v1/stats`."""
+
+from __future__ import annotations
+
+_SLOTS = 10
+_SLOT_S = 0.1
+
+
+class LastSecond:
+    """How many events fell into the last second, exact to a tenth; no memory beyond that. Not thread-safe."""
+
+    __slots__ = ("_counts", "_slot")
+
+    def __init__(self) -> None:
+        self._counts = [0] * _SLOTS
+        self._slot = 0
+
+    def add(self, now_s: float) -> None:
+        """One event now (`now_s` monotonic)."""
+        slot = int(now_s / _SLOT_S)
+        if slot != self._slot:
+            self._roll(slot)
+        self._counts[slot % _SLOTS] += 1
+
+    def per_second(self, now_s: float) -> float:
+        """Events in the second that ends with the current tenth."""
+        self._roll(int(now_s / _SLOT_S))
+        return float(sum(self._counts))
+
+    def _roll(self, slot: int) -> None:
+        for passed in range(max(self._slot + 1, slot - _SLOTS + 1), slot + 1):
+            self._counts[passed % _SLOTS] = 0
+        self._slot = max(self._slot, slot)

@@ -1,0 +1,204 @@
+"""One replica from its first instruction to its exit code: import, load, serve, drain, unload."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import uvloop
+
+from dilu.errors import ConfigError, DiluError
+from dilu.handlers import FunctionDefinition
+from dilu.loading import load_function
+from dilu.runtime.cold_start import seconds_since_process_start
+from dilu.runtime.control import ControlLine
+from dilu.runtime.invoke_app import InvokeApp
+from dilu.runtime.listener import Listener, bind
+from dilu.runtime.metrics import ReplicaMetrics
+from dilu.runtime.service import FunctionService
+from dilu.runtime.settings import ReplicaSettings
+from dilu.runtime.stats_app import StatsApp
+from dilu.spec import merge
+
+_log = logging.getLogger(__name__)
+
+# After SIGTERM: how long the listening socket stays open for connections that are on their way, ...
+_LAST_CONNECTIONS_S = 0.05
+# ... and for how long nothing must have come before idle connections are closed.
+_QUIET_S = 0.1
+# Handlers that wake while the server's loop computes should get the interpreter soon (CPython's default is 5 ms,
+# as long as a whole batch may take).
+_SWITCH_INTERVAL_S = 0.0005
+
+
+class Replica:
+    """Serves one loaded definition until it is told to stop."""
+
+    def __init__(
+        self,
+        definition: FunctionDefinition,
+        settings: ReplicaSettings,
+        control: ControlLine,
+        cold_start_s: dict[str, float],
+    ) -> None:
+        self._definition = definition = _overridden(definition, settings.overrides)
+        self._settings = settings
+        self._control = control
+        slo_ms = definition.spec.slo_ms
+        self._metrics = ReplicaMetrics(
+            definition.spec.name, slo_s=None if slo_ms is None else slo_ms / 1000.0, version=sdk_version()
+        )
+        self._metrics.cold_start_s.update(cold_start_s)
+        # Bound before the model loads, so that a port in use is known at once and not after a minute.
+        self._stats_socket = bind(settings.host, settings.stats_port)
+        self._socket: socket.socket | None = None
+        if not settings.bind_after_ready:
+            self._socket = bind(settings.host, settings.port)
+
+    async def run(self) -> int:
+        """Serve until SIGTERM, SIGINT or the supervisor's end; the exit code."""
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        stop = self._stop_event()
+        service = FunctionService(self._definition, self._metrics, on_phase=self._phase_ended)
+        stats = StatsApp(service, self._metrics.registry(), replica=self._settings.replica)
+        app = InvokeApp(service, stats)
+        stats_listener = Listener(stats, self._stats_socket)
+        await stats_listener.start()
+        listener = None
+        if self._socket is not None:
+            listener = Listener(app, self._socket)
+            await listener.start()
+        exit_code = await self._load(service, stop)
+        if exit_code is not None:
+            return exit_code
+        if listener is None:
+            listener = Listener(app, bind(self._settings.host, self._settings.port))
+            await listener.start()
+        self._say_ready(listener, stats_listener)
+        await stop.wait()
+        return await self._drain(service, app, listener, stats_listener)
+
+    def _stop_event(self) -> asyncio.Event:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        self._control.watch(stop.set)
+        return stop
+
+    async def _load(self, service: FunctionService, stop: asyncio.Event) -> int | None:
+        """None if the replica is to serve, else the exit code with which it ends."""
+        load = asyncio.ensure_future(service.load())
+        stopped = asyncio.ensure_future(stop.wait())
+        await asyncio.wait({load, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not load.done():
+            _log.info("stopped while loading")
+            return 0
+        stopped.cancel()
+        error = load.exception()
+        if error is None:
+            return None
+        phase = "warmup" if "load" in self._metrics.cold_start_s else "load"
+        _log.error("%s of %s failed", phase, self._definition.spec.name, exc_info=error)
+        self._control.send("failed", phase=phase, error=f"{type(error).__name__}: {error}".partition("\n")[0])
+        return 1
+
+    def _phase_ended(self, phase: str, seconds: float) -> None:
+        self._metrics.cold_start_s[phase] = seconds
+        self._control.send("phase", phase=phase, seconds=seconds)
+
+    def _say_ready(self, listener: Listener, stats_listener: Listener) -> None:
+        _log.info(
+            "%s is ready on %s:%d, stats on port %d (%s)",
+            self._definition.spec.name,
+            self._settings.host,
+            listener.port,
+            stats_listener.port,
+            ", ".join(f"{phase} {seconds:.2f} s" for phase, seconds in self._metrics.cold_start_s.items()),
+        )
+        self._control.send(
+            "ready",
+            port=listener.port,
+            stats_port=stats_listener.port,
+            pid=os.getpid(),
+            max_in_flight=self._definition.max_in_flight,
+            cold_start_s=self._metrics.cold_start_s,
+        )
+
+    async def _drain(
+        self, service: FunctionService, app: InvokeApp, listener: Listener, stats_listener: Listener
+    ) -> int:
+        """Stop accepting, finish what was accepted, unload."""
+        deadline_s = time.monotonic() + self._settings.drain_timeout_s
+        _log.info("draining: %d requests in flight", self._metrics.in_flight)
+        service.start_draining()
+        self._control.send("draining")
+        await asyncio.sleep(_LAST_CONNECTIONS_S)
+        listener.stop_accepting()
+        await self._until_quiet(deadline_s)
+        await listener.close(max(0.0, deadline_s - time.monotonic()))
+        drained = await service.close(max(1.0, deadline_s - time.monotonic()))
+        await stats_listener.close(0.0)
+        app.close()
+        self._control.close()
+        if not drained:
+            _log.error("the handler did not end within %g s", self._settings.drain_timeout_s)
+            return 1
+        return 0
+
+    async def _until_quiet(self, deadline_s: float) -> None:
+        """Wait while requests still come on connections that were open; their clients are told to leave."""
+        quiet_since_s = time.monotonic()
+        seen = self._metrics.arrival_count
+        while (now_s := time.monotonic()) < deadline_s and now_s - quiet_since_s < _QUIET_S:
+            await asyncio.sleep(_QUIET_S / 5)
+            if self._metrics.arrival_count != seen:
+                seen, quiet_since_s = self._metrics.arrival_count, time.monotonic()
+
+
+def _overridden(definition: FunctionDefinition, overrides: Mapping[str, Any] | None) -> FunctionDefinition:
+    """The definition with what the deployment says instead of the decorator; whether it is batched stays."""
+    if not overrides:
+        return definition
+    spec = merge(definition.spec, overrides)
+    if (spec.batch is None) != (definition.spec.batch is None):
+        takes = "a list of items" if definition.is_batched else "one item"
+        raise ConfigError(
+            f"batch = {spec.batch}: the handler of {spec.name} takes {takes}, which only its code can change"
+        )
+    return replace(definition, spec=spec)
+
+
+def sdk_version() -> str:
+    """The installed version of the SDK."""
+    try:
+        return version("dilu")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def run_replica(target: str, settings: ReplicaSettings) -> int:
+    """Import `target` and serve it; the exit code (0 drained, 1 it could not be loaded or drained)."""
+    control = ControlLine(settings.control_fd)
+    process_s = seconds_since_process_start()
+    control.send("phase", phase="process", seconds=process_s)
+    began_s = time.monotonic()
+    try:
+        definition = load_function(target)
+    except DiluError as error:
+        control.send("failed", phase="import", error=str(error))
+        raise
+    import_s = time.monotonic() - began_s
+    control.send("phase", phase="import", seconds=import_s)
+    replica = Replica(definition, settings, control, {"process": process_s, "import": import_s})
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(replica.run())

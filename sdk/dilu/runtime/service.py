@@ -1,0 +1,205 @@
+"""Admission, execution and answer of requests: the part of a replica that knows no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+from dilu.batching import BatchRule, ExecutionModel
+from dilu.errors import RequestError
+from dilu.handlers import FunctionDefinition
+from dilu.runtime.batch_queue import BatchQueue
+from dilu.runtime.handler_calls import Handler
+from dilu.runtime.jobs import BatchOutcome, Job
+from dilu.runtime.metrics import ReplicaMetrics
+from dilu.runtime.workers import LoopWorkers, ThreadWorkers, Workers
+
+_log = logging.getLogger(__name__)
+
+
+class State(StrEnum):
+    """Where a replica is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+
+
+def starting_error() -> RequestError:
+    """What a request gets that comes before the model is loaded."""
+    return RequestError(503, "starting", "the model is loading", retry_after_s=1, refused="starting")
+
+
+class FunctionService:
+    """Runs one function: everything but the workers' own threads happens on the loop that made it."""
+
+    def __init__(
+        self,
+        definition: FunctionDefinition,
+        metrics: ReplicaMetrics,
+        *,
+        on_phase: Callable[[str, float], None] = lambda phase, seconds: None,
+    ) -> None:
+        self.definition = definition
+        self.metrics = metrics
+        self.state = State.STARTING
+        self.model = ExecutionModel()
+        self._loop = asyncio.get_running_loop()
+        self._on_phase = on_phase
+        self._outcomes: deque[BatchOutcome] = deque()
+        self._answers_pending = False
+        spec, options = definition.spec, definition.options
+        rule = BatchRule(
+            max_size=definition.max_batch,
+            slo_s=None if spec.slo_ms is None else spec.slo_ms / 1000.0,
+            max_wait_s=None if options.max_wait_ms is None else options.max_wait_ms / 1000.0,
+        )
+        self.queue = BatchQueue(rule, capacity=options.queue_size, on_put=self._wake if definition.is_async else None)
+        metrics.queue_depth = self.queue.__len__
+        worker_class = LoopWorkers if definition.is_async else ThreadWorkers
+        self._workers: Workers = worker_class(
+            Handler(definition),
+            self.queue,
+            on_batch=self._batch_ran,
+            on_phase=self._phase_ended,
+            on_warm=self._warmed,
+        )
+
+    async def load(self) -> None:
+        """Load the handler and warm it up, then take requests. Raises what the handler raises."""
+        self._workers.start()
+        await asyncio.wrap_future(self._workers.loaded)
+        self.state = State.READY
+
+    def new_job(self, item: Any, request_id: str, arrived_s: float) -> Job:
+        """One decoded request, not yet admitted."""
+        return Job(item, request_id, arrived_s, self._loop.create_future())
+
+    async def run(self, job: Job) -> Any:
+        """The handler's result for the job. Raises `RequestError`: 429 or 503 if refused, 500 if the handler failed."""
+        if self.state is State.STARTING:
+            raise starting_error()
+        if not self.queue.put(job):
+            raise self._refusal()
+        return await job.answer
+
+    def start_draining(self) -> None:
+        """From now on the replica asks to be left alone; what comes all the same is still served."""
+        self.state = State.DRAINING
+
+    async def close(self, timeout_s: float) -> bool:
+        """Take nothing more, finish what waits, unload. Whether it ended within `timeout_s`."""
+        self.state = State.DRAINING
+        self.queue.close()
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(self._workers.ended), timeout_s)
+        except TimeoutError:
+            return False
+        except Exception:
+            _log.exception("unload of %s failed", self.definition.spec.name)
+        return True
+
+    def capacity_rps(self) -> float | None:
+        """Requests per second that this replica sustains, by what it learned; None before the first batch."""
+        fit = self.model.fit()
+        one = None if fit is None else fit.capacity_rps(self.definition.max_batch)
+        return None if one is None else one * self.definition.options.concurrency
+
+    def stats(self, replica: str | None) -> dict[str, Any]:
+        """The body of `/v1/stats`."""
+        now_s = time.monotonic()
+        fit, oldest_s = self.model.fit(), self.queue.oldest_arrival_s()
+        metrics = self.metrics
+        return {
+            "function": self.definition.spec.name,
+            "replica": replica,
+            "state": self.state.value,
+            "window_s": 1.0,
+            "arrivals_rps": metrics.arrivals.per_second(now_s),
+            "refused_rps": metrics.refusals.per_second(now_s),
+            "completed_rps": metrics.completions.per_second(now_s),
+            "in_flight": metrics.in_flight,
+            "queue_depth": len(self.queue),
+            "oldest_wait_s": 0.0 if oldest_s is None else max(0.0, now_s - oldest_s),
+            "batch_size_mean": metrics.batch_size_mean(),
+            "execution": {
+                "fixed_s": None if fit is None else fit.fixed_s,
+                "per_item_s": None if fit is None else fit.per_item_s,
+                "batches": self.model.batches,
+            },
+            "capacity_rps": self.capacity_rps(),
+            "max_in_flight": self.definition.max_in_flight,
+            "totals": metrics.totals(),
+        }
+
+    def _refusal(self) -> RequestError:
+        if self.state is State.DRAINING:
+            return RequestError(503, "draining", "this replica is stopping", retry_after_s=1, refused="draining")
+        waiting = len(self.queue)
+        capacity_rps = self.capacity_rps()
+        retry_after_s = 1 if capacity_rps is None else max(1, math.ceil(waiting / capacity_rps))
+        return RequestError(
+            429, "queue-full", f"{waiting} requests wait already", retry_after_s=retry_after_s, refused="queue-full"
+        )
+
+    def _wake(self) -> None:
+        self._workers.wake()
+
+    # -- called from the handler's threads
+
+    def _phase_ended(self, phase: str, seconds: float) -> None:
+        self._loop.call_soon_threadsafe(self._on_phase, phase, seconds)
+
+    def _warmed(self, size: int, execution_s: float) -> None:
+        self._loop.call_soon_threadsafe(self._learn, size, execution_s)
+
+    def _batch_ran(self, outcome: BatchOutcome) -> None:
+        self._outcomes.append(outcome)
+        if not self._answers_pending:  # outcomes that end together share one wake-up of the loop
+            self._answers_pending = True
+            self._loop.call_soon_threadsafe(self._answer_all)
+
+    # -- on the server's loop
+
+    def _learn(self, size: int, execution_s: float) -> None:
+        self.model = self.model.learned(size, execution_s)
+        self.queue.fit = self.model.fit()
+
+    def _answer_all(self) -> None:
+        self._answers_pending = False  # before looking, so that an outcome that comes now wakes the loop again
+        outcomes = self._outcomes
+        while outcomes:
+            self._answer(outcomes.popleft())
+
+    def _answer(self, outcome: BatchOutcome) -> None:
+        execution_s = outcome.finished_s - outcome.started_s
+        self.metrics.ran_batch(len(outcome.jobs), execution_s)
+        if outcome.error is not None or outcome.results is None:
+            self._fail(outcome)
+            return
+        self._learn(len(outcome.jobs), execution_s)
+        for job, result in zip(outcome.jobs, outcome.results, strict=True):
+            job.started_s = outcome.started_s
+            if not job.answer.done():  # its client may have gone away
+                job.answer.set_result(result)
+
+    def _fail(self, outcome: BatchOutcome) -> None:
+        _log.error(
+            "%s failed for a batch of %d",
+            self.definition.spec.name,
+            len(outcome.jobs),
+            exc_info=outcome.error,
+            extra={"request_ids": [job.request_id for job in outcome.jobs]},
+        )
+        # Not the error's text: it may quote an item that another client sent in the same batch.
+        message = f"the function raised {type(outcome.error).__name__}; its log says more under this request's id"
+        for job in outcome.jobs:
+            job.started_s = outcome.started_s
+            if not job.answer.done():
+                job.answer.set_exception(RequestError(500, "handler-failed", message))

@@ -1,0 +1,190 @@
+"""Where handlers run: sync ones in threads, async ones on a loop of their own, never on the server's loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import uvloop
+
+from dilu.runtime.batch_queue import BatchQueue
+from dilu.runtime.handler_calls import Handler, finish
+from dilu.runtime.jobs import BatchOutcome, Job
+from dilu.runtime.logs import current_request_ids
+
+OnBatch = Callable[[BatchOutcome], None]
+OnPhase = Callable[[str, float], None]  # (phase, seconds), called as each phase ends
+OnWarm = Callable[[int, float], None]  # (batch size, seconds) of each warm-up batch
+
+
+class Workers(ABC):
+    """Loads the handler, runs batches until the queue is closed and drained, unloads.
+
+    Load, warm-up, calls and unload of a sync handler with `concurrency=1` share one thread, since libraries
+    keep state per thread (torch's gradient mode is one). `loaded` and `ended` are resolved from that thread.
+    """
+
+    def __init__(
+        self, handler: Handler, queue: BatchQueue, *, on_batch: OnBatch, on_phase: OnPhase, on_warm: OnWarm
+    ) -> None:
+        self._handler = handler
+        self._queue = queue
+        self._on_batch = on_batch
+        self._on_phase = on_phase
+        self._on_warm = on_warm
+        self.loaded: Future[None] = Future()
+        self.ended: Future[None] = Future()
+
+    def start(self) -> None:
+        """Begin to load, in a thread."""
+        threading.Thread(target=self._main, name="dilu-handler", daemon=True).start()
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Something was put into the queue."""
+
+    @abstractmethod
+    def _run(self) -> None:
+        """Load, resolve `loaded`, run batches to the end, unload."""
+
+    def _main(self) -> None:
+        try:
+            self._run()
+        except BaseException as error:
+            unresolved = self.ended if self.loaded.done() else self.loaded
+            unresolved.set_exception(error)
+        else:
+            self.ended.set_result(None)
+
+
+class ThreadWorkers(Workers):
+    """`concurrency` threads, each running one call of a sync handler at a time."""
+
+    def wake(self) -> None:
+        """Nothing to do: the queue wakes the threads that wait in it."""
+
+    def _run(self) -> None:
+        started_s = time.monotonic()
+        finish(self._handler.load())
+        loaded_s = time.monotonic()
+        self._on_phase("load", loaded_s - started_s)
+        for items in self._handler.warm_up_batches():
+            began_s = time.monotonic()
+            self._handler.run(items)
+            self._on_warm(len(items), time.monotonic() - began_s)
+        self._on_phase("warmup", time.monotonic() - loaded_s)
+        self.loaded.set_result(None)
+        concurrency = self._handler.definition.options.concurrency
+        others = [
+            threading.Thread(target=self._run_batches, name=f"dilu-handler-{n}", daemon=True)
+            for n in range(1, concurrency)
+        ]
+        for thread in others:
+            thread.start()
+        self._run_batches()
+        for thread in others:
+            thread.join()
+        finish(self._handler.unload())
+
+    def _run_batches(self) -> None:
+        while jobs := self._queue.take():
+            self._on_batch(self._call(jobs))
+
+    def _call(self, jobs: list[Job]) -> BatchOutcome:
+        current_request_ids.set([job.request_id for job in jobs])
+        results: list[Any] | None = None
+        error: BaseException | None = None
+        started_s = time.monotonic()
+        try:
+            results = self._handler.run([job.item for job in jobs])
+        except BaseException as raised:  # a handler that calls sys.exit() must not end the worker
+            error = raised
+        return BatchOutcome(jobs=jobs, started_s=started_s, finished_s=time.monotonic(), results=results, error=error)
+
+
+class LoopWorkers(Workers):
+    """One thread with a loop of its own, on which `concurrency` calls of an async handler run at once."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._running: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._drained: asyncio.Event | None = None
+        self._wake_pending = False
+
+    def wake(self) -> None:
+        """Let the handler's loop look at the queue; many puts before it looks cost one wake-up."""
+        loop = self._loop
+        if loop is not None and not self._wake_pending:
+            self._wake_pending = True
+            loop.call_soon_threadsafe(self._pump)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        started_s = time.monotonic()
+        hook = self._handler.load()
+        if hook is not None:
+            await hook
+        loaded_s = time.monotonic()
+        self._on_phase("load", loaded_s - started_s)
+        for items in self._handler.warm_up_batches():
+            began_s = time.monotonic()
+            await self._handler.run_async(items)
+            self._on_warm(len(items), time.monotonic() - began_s)
+        self._on_phase("warmup", time.monotonic() - loaded_s)
+        self._drained = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self.loaded.set_result(None)
+        self._pump()  # what came before `_loop` was known
+        await self._drained.wait()
+        hook = self._handler.unload()
+        if hook is not None:
+            await hook
+
+    def _pump(self) -> None:
+        """Start whatever may start now; otherwise arrange to look again."""
+        self._wake_pending = False
+        assert self._loop is not None
+        assert self._drained is not None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while len(self._running) < self._handler.definition.options.concurrency:
+            jobs, wait_s = self._queue.poll()
+            if jobs:
+                task = self._loop.create_task(self._call(jobs))
+                self._running.add(task)
+                task.add_done_callback(self._finished)
+                continue
+            if wait_s is not None:
+                self._timer = self._loop.call_later(wait_s, self._pump)
+            break
+        if self._queue.is_drained and not self._running:
+            self._drained.set()
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if len(self._queue) or self._queue.is_closed:
+            self._pump()
+
+    async def _call(self, jobs: list[Job]) -> None:
+        current_request_ids.set([job.request_id for job in jobs])
+        results: list[Any] | None = None
+        error: BaseException | None = None
+        started_s = time.monotonic()
+        try:
+            results = await self._handler.run_async([job.item for job in jobs])
+        except BaseException as raised:
+            error = raised
+        self._on_batch(
+            BatchOutcome(jobs=jobs, started_s=started_s, finished_s=time.monotonic(), results=results, error=error)
+        )

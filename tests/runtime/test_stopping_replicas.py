@@ -1,0 +1,212 @@
+"""SIGTERM, a parent that dies, and starts that fail: nothing accepted is lost, nothing hangs, one clear line."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection, HTTPException
+
+import pytest
+
+from replica_process import Answer, ReplicaProcess, ServeFunction, wait_until
+
+SLOW = """
+    import time, dilu
+
+    @dilu.function(batch=4)
+    class Slow:
+        def predict(self, items: list[float]):
+            time.sleep(max(items))
+            return items
+        def unload(self):
+            print("unloaded once", flush=True)
+"""
+
+
+def test_what_was_accepted_is_finished_and_the_replica_exits_0(serve_function: ServeFunction) -> None:
+    replica = serve_function(SLOW)
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(replica.post, 0.4) for _ in range(8)]
+        wait_until(lambda: replica.stats()["in_flight"] == 8, "eight requests in flight")
+        replica.terminate()
+        assert replica.wait_for("draining")
+        assert [answer.result().status for answer in answers] == [200] * 8
+    assert replica.wait() == 0
+    assert replica.log().count("unloaded once") == 1
+
+
+def test_new_connections_are_refused_while_the_last_requests_finish(serve_function: ServeFunction) -> None:
+    replica = serve_function(SLOW)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(replica.post, 1.0)
+        wait_until(lambda: replica.stats()["in_flight"] == 1, "one request in flight")
+        replica.terminate()
+        replica.wait_for("draining")
+        assert replica.request("GET", "/readyz", port=replica.stats_port).status == 503
+        wait_until(lambda: not _accepts(replica.port), "the port is closed")
+        assert not answer.done()
+        assert answer.result().status == 200
+    assert replica.wait() == 0
+
+
+def test_clients_that_hold_connections_lose_no_request(serve_function: ServeFunction) -> None:
+    """Eight clients keep their connections busy; each leaves when an answer tells it to."""
+    replica = serve_function("import dilu\n@dilu.function(batch=8)\ndef f(xs: list[int]): return xs\n")
+    outcomes: Counter[str] = Counter()
+    started = threading.Barrier(9)
+
+    def client() -> None:
+        connection = HTTPConnection("127.0.0.1", replica.port, timeout=10)
+        for number in range(1_000_000):
+            try:
+                connection.request("POST", "/", b"1")
+                response = connection.getresponse()
+                response.read()
+                outcomes[str(response.status)] += 1
+            except (OSError, HTTPException) as error:
+                outcomes[type(error).__name__] += 1
+                return
+            if number == 20:
+                started.wait()
+            if response.getheader("Connection") == "close":
+                outcomes["told to leave"] += 1
+                return
+
+    threads = [threading.Thread(target=client) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    started.wait()
+    replica.terminate()
+    for thread in threads:
+        thread.join()
+    assert replica.wait() == 0
+    assert outcomes.pop("told to leave") == 8
+    assert set(outcomes) == {"200"}
+
+
+def test_the_end_of_the_supervisor_ends_the_replica(serve_function: ServeFunction) -> None:
+    replica = serve_function(SLOW)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(replica.post, 0.3)
+        wait_until(lambda: replica.stats()["in_flight"] == 1, "one request in flight")
+        replica.control.shutdown(socket.SHUT_RDWR)
+        assert answer.result().status == 200
+    assert replica.wait() == 0
+
+
+def test_a_stop_while_loading_is_prompt(serve_function: ServeFunction) -> None:
+    replica = serve_function(
+        """
+        import time, dilu
+
+        @dilu.function
+        class F:
+            def load(self):
+                print("loading", flush=True)
+                time.sleep(600)
+            def predict(self, x: int): return x
+        """,
+        wait=False,
+    )
+    wait_until(lambda: "loading" in replica.log(), "the model loads", 30)
+    began_s = time.monotonic()
+    replica.terminate()
+    assert replica.wait() == 0
+    assert time.monotonic() - began_s < 10
+
+
+def test_a_handler_that_never_ends_cannot_hold_the_process(serve_function: ServeFunction) -> None:
+    replica = serve_function(
+        """
+        import threading, dilu
+
+        @dilu.function
+        def hang(x: int) -> int:
+            threading.Event().wait()
+            return x
+        """,
+        arguments=["--drain-timeout", "0.5"],
+    )
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(_post_or_error, replica)
+        wait_until(lambda: replica.stats()["in_flight"] == 1, "one request in flight")
+        replica.terminate()
+        assert replica.process.wait(60) == 1
+        assert answer.result() is None
+    assert "did not end within" in replica.log()
+
+
+def test_a_failing_load_is_reported_with_its_phase(serve_function: ServeFunction) -> None:
+    replica = serve_function(
+        "import dilu\n@dilu.function\nclass F:\n    def load(self): raise OSError('weights.bin: no such file')\n"
+        "    def predict(self, x: int): return x\n",
+        wait=False,
+    )
+    event = replica.wait_for("failed")
+    assert (event["phase"], event["error"]) == ("load", "OSError: weights.bin: no such file")
+    assert replica.wait() == 1
+    assert "Traceback" in replica.log()
+
+
+def test_a_failing_warm_up_is_reported_with_its_phase(serve_function: ServeFunction) -> None:
+    replica = serve_function(
+        "import dilu\n@dilu.function(example=1)\ndef f(x: int): return x / 0\n",
+        wait=False,
+    )
+    assert replica.wait_for("failed")["phase"] == "warmup"
+    assert replica.wait() == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "environment", "words"),
+    [
+        ("def f(:\n", {}, "function_0.py:1"),
+        ("import nothing_of_this_name\n", {}, "function_0.py:1: ModuleNotFoundError"),
+        ("import dilu\n", {}, "holds no function"),
+        ("OK", {"PORT": "http"}, "PORT = 'http', must be a whole number"),
+        ("OK", {"PORT": "70000"}, "PORT = 70000, must be in 0..65535"),
+        ("OK", {"HOST": "not.an.address.invalid"}, "cannot listen on not.an.address.invalid"),
+        ("OK", {"DILU_FUNCTION_SPEC": "{"}, "DILU_FUNCTION_SPEC"),
+        ("OK", {"DILU_FUNCTION_SPEC": '{"batch": 3}'}, "takes one item"),
+        ("OK", {"DILU_FUNCTION_SPEC": '{"sm_request": 2000}'}, "sm_request"),
+        ("OK", {"DILU_FUNCTION_SPEC": '{"bach": 3}'}, "batch"),
+        ("OK", {"DILU_LOG_FORMAT": "xml"}, "DILU_LOG_FORMAT = 'xml'"),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_what_cannot_start_says_why_in_one_line(
+    serve_function: ServeFunction, source: str, environment: dict[str, str], words: str
+) -> None:
+    fine = "import dilu\n@dilu.function\ndef f(x: int): return x\n"
+    replica = serve_function(fine if source == "OK" else source, wait=False, **environment)
+    assert replica.wait() == 2
+    log = replica.log().strip()
+    assert words in log
+    assert log.startswith("dilu: ")
+    assert "\n" not in log
+
+
+def test_a_port_in_use_is_said_before_the_model_loads(serve_function: ServeFunction) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        replica = serve_function(SLOW, wait=False, PORT=str(port))
+        assert replica.wait() == 2
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in replica.log()
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def _post_or_error(replica: ReplicaProcess) -> Answer | None:
+    try:
+        return replica.post(1, timeout_s=60)
+    except (OSError, HTTPException):
+        return None
