@@ -54,6 +54,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """A request begins."""
         super().on_message_begin()
         self._header_count = 0
+        self._head_bytes = max(self._head_bytes, 1)  # it may have come at the end of another request's data
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Count a header; raising makes the parser stop and answer."""
@@ -98,7 +99,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_timer = None
         if self.transport.is_closing():
             return
-        if self._head_bytes:
+        if self.cycle is not None and not self.cycle.response_complete:
+            # The request before is still being answered; its answer goes first.
+            self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._head_timed_out)
+        elif self._head_bytes:
             self._refuse(408, f"the headers did not come within {HEAD_TIMEOUT_S:g} s")
         else:
             self.transport.close()  # a connection on which nothing was ever sent
