@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -279,6 +280,10 @@ def test_flask_routes_of_the_function_are_served_beside_it(serve_function: Serve
     assert replica.post([0] * 1000, path="/sum").status == 413
     assert replica.request("GET", "/broken").status == 500
     assert replica.request("GET", "/readyz").body == b"mine"
+    assert replica.request("GET", "/nowhere").status == 404
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=10) as raw:
+        raw.sendall(b"GET /about?\xff HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert raw.recv(100).startswith(b"HTTP/1.1 400 ")
     connection = HTTPConnection("127.0.0.1", replica.port, timeout=10)
     connection.request("POST", "/sum", iter([b"[1,", b"2,3]"]), encode_chunked=True)
     assert json.loads(connection.getresponse().read()) == {"sum": 6}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from typing import TYPE_CHECKING
 
 from dilu.errors import RequestError
 from dilu.runtime.answers import (
@@ -20,9 +21,11 @@ from dilu.runtime.answers import (
     send_json,
 )
 from dilu.runtime.codec import encode_result, item_decoder
-from dilu.runtime.flask_app import FlaskRoutes, default_app
 from dilu.runtime.service import FunctionService, State, starting_error
 from dilu.runtime.stats_app import StatsApp
+
+if TYPE_CHECKING:
+    from dilu.runtime.flask_app import FlaskRoutes
 
 _log = logging.getLogger(__name__)
 _CLIENT_GONE = 499  # nobody hears it; it keeps such requests apart in the metrics
@@ -38,34 +41,39 @@ class InvokeApp:
         self._stats = stats
         self._max_body_bytes = options.max_body_bytes
         self._decode = item_decoder(service.definition.item_type)
-        self._flask = FlaskRoutes(
-            options.app or default_app(service.definition.spec.name), max_body_bytes=options.max_body_bytes
-        )
-        self._answers_index = not self._flask.has_path("/")
+        self._flask: FlaskRoutes | None = None
+        if options.app is not None:
+            from dilu.runtime.flask_app import FlaskRoutes
+
+            self._flask = FlaskRoutes(options.app, max_body_bytes=options.max_body_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
         path = scope["path"]
-        if path == "/":
-            if scope["method"] == "POST":
-                await self._invoke(scope, receive, send)
-                return
-            if self._answers_index:
-                error = RequestError(405, "method-not-allowed", f"{scope['method']} /: POST one JSON value here")
-                await send_error(send, error, request_id(scope["headers"]), [(b"allow", b"POST"), *self._closing()])
-                return
-        if path in self._stats.paths and not self._flask.has_path(path):
+        if path == "/" and scope["method"] == "POST":
+            await self._invoke(scope, receive, send)
+        elif self._flask is not None and self._flask.has_path(path):
+            if self._service.state is State.STARTING:
+                await self._refuse(scope, send, starting_error())
+            else:
+                await self._flask(scope, receive, send, self._closing())
+        elif path in self._stats.paths:
             await self._stats(scope, receive, send)
-        elif self._service.state is State.STARTING:
-            await send_error(send, starting_error(), request_id(scope["headers"]))
+        elif path == "/":
+            error = RequestError(405, "method-not-allowed", f"{scope['method']} /: POST one JSON value here")
+            await self._refuse(scope, send, error, [(b"allow", b"POST")])
         else:
-            await self._flask(scope, receive, send, self._closing())
+            await self._refuse(scope, send, RequestError(404, "not-found", f"{path}: no such path; POST to / instead"))
 
     def close(self) -> None:
         """Let the Flask threads end."""
-        self._flask.close()
+        if self._flask is not None:
+            self._flask.close()
+
+    async def _refuse(self, scope: Scope, send: Send, error: RequestError, headers: Headers | None = None) -> None:
+        await send_error(send, error, request_id(scope["headers"]), [*(headers or ()), *self._closing()])
 
     async def _invoke(self, scope: Scope, receive: Receive, send: Send) -> None:
         arrived_s = time.monotonic()
