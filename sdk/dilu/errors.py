@@ -2,6 +2,7 @@
 
 * DiluError
   * ConfigError         what a person wrote cannot be used: a spec, a file, a flag
+    * FieldError        one value of it, with its key and the rule (in `dilu.spec`)
   * LoadError           a function's module or handler cannot be loaded
   * RequestError        one request cannot be answered as asked; carries its HTTP status
 """
