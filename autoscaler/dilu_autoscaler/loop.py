@@ -1,0 +1,218 @@
+"""Observe, decide, apply: the one loop that a cluster, one machine and a simulated world all run.
+
+The loop has no thread and no timer. Its owner calls `run_due()` when `next_due_s()` has come and after a `poke`, and
+everything happens inside that call:
+
+    loop = ScaleLoop(clock=clock, metrics=gateway, actuator=supervisor)
+    loop.add(scale_spec_for(function))
+    while True:
+        wait(until_s=loop.next_due_s(), or_poked=...)
+        loop.run_due()
+
+It is not thread-safe: one owner makes all calls. `poke` may also be called from within `observe` and `apply`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from dilu_autoscaler.policy import Decision, Observation, ScaleSpec, bounded
+from dilu_autoscaler.ports import Actuator, Clock, MetricsSource
+
+NO_DATA_RETRY_S: Final = 1.0
+FIRST_FAILURE_RETRY_S: Final = 1.0
+LONGEST_FAILURE_RETRY_S: Final = 15.0
+SHORTEST_INTERVAL_S: Final = 0.01
+"""Between two ticks of a function that nobody poked: a policy or a source that says "now" again must not spin."""
+CLOCK_STEP_BACK_S: Final = 2.0
+"""A clock set back by more than this makes every function start afresh, as after a restart."""
+
+_POKED: Final = -math.inf
+"""A due time before every other, whatever the clock says."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """One decision with what it was made from: the answer to "why so many replicas?"."""
+
+    function: str
+    now_s: float
+    seen: Observation | None
+    """None: the source knew nothing, or failed."""
+    decision: Decision
+    applied: bool = False
+    """The number was new, and the actuator took it."""
+    failed: bool = False
+    """A port or the policy raised; the decision is to hold, and its reason says what happened."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Scaled:
+    """One function in the loop."""
+
+    spec: ScaleSpec
+    state: object | None = None
+    """The policy's. None: until the first observation."""
+    due_s: float | None = None
+    """When to tick next. None: not until somebody pokes."""
+    failures: int = 0
+    """In a row."""
+    last: Tick | None = None
+
+
+class ScaleLoop:
+    """Scales functions: each one is observed, decided on and applied when it is due, and never before."""
+
+    def __init__(self, *, clock: Clock, metrics: MetricsSource, actuator: Actuator) -> None:
+        self._clock = clock
+        self._metrics = metrics
+        self._actuator = actuator
+        self._functions: dict[str, _Scaled] = {}
+        # (due, order of scheduling, function); an entry whose due time is not the function's own any more is stale.
+        self._schedule: list[tuple[float, int, _Scaled]] = []
+        self._order = itertools.count()
+        self._last_now_s = -math.inf
+
+    def add(self, spec: ScaleSpec) -> None:
+        """Scale one more function, from the next `run_due` on."""
+        if spec.name in self._functions:
+            raise ValueError(f"function {spec.name!r} is in the loop already; update it, or remove it first")
+        self._functions[spec.name] = scaled = _Scaled(spec=spec)
+        self._make_due(scaled, _POKED)
+
+    def update(self, spec: ScaleSpec) -> None:
+        """Give a function other settings and make it due. Its policy's memory stays, unless the policy is another."""
+        scaled = self._functions.get(spec.name)
+        if scaled is None:
+            raise ValueError(f"function {spec.name!r} is not in the loop; add it first")
+        if spec.policy != scaled.spec.policy:
+            scaled.state = None
+        scaled.spec = spec
+        self._make_due(scaled, _POKED)
+
+    def remove(self, function: str) -> None:
+        """Scale that function no more; its replicas are left to the caller. Unknown names are ignored."""
+        scaled = self._functions.pop(function, None)
+        if scaled is not None:
+            scaled.due_s = None
+
+    def poke(self, function: str) -> None:
+        """Make a function due now: a first request came, a replica became ready or died.
+
+        Unknown names are ignored, for a poke may cross a removal. A function whose last tick failed keeps its retry
+        time, so that requests that poke by the thousand cannot make a broken policy run by the thousand.
+        """
+        scaled = self._functions.get(function)
+        if scaled is not None and not scaled.failures:
+            self._make_due(scaled, _POKED)
+
+    def next_due_s(self) -> float | None:
+        """When `run_due` has something to do; not later than now where it has already. None: not until a poke."""
+        self._drop_stale()
+        if not self._schedule:
+            return None
+        due_s = self._schedule[0][0]
+        return self._clock.now_s() if due_s == _POKED else due_s
+
+    def run_due(self) -> list[Tick]:
+        """Tick every function that is due, the longest due first; what is poked meanwhile waits for the next call."""
+        now_s = self._clock.now_s()
+        if now_s < self._last_now_s - CLOCK_STEP_BACK_S:
+            self._start_afresh(now_s)
+        self._last_now_s = max(self._last_now_s, now_s)
+        return [self._tick(scaled, now_s) for scaled in self._take_due(now_s) if self._has(scaled)]
+
+    def last_tick(self, function: str) -> Tick | None:
+        """The last decision on a function, and what it was made from. None: there was none, or no such function."""
+        scaled = self._functions.get(function)
+        return None if scaled is None else scaled.last
+
+    def _has(self, scaled: _Scaled) -> bool:
+        return self._functions.get(scaled.spec.name) is scaled
+
+    def _make_due(self, scaled: _Scaled, due_s: float) -> None:
+        if scaled.due_s is None or due_s < scaled.due_s:
+            scaled.due_s = due_s
+            heapq.heappush(self._schedule, (due_s, next(self._order), scaled))
+
+    def _drop_stale(self) -> None:
+        while self._schedule and self._schedule[0][0] != self._schedule[0][2].due_s:
+            heapq.heappop(self._schedule)
+
+    def _take_due(self, now_s: float) -> list[_Scaled]:
+        due = []
+        self._drop_stale()
+        while self._schedule and self._schedule[0][0] <= now_s:
+            scaled = heapq.heappop(self._schedule)[2]
+            scaled.due_s = None
+            due.append(scaled)
+            self._drop_stale()
+        return due
+
+    def _start_afresh(self, now_s: float) -> None:
+        """Forget what is stamped with times that will come once more: all is as after a restart."""
+        _log.warning("the clock went back by %.1f s: every function starts afresh", self._last_now_s - now_s)
+        self._last_now_s = now_s
+        for scaled in self._functions.values():
+            scaled.state = None
+            self._make_due(scaled, _POKED)
+
+    def _tick(self, scaled: _Scaled, now_s: float) -> Tick:
+        seen = None
+        try:
+            seen = self._metrics.observe(scaled.spec.name, now_s)
+            tick = _no_data(scaled, now_s) if seen is None else self._decide_and_apply(scaled, seen, now_s)
+            scaled.failures = 0
+        except Exception as error:  # one function's broken policy or source must not stop the others
+            scaled.failures += 1
+            tick = _failed(scaled, seen, error, now_s)
+        scaled.last = tick
+        due_s = _due_s(tick)
+        if due_s is not None and self._has(scaled):
+            self._make_due(scaled, due_s)
+        return tick
+
+    def _decide_and_apply(self, scaled: _Scaled, seen: Observation, now_s: float) -> Tick:
+        spec = scaled.spec
+        state = spec.policy.initial_state(spec.settings, seen, now_s) if scaled.state is None else scaled.state
+        decided, state = spec.policy.decide(spec.settings, seen, state, now_s)
+        decision = bounded(decided, spec.bounds, desired=seen.desired)
+        applies = decision.replicas is not None and decision.replicas != seen.desired
+        if applies:
+            self._actuator.apply(spec.name, decision)
+            _log.info("fn=%s %d->%d reason=%s", spec.name, seen.desired, decision.replicas, decision.reason)
+        # Only now: had the actuator raised, the policy would have to decide the same again.
+        scaled.state = state
+        return Tick(function=spec.name, now_s=now_s, seen=seen, decision=decision, applied=applies)
+
+
+def _no_data(scaled: _Scaled, now_s: float) -> Tick:
+    decision = Decision(
+        replicas=None, reason="hold: nothing is known of its load or replicas", next_change_s=now_s + NO_DATA_RETRY_S
+    )
+    return Tick(function=scaled.spec.name, now_s=now_s, seen=None, decision=decision)
+
+
+def _failed(scaled: _Scaled, seen: Observation | None, error: Exception, now_s: float) -> Tick:
+    """The tick of a function whose port or policy raised: it holds, and is tried again later and later."""
+    wait_s = min(FIRST_FAILURE_RETRY_S * 2.0 ** min(scaled.failures - 1, 10), LONGEST_FAILURE_RETRY_S)
+    reason = f"hold: failed with {type(error).__name__}: {error}; again in {wait_s:g} s"
+    # The traceback once; after that a line each time.
+    _log.error("fn=%s %s", scaled.spec.name, reason, exc_info=error if scaled.failures == 1 else None)
+    decision = Decision(replicas=None, reason=reason, next_change_s=now_s + wait_s)
+    return Tick(function=scaled.spec.name, now_s=now_s, seen=seen, decision=decision, failed=True)
+
+
+def _due_s(tick: Tick) -> float | None:
+    """When to look again: at the next sample or the next possible change, whichever is first."""
+    next_sample_s = None if tick.seen is None or tick.failed else tick.seen.next_sample_s
+    times = [time_s for time_s in (next_sample_s, tick.decision.next_change_s) if time_s is not None]
+    soonest_s = tick.now_s + SHORTEST_INTERVAL_S
+    # In this order max() also keeps a NaN out of the schedule.
+    return min([max(soonest_s, time_s) for time_s in times], default=None)

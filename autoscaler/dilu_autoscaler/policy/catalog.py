@@ -1,0 +1,81 @@
+"""The policies by name. One more policy is one more line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+
+from dilu.errors import ConfigError
+from dilu.spec import FunctionSpec
+from dilu_autoscaler.policy import dilu_paper, kpa, kpa_spec
+from dilu_autoscaler.policy.bounds import Bounds
+from dilu_autoscaler.policy.observations import Decision, Observation
+
+SettingsT = TypeVar("SettingsT")
+StateT = TypeVar("StateT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy(Generic[SettingsT, StateT]):
+    """A horizontal policy: three pure functions. All time comes in as `now_s`, all memory is the state."""
+
+    name: str
+    settings_for: Callable[[FunctionSpec], SettingsT]
+    """What the policy is told about a function, from the function's own spec."""
+    initial_state: Callable[[SettingsT, Observation, float], StateT]
+    """What it remembers of a function that it sees for the first time; the observation is then decided on as well."""
+    decide: Callable[[SettingsT, Observation, StateT, float], tuple[Decision, StateT]]
+    """How many replicas, and what to remember."""
+
+
+AnyPolicy = Policy[Any, Any]
+
+POLICIES: Final[dict[str, AnyPolicy]] = {
+    policy.name: policy
+    for policy in (
+        Policy(
+            name="dilu-paper",
+            settings_for=dilu_paper.dilu_paper_spec_for,
+            initial_state=dilu_paper.initial_state,
+            decide=dilu_paper.decide,
+        ),
+        Policy(
+            name="kpa",
+            settings_for=kpa_spec.kpa_spec_for,
+            initial_state=kpa.initial_state,
+            decide=kpa.decide,
+        ),
+    )
+}
+DEFAULT_POLICY: Final = "dilu-paper"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleSpec:
+    """All that the loop needs to scale one function."""
+
+    name: str
+    policy: AnyPolicy
+    settings: object
+    """The policy's own settings, such as a `KpaSpec`."""
+    bounds: Bounds = field(default_factory=Bounds)
+
+
+def policy_named(name: str) -> AnyPolicy:
+    """The policy of that name; raises `ConfigError` with the names there are."""
+    try:
+        return POLICIES[name]
+    except KeyError:
+        raise ConfigError(f"policy = {name!r}, must be one of: {', '.join(sorted(POLICIES))}") from None
+
+
+def scale_spec_for(function: FunctionSpec, policy: str = DEFAULT_POLICY) -> ScaleSpec:
+    """How one function is scaled by the policy of that name."""
+    chosen = policy_named(policy)
+    return ScaleSpec(
+        name=function.name,
+        policy=chosen,
+        settings=chosen.settings_for(function),
+        bounds=Bounds(min_replicas=function.min_scale, max_replicas=function.max_scale),
+    )

@@ -1,0 +1,118 @@
+"""What KPA remembers of one function, and the averages it reads from that."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dilu_autoscaler.policy.kpa_spec import UNLIMITED_BURST, Aggregation, KpaSpec, Metric
+from dilu_autoscaler.policy.observations import Sample
+from dilu_autoscaler.policy.windows import (
+    SlidingMaximum,
+    Window,
+    average,
+    empty_window,
+    is_empty,
+    record,
+    resized,
+    weighted_average,
+)
+
+TICK_S = 2
+"""Knative evaluates at this interval; it is also the step of the scale-down delay."""
+
+
+class Windows(NamedTuple):
+    """The load of one metric over the stable and over the panic window."""
+
+    stable: Window
+    panic: Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KpaState:
+    """What is remembered between evaluations."""
+
+    panic_since_s: float | None = None
+    """Last time the load was over the panic threshold. None: not panicking."""
+    panic_peak: int = 0
+    """Most replicas wanted since panic began; while it lasts there are never fewer."""
+    delay: SlidingMaximum | None = None
+    """Highest counts within the scale-down delay. None: there was no delay when the state was made; Knative does not
+    notice a later one, nor a new length."""
+    aggregation: Aggregation = Aggregation.LINEAR
+    """As it was when the state was made; Knative does not notice a later change."""
+    concurrency: Windows
+    rps: Windows
+    """Both metrics are recorded always, so that a change of metric finds its history."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Averages:
+    """Load over the two windows."""
+
+    stable: float
+    panic: float
+
+    def at_least(self, load: float) -> Averages:
+        """The same, each raised to that load where it is less."""
+        return Averages(stable=max(self.stable, load), panic=max(self.panic, load))
+
+
+def state_for_ready(spec: KpaSpec, ready: int | None, now_s: float) -> KpaState:
+    """A first state with so many ready replicas (None: unknown).
+
+    More than one begins in panic: whoever made them knew a load that this state has not seen, so for a stable window
+    nothing goes down.
+    """
+    peak = ready or 0
+    slots = math.ceil(spec.scale_down_delay_s / TICK_S)
+    return KpaState(
+        panic_since_s=now_s if peak > 1 else None,
+        panic_peak=peak,
+        delay=SlidingMaximum(slots=slots) if slots else None,
+        aggregation=spec.aggregation,
+        concurrency=_windows(spec),
+        rps=_windows(spec),
+    )
+
+
+def _windows(spec: KpaSpec) -> Windows:
+    return Windows(stable=empty_window(max(1, spec.stable_window_s)), panic=empty_window(spec.panic_window_s))
+
+
+def recorded(spec: KpaSpec, samples: tuple[Sample, ...], state: KpaState) -> KpaState:
+    """The state with the samples in its windows, and the windows as long as the spec now says."""
+    stable_s, panic_s = max(1, spec.stable_window_s), spec.panic_window_s
+    same_length = len(state.rps.stable.buckets) == stable_s and len(state.rps.panic.buckets) == panic_s
+    if same_length and not samples:
+        return state
+    concurrency = [(sample.t_s, sample.concurrency) for sample in samples]
+    rps = [(sample.t_s, sample.rps) for sample in samples]
+    return KpaState(
+        panic_since_s=state.panic_since_s,
+        panic_peak=state.panic_peak,
+        delay=state.delay,
+        aggregation=state.aggregation,
+        concurrency=_record_both(state.concurrency, concurrency, stable_s, panic_s),
+        rps=_record_both(state.rps, rps, stable_s, panic_s),
+    )
+
+
+def _record_both(windows: Windows, points: list[tuple[float, float]], stable_s: int, panic_s: int) -> Windows:
+    stable, panic = resized(windows.stable, stable_s), resized(windows.panic, panic_s)
+    return Windows(stable=record(stable, points), panic=record(panic, points))
+
+
+def averages_now(spec: KpaSpec, state: KpaState, now_s: float) -> Averages | None:
+    """The load over both windows; None where nothing is known of the last seconds.
+
+    With an unlimited burst target Knative asks no replica: all that is reported comes through the activator, and its
+    silence means that there is no load.
+    """
+    windows = state.rps if spec.metric is Metric.RPS else state.concurrency
+    if is_empty(windows.stable, now_s) and spec.target_burst_capacity != UNLIMITED_BURST:
+        return None
+    mean = average if state.aggregation is Aggregation.LINEAR else weighted_average
+    return Averages(stable=mean(windows.stable, now_s), panic=mean(windows.panic, now_s))

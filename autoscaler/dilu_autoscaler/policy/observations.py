@@ -1,0 +1,62 @@
+"""What a policy sees and what it answers: frozen values that every mode and every policy shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One elapsed second of one function, summed over its replicas and whatever waits in front of them.
+
+    A quiet second is a sample of zeros, which is not the same as no sample: no sample means that nothing is known.
+    """
+
+    t_s: float
+    """Start of the second on the loop's clock: the sample covers [t_s, t_s + 1)."""
+    concurrency: float
+    """Mean number of requests in flight, waiting ones included."""
+    rps: float
+    """Requests that arrived, refused ones included: what was asked for, not what was served."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """A snapshot of one function: what happened since the last one, and how many replicas there are now."""
+
+    samples: tuple[Sample, ...] = ()
+    """One for each second that elapsed since the last observation, oldest first."""
+    ready: int
+    """Replicas that can answer now."""
+    starting: int = 0
+    """Replicas that were asked for and are not ready yet."""
+    desired: int
+    """Replicas last asked for: what the actuator recorded."""
+    waiting: int = 0
+    """Requests that wait at this moment because no replica is ready. They are in `samples` too once their second is
+    over; this is how the very first of them starts a replica without waiting for that."""
+    capacity_rps: float | None = None
+    """Learned throughput of one replica. None: nothing learned yet. A source that once knew it keeps saying it."""
+    next_sample_s: float | None = None
+    """When the source will next have something new. None: quiet until it pokes the loop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """How many replicas there should be, and why."""
+
+    replicas: int | None
+    """None: hold, whatever the number is now. Zero is a number, never "unknown"."""
+    reason: str
+    """One line for people, with the numbers that decided."""
+    next_change_s: float | None = None
+    """Earliest time at which the answer could differ if from now on every second is quiet. None: never."""
+    excess_burst_capacity: int | None = None
+    """Requests in flight that the ready replicas could take on top (-1: the burst target is unlimited).
+    None: the policy does not say."""
+    panicking: bool = False
+    """The policy is in panic mode: it only goes up."""
+    stable: float | None = None
+    """Average over the stable window, where the policy has one."""
+    panic: float | None = None
+    """Average over the panic window, where the policy has one."""

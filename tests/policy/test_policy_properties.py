@@ -1,0 +1,171 @@
+"""What holds for every policy, whatever the load: bounds, monotony, no data, replay."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dilu.spec import FunctionSpec
+from dilu_autoscaler.policy import POLICIES, AnyPolicy, Bounds, Decision, Observation, Sample, bounded
+from dilu_autoscaler.policy.dilu_paper import DiluPaperSpec, DiluPaperState
+from dilu_autoscaler.policy.kpa_spec import Aggregation, KpaSpec, Metric
+from dilu_autoscaler.policy.kpa_state import KpaState
+
+STATE_TYPES: dict[str, type] = {"kpa": KpaState, "dilu-paper": DiluPaperState}
+
+loads = st.one_of(st.just(0.0), st.floats(min_value=0.0, max_value=1e6, allow_nan=False))
+kpa_specs = st.builds(
+    KpaSpec,
+    target=st.floats(min_value=0.01, max_value=500),
+    total=st.floats(min_value=0, max_value=500),
+    target_burst_capacity=st.sampled_from([-1.0, 0.0, 7.5, 211.0]),
+    stable_window_s=st.integers(min_value=6, max_value=90),
+    panic_window_s=st.integers(min_value=1, max_value=6),
+    max_scale_up_rate=st.sampled_from([1.1, 2.0, 10.0, 1000.0]),
+    max_scale_down_rate=st.sampled_from([1.1, 2.0, 10.0]),
+    activation_scale=st.integers(min_value=0, max_value=4),
+    scale_down_delay_s=st.sampled_from([0, 1, 30]),
+    reachable=st.booleans(),
+    metric=st.sampled_from(Metric),
+    aggregation=st.sampled_from(Aggregation),
+)
+dilu_paper_specs = st.builds(
+    DiluPaperSpec,
+    rps_limit=st.one_of(st.none(), st.floats(min_value=0.1, max_value=1000)),
+    min_replicas=st.integers(min_value=0, max_value=2),
+    max_replicas=st.one_of(st.none(), st.integers(min_value=2, max_value=5)),
+)
+SPECS: dict[str, st.SearchStrategy[Any]] = {"kpa": kpa_specs, "dilu-paper": dilu_paper_specs}
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Observation]:
+    """Observations one after the other: bursts, lulls, seconds left out, replicas that come and go on their own."""
+    second, seen = draw(st.integers(min_value=0, max_value=2_000_000_000)), []
+    for _ in range(draw(st.integers(min_value=1, max_value=12))):
+        second += draw(st.sampled_from([0, 0, 0, 1, 30, 100]))
+        rps, repeats = draw(loads), draw(st.integers(min_value=0, max_value=25))
+        samples = tuple(Sample(t_s=float(second + i), concurrency=rps / 8, rps=rps) for i in range(repeats))
+        second += repeats
+        ready = draw(st.integers(min_value=0, max_value=20))
+        desired = draw(st.sampled_from([ready, ready + 1]))
+        capacity_rps = draw(st.sampled_from([None, 40.0]))
+        waiting = draw(st.sampled_from([0, 0, 5]))
+        seen.append(
+            Observation(samples=samples, ready=ready, desired=desired, capacity_rps=capacity_rps, waiting=waiting)
+        )
+    return seen
+
+
+def end_s(seen: Observation, otherwise_s: float) -> float:
+    return seen.samples[-1].t_s + 1.25 if seen.samples else otherwise_s
+
+
+def run(policy: AnyPolicy, spec: Any, history: list[Observation]) -> tuple[list[Decision], Any, float]:
+    now_s = history[0].samples[0].t_s if history[0].samples else 0.0
+    state, decisions = policy.initial_state(spec, history[0], now_s), []
+    for seen in history:
+        now_s = end_s(seen, now_s)
+        decision, state = policy.decide(spec, seen, state, now_s)
+        decisions.append(decision)
+    return decisions, state, now_s
+
+
+policies = pytest.mark.parametrize("name", sorted(POLICIES))
+
+
+@policies
+@given(data=st.data())
+def test_the_number_is_never_below_zero_and_never_out_of_the_bounds(name: str, data: st.DataObject) -> None:
+    history = data.draw(histories())
+    bounds = data.draw(
+        st.builds(
+            Bounds,
+            min_replicas=st.integers(min_value=0, max_value=3),
+            max_replicas=st.one_of(st.none(), st.integers(min_value=3, max_value=6)),
+        )
+    )
+    decisions, _, _ = run(POLICIES[name], data.draw(SPECS[name]), history)
+    for decision, seen in zip(decisions, history, strict=True):
+        assert decision.replicas is None or decision.replicas >= 0
+        allowed = bounded(decision, bounds, desired=seen.desired)
+        result = seen.desired if allowed.replicas is None else allowed.replicas
+        assert result >= bounds.min_replicas
+        assert bounds.max_replicas is None or result <= bounds.max_replicas
+
+
+@policies
+@given(data=st.data(), factor=st.floats(min_value=1.0, max_value=100.0), more=st.floats(min_value=0.0, max_value=1e4))
+def test_more_load_in_the_same_state_never_means_fewer_replicas(
+    name: str, data: st.DataObject, factor: float, more: float
+) -> None:
+    policy, spec, history = POLICIES[name], data.draw(SPECS[name]), data.draw(histories())
+    *before, last = history
+    if before:
+        _, state, now_s = run(policy, spec, before)
+    else:
+        state, now_s = policy.initial_state(spec, last, 0.0), 0.0
+    busier = replace(last, samples=tuple(raised(sample, factor, more) for sample in last.samples))
+    now_s = end_s(last, now_s)
+    decision, _ = policy.decide(spec, last, state, now_s)
+    with_more, _ = policy.decide(spec, busier, state, now_s)
+    assert wanted(with_more, last) >= wanted(decision, last)
+
+
+def raised(sample: Sample, factor: float, more: float) -> Sample:
+    return replace(sample, concurrency=sample.concurrency * factor + more, rps=sample.rps * factor + more)
+
+
+def wanted(decision: Decision, seen: Observation) -> int:
+    return seen.desired if decision.replicas is None else decision.replicas
+
+
+@policies
+@given(data=st.data(), silent_s=st.integers(min_value=100, max_value=100_000))
+def test_no_data_never_scales_down(name: str, data: st.DataObject, silent_s: int) -> None:
+    """KPA's window outlives the samples by itself, so the silence is longer than any window here."""
+    policy, spec, history = POLICIES[name], data.draw(SPECS[name]), data.draw(histories())
+    if isinstance(spec, KpaSpec):  # an unlimited burst target is the case in which silence does mean no load
+        spec = replace(spec, target_burst_capacity=211.0)
+    _, state, now_s = run(policy, spec, history)
+    blind = replace(history[-1], samples=(), waiting=0)
+    for later_s in (silent_s, silent_s + 1, 2 * silent_s):
+        decision, state = policy.decide(spec, blind, state, now_s + later_s)
+        assert wanted(decision, blind) >= blind.desired
+
+
+@policies
+@given(data=st.data())
+def test_the_same_inputs_give_the_same_outputs_also_from_a_stored_state(name: str, data: st.DataObject) -> None:
+    policy, spec, history = POLICIES[name], data.draw(SPECS[name]), data.draw(histories())
+    decisions, state, now_s = run(policy, spec, history)
+    assert run(policy, spec, history) == (decisions, state, now_s)
+    pickled = pickle.loads(pickle.dumps(state))
+    as_json: Any = msgspec.json.decode(msgspec.json.encode(state), type=STATE_TYPES[name])
+    assert pickled == as_json == state
+    again = policy.decide(spec, history[-1], state, now_s)
+    assert policy.decide(spec, history[-1], as_json, now_s) == again
+
+
+@policies
+@given(data=st.data())
+def test_the_next_change_lies_ahead_and_every_decision_has_a_reason(name: str, data: st.DataObject) -> None:
+    policy, spec, history = POLICIES[name], data.draw(SPECS[name]), data.draw(histories())
+    now_s = history[0].samples[0].t_s if history[0].samples else 0.0
+    state = policy.initial_state(spec, history[0], now_s)
+    for seen in history:
+        now_s = end_s(seen, now_s)
+        decision, state = policy.decide(spec, seen, state, now_s)
+        assert decision.reason
+        assert decision.next_change_s is None or decision.next_change_s > now_s
+
+
+@given(name=st.sampled_from(sorted(POLICIES)), batch=st.one_of(st.none(), st.integers(min_value=1, max_value=4096)))
+def test_any_functions_spec_gives_settings(name: str, batch: int | None) -> None:
+    assert POLICIES[name].settings_for(FunctionSpec(name="f", batch=batch))
