@@ -1,6 +1,6 @@
 # One verb per task. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format test-cluster bench docs lock clean
+.PHONY: help demo test lint format bench docs lock clean
 SHELL := /bin/bash
 BIN := .venv/bin
 
@@ -26,6 +26,9 @@ format: setup ## rewrite the code as `make lint` wants it
 bench: ## run every benchmark beside its peers; results in benchmarks/results/
 	@tools/bootstrap.sh bench
 	.venv-bench/bin/python benchmarks/run_all.py
+
+docs: setup ## check the documents: links, dependencies, commands, decisions
+	$(BIN)/python -m pytest -q tests/docs
 
 lock: ## resolve the dependencies again and write requirements/*.txt
 	tools/lock.sh

@@ -210,3 +210,23 @@ def _post_or_error(replica: ReplicaProcess) -> Answer | None:
         return replica.post(1, timeout_s=60)
     except (OSError, HTTPException):
         return None
+
+
+def test_a_replica_whose_handler_thread_dies_makes_room_for_another(serve_function: ServeFunction) -> None:
+    """Nothing that a handler does ends its thread; here the runtime itself is broken on purpose."""
+    replica = serve_function(
+        """
+        import dilu
+        from dilu.runtime.batch_queue import BatchQueue
+
+        @dilu.function
+        def f(x: int) -> int:
+            def broken(self):
+                raise MemoryError("no room for a batch")
+            BatchQueue.take = broken
+            return x
+        """
+    )
+    assert replica.post(1).status == 200
+    assert replica.wait() == 1
+    assert "MemoryError: no room for a batch" in replica.log()

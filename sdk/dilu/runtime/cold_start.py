@@ -1,12 +1,10 @@
-"""How long a replica took to become ready, by phase: process, import, load, warmup."""
+"""When this process began: the first phase of a cold start."""
 
 from __future__ import annotations
 
 import os
 import time
 from pathlib import Path
-
-PHASES = ("process", "import", "load", "warmup")
 
 
 def seconds_since_process_start() -> float:

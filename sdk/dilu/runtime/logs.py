@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 
 from dilu.errors import ConfigError
+from dilu.spec import names
 
 # The requests of the batch that runs in this thread or task, so that a handler's own log lines carry their ids.
 current_request_ids: ContextVar[list[str] | None] = ContextVar("dilu_request_ids", default=None)
 
-FORMATS = ("plain", "json")
+FORMATS = (names.LOG_FORMAT_PLAIN, names.LOG_FORMAT_JSON)
 
 
 def configure_logging(*, log_format: str, function: str | None = None, replica: str | None = None) -> None:
@@ -22,7 +23,7 @@ def configure_logging(*, log_format: str, function: str | None = None, replica: 
     if log_format not in FORMATS:
         raise ConfigError(f"log format = {log_format!r}, must be one of {', '.join(FORMATS)}")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter(function, replica) if log_format == "json" else PlainFormatter())
+    handler.setFormatter(JsonFormatter(function, replica) if log_format == names.LOG_FORMAT_JSON else PlainFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 

@@ -27,7 +27,7 @@ from dilu.runtime.metrics import ReplicaMetrics
 from dilu.runtime.service import FunctionService
 from dilu.runtime.settings import ReplicaSettings
 from dilu.runtime.stats_app import StatsApp
-from dilu.spec import merge
+from dilu.spec import merge, names
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +84,8 @@ class Replica:
             listener = Listener(app, bind(self._settings.host, self._settings.port))
             await listener.start()
         self._say_ready(listener, stats_listener)
-        await stop.wait()
+        if not await self._serve(service, stop):
+            return 1
         return await self._drain(service, app, listener, stats_listener)
 
     def _stop_event(self) -> asyncio.Event:
@@ -107,10 +108,21 @@ class Replica:
         error = load.exception()
         if error is None:
             return None
-        phase = "warmup" if "load" in self._metrics.cold_start_s else "load"
+        phase = names.PHASE_WARMUP if names.PHASE_LOAD in self._metrics.cold_start_s else "load"
         _log.error("%s of %s failed", phase, self._definition.spec.name, exc_info=error)
         self._control.send("failed", phase=phase, error=f"{type(error).__name__}: {error}".partition("\n")[0])
         return 1
+
+    async def _serve(self, service: FunctionService, stop: asyncio.Event) -> bool:
+        """Whether it was told to stop; otherwise its threads died, and it must make room for another replica."""
+        stopped = asyncio.ensure_future(stop.wait())
+        ended = asyncio.ensure_future(service.ended())
+        await asyncio.wait({stopped, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if stopped.done():
+            ended.cancel()
+            return True
+        _log.critical("the threads of %s ended by themselves", self._definition.spec.name, exc_info=ended.exception())
+        return False
 
     def _phase_ended(self, phase: str, seconds: float) -> None:
         self._metrics.cold_start_s[phase] = seconds
@@ -190,15 +202,15 @@ def run_replica(target: str, settings: ReplicaSettings) -> int:
     """Import `target` and serve it; the exit code (0 drained, 1 it could not be loaded or drained)."""
     control = ControlLine(settings.control_fd)
     process_s = seconds_since_process_start()
-    control.send("phase", phase="process", seconds=process_s)
+    control.send("phase", phase=names.PHASE_PROCESS, seconds=process_s)
     began_s = time.monotonic()
     try:
         definition = load_function(target)
     except DiluError as error:
-        control.send("failed", phase="import", error=str(error))
+        control.send("failed", phase=names.PHASE_IMPORT, error=str(error))
         raise
     import_s = time.monotonic() - began_s
-    control.send("phase", phase="import", seconds=import_s)
-    replica = Replica(definition, settings, control, {"process": process_s, "import": import_s})
+    control.send("phase", phase=names.PHASE_IMPORT, seconds=import_s)
+    replica = Replica(definition, settings, control, {names.PHASE_PROCESS: process_s, names.PHASE_IMPORT: import_s})
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(replica.run())

@@ -19,6 +19,7 @@ from dilu.runtime.handler_calls import Handler
 from dilu.runtime.jobs import BatchOutcome, Job
 from dilu.runtime.metrics import ReplicaMetrics
 from dilu.runtime.workers import LoopWorkers, ThreadWorkers, Workers
+from dilu.spec import names
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class State(StrEnum):
 
 def starting_error() -> RequestError:
     """What a request gets that comes before the model is loaded."""
-    return RequestError(503, "starting", "the model is loading", retry_after_s=1, refused="starting")
+    return RequestError(503, "starting", "the model is loading", retry_after_s=1, refused=names.REFUSED_STARTING)
 
 
 class FunctionService:
@@ -77,6 +78,10 @@ class FunctionService:
         await asyncio.wrap_future(self._workers.loaded)
         self.state = State.READY
 
+    async def ended(self) -> None:
+        """Returns when the handler's threads have ended; before a drain that is a failure, and raised."""
+        await asyncio.shield(asyncio.wrap_future(self._workers.ended))
+
     def new_job(self, item: Any, request_id: str, arrived_s: float) -> Job:
         """One decoded request, not yet admitted."""
         return Job(item, request_id, arrived_s, self._loop.create_future())
@@ -98,7 +103,7 @@ class FunctionService:
         self.state = State.DRAINING
         self.queue.close()
         try:
-            await asyncio.wait_for(asyncio.wrap_future(self._workers.ended), timeout_s)
+            await asyncio.wait_for(self.ended(), timeout_s)
         except TimeoutError:
             return False
         except Exception:
@@ -140,13 +145,14 @@ class FunctionService:
 
     def _refusal(self) -> RequestError:
         if self.state is State.DRAINING:
-            return RequestError(503, "draining", "this replica is stopping", retry_after_s=1, refused="draining")
+            return RequestError(
+                503, "draining", "this replica is stopping", retry_after_s=1, refused=names.REFUSED_DRAINING
+            )
         waiting = len(self.queue)
         capacity_rps = self.capacity_rps()
         retry_after_s = 1 if capacity_rps is None else max(1, math.ceil(waiting / capacity_rps))
-        return RequestError(
-            429, "queue-full", f"{waiting} requests wait already", retry_after_s=retry_after_s, refused="queue-full"
-        )
+        message = f"{waiting} requests wait already"
+        return RequestError(429, "queue-full", message, retry_after_s=retry_after_s, refused=names.REFUSED_QUEUE_FULL)
 
     def _wake(self) -> None:
         self._workers.wake()

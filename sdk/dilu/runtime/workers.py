@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 import uvloop
@@ -16,6 +17,7 @@ from dilu.runtime.batch_queue import BatchQueue
 from dilu.runtime.handler_calls import Handler, finish
 from dilu.runtime.jobs import BatchOutcome, Job
 from dilu.runtime.logs import current_request_ids
+from dilu.spec import names
 
 OnBatch = Callable[[BatchOutcome], None]
 OnPhase = Callable[[str, float], None]  # (phase, seconds), called as each phase ends
@@ -42,7 +44,7 @@ class Workers(ABC):
 
     def start(self) -> None:
         """Begin to load, in a thread."""
-        threading.Thread(target=self._main, name="dilu-handler", daemon=True).start()
+        self._start_thread(self._main, "dilu-handler")
 
     @abstractmethod
     def wake(self) -> None:
@@ -53,13 +55,22 @@ class Workers(ABC):
         """Load, resolve `loaded`, run batches to the end, unload."""
 
     def _main(self) -> None:
+        self._run()
+        self.ended.set_result(None)
+
+    def _start_thread(self, body: Callable[[], None], name: str) -> threading.Thread:
+        thread = threading.Thread(target=self._guarded, args=(body,), name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _guarded(self, body: Callable[[], None]) -> None:
+        """Run a thread's body; its failure is whatever is awaited next, so that nobody waits for a dead thread."""
         try:
-            self._run()
+            body()
         except BaseException as error:
-            unresolved = self.ended if self.loaded.done() else self.loaded
-            unresolved.set_exception(error)
-        else:
-            self.ended.set_result(None)
+            awaited = self.ended if self.loaded.done() else self.loaded
+            with contextlib.suppress(InvalidStateError):  # another thread failed first
+                awaited.set_exception(error)
 
 
 class ThreadWorkers(Workers):
@@ -72,20 +83,15 @@ class ThreadWorkers(Workers):
         started_s = time.monotonic()
         finish(self._handler.load())
         loaded_s = time.monotonic()
-        self._on_phase("load", loaded_s - started_s)
+        self._on_phase(names.PHASE_LOAD, loaded_s - started_s)
         for items in self._handler.warm_up_batches():
             began_s = time.monotonic()
             self._handler.run(items)
             self._on_warm(len(items), time.monotonic() - began_s)
-        self._on_phase("warmup", time.monotonic() - loaded_s)
+        self._on_phase(names.PHASE_WARMUP, time.monotonic() - loaded_s)
         self.loaded.set_result(None)
         concurrency = self._handler.definition.options.concurrency
-        others = [
-            threading.Thread(target=self._run_batches, name=f"dilu-handler-{n}", daemon=True)
-            for n in range(1, concurrency)
-        ]
-        for thread in others:
-            thread.start()
+        others = [self._start_thread(self._run_batches, f"dilu-handler-{number}") for number in range(1, concurrency)]
         self._run_batches()
         for thread in others:
             thread.join()
@@ -135,12 +141,12 @@ class LoopWorkers(Workers):
         if hook is not None:
             await hook
         loaded_s = time.monotonic()
-        self._on_phase("load", loaded_s - started_s)
+        self._on_phase(names.PHASE_LOAD, loaded_s - started_s)
         for items in self._handler.warm_up_batches():
             began_s = time.monotonic()
             await self._handler.run_async(items)
             self._on_warm(len(items), time.monotonic() - began_s)
-        self._on_phase("warmup", time.monotonic() - loaded_s)
+        self._on_phase(names.PHASE_WARMUP, time.monotonic() - loaded_s)
         self._drained = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self.loaded.set_result(None)

@@ -1,0 +1,130 @@
+"""The bounded queue where batches form: order, bounds, and no batch that waits for nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+from dilu.batching import BatchRule, ExecutionFit
+from dilu.runtime.batch_queue import BatchQueue
+from dilu.runtime.jobs import Job
+
+
+def job(item: int) -> Job:
+    loop = asyncio.new_event_loop()
+    try:
+        return Job(item, f"r-{item}", time.monotonic(), loop.create_future())
+    finally:
+        loop.close()
+
+
+def filled(queue: BatchQueue, count: int) -> BatchQueue:
+    for item in range(count):
+        assert queue.put(job(item))
+    return queue
+
+
+def items(batch: list[Job]) -> list[int]:
+    return [one.item for one in batch]
+
+
+def test_batches_come_in_order_and_no_larger_than_allowed() -> None:
+    queue = filled(BatchQueue(BatchRule(max_size=4), capacity=100), 10)
+    assert [items(queue.take()) for _ in range(3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_a_full_queue_refuses() -> None:
+    queue = filled(BatchQueue(BatchRule(max_size=4), capacity=3), 3)
+    assert not queue.put(job(3))
+    queue.take()
+    assert queue.put(job(4))
+
+
+def test_a_closed_queue_refuses_and_gives_out_what_it_has_without_waiting() -> None:
+    queue = filled(BatchQueue(BatchRule(max_size=4, max_wait_s=60), capacity=9), 2)
+    queue.close()
+    assert not queue.put(job(9))
+    assert items(queue.take()) == [0, 1]
+    assert queue.take() == []
+    assert queue.is_drained
+
+
+def test_an_idle_taker_gets_a_lone_request_at_once() -> None:
+    queue = BatchQueue(BatchRule(max_size=4), capacity=9)
+    taken: list[list[Job]] = []
+    taker = threading.Thread(target=lambda: taken.append(queue.take()))
+    taker.start()
+    queue.put(job(7))
+    taker.join(10)
+    assert [items(batch) for batch in taken] == [[7]]
+
+
+def test_a_batch_that_fills_up_while_it_waits_closes_at_once() -> None:
+    queue = BatchQueue(BatchRule(max_size=3, max_wait_s=60), capacity=9)
+    taken: list[list[Job]] = []
+    taker = threading.Thread(target=lambda: taken.append(queue.take()))
+    taker.start()
+    filled(queue, 3)
+    taker.join(10)
+    assert [items(batch) for batch in taken] == [[0, 1, 2]]
+
+
+def test_an_open_batch_closes_when_its_time_is_over() -> None:
+    queue = filled(BatchQueue(BatchRule(max_size=3, max_wait_s=0.05), capacity=9), 1)
+    began_s = time.monotonic()
+    assert items(queue.take()) == [0]
+    assert time.monotonic() - began_s >= 0.045
+
+
+def test_poll_says_when_to_look_again() -> None:
+    queue = filled(BatchQueue(BatchRule(max_size=3, max_wait_s=60), capacity=9), 2)
+    batch, wait_s = queue.poll()
+    assert batch == []
+    assert wait_s is not None
+    assert 59 < wait_s <= 60
+    assert BatchQueue(BatchRule(), capacity=1).poll() == ([], None)
+
+
+def test_a_rate_that_has_fallen_stops_the_waiting() -> None:
+    queue = BatchQueue(BatchRule(max_size=30), capacity=99)
+    queue.fit = ExecutionFit(fixed_s=0.05, per_item_s=0.0)
+    filled(queue, 5)
+    assert queue.poll()[0] == [], "five arrivals in no time: more are expected within the gain"
+    time.sleep(0.12)
+    assert len(queue.poll()[0]) == 5
+
+
+def test_every_put_wakes_an_async_worker() -> None:
+    puts: list[int] = []
+    queue = BatchQueue(BatchRule(), capacity=2, on_put=lambda: puts.append(len(queue)))
+    filled(queue, 2)
+    assert puts == [1, 2]
+    queue.close()
+    assert len(puts) == 3
+
+
+def test_many_producers_and_takers_lose_nothing() -> None:
+    queue = BatchQueue(BatchRule(max_size=7), capacity=10_000)
+    taken: list[int] = []
+    lock = threading.Lock()
+
+    def take() -> None:
+        while batch := queue.take():
+            with lock:
+                taken.extend(items(batch))
+
+    def put(first: int) -> None:
+        for item in range(first, first + 250):
+            assert queue.put(job(item))
+
+    takers = [threading.Thread(target=take) for _ in range(3)]
+    producers = [threading.Thread(target=put, args=(250 * number,)) for number in range(4)]
+    for thread in takers + producers:
+        thread.start()
+    for thread in producers:
+        thread.join()
+    queue.close()
+    for thread in takers:
+        thread.join(10)
+    assert sorted(taken) == list(range(1000))
