@@ -1,0 +1,157 @@
+"""What `dilu ps`, `logs` and `invoke` ask a running platform: HTTP on a Unix socket that only its user can open."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+import uvicorn
+from uvicorn.server import ServerState
+
+from dilu.errors import RequestError
+from dilu.runtime.answers import Receive, Scope, Send, request_id, send_error, send_json
+from dilu.runtime.protocol import BoundedHttpProtocol
+from dilu_autoscaler.local.replicas import last_lines
+
+_FOLLOW_S = 0.25  # how often the logs are looked at while somebody follows them
+_MOST_READ_BYTES = 256 * 1024
+_LOG_NAME = re.compile(r"(?P<replica>(?P<function>.+)-(?P<number>\d+))\.log")
+
+
+class AdminApp:
+    """`GET /v1/status`, and `GET /v1/logs?function=&replica=&lines=&follow=`."""
+
+    def __init__(self, status: Callable[[], dict[str, Any]], logs: Path) -> None:
+        self._status = status
+        self._logs = logs
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        path = scope["path"]
+        if path == "/v1/status":
+            await send_json(send, 200, msgspec.json.encode(self._status()))
+        elif path == "/v1/logs":
+            await self._send_logs(parse_qs(scope["query_string"].decode("latin-1")), receive, send)
+        else:
+            error = RequestError(404, "not-found", f"{path}: there are /v1/status and /v1/logs")
+            await send_error(send, error, request_id(scope["headers"]))
+
+    async def _send_logs(self, query: dict[str, list[str]], receive: Receive, send: Send) -> None:
+        wanted = LogQuery(
+            self._logs,
+            function=query.get("function", [""])[0],
+            replica=query.get("replica", [""])[0],
+        )
+        head = [(b"content-type", b"text/plain; charset=utf-8")]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        lines = query.get("lines", ["50"])[0]
+        text = wanted.last(int(lines) if lines.isdigit() else 50)
+        if "follow" not in query:
+            await send({"type": "http.response.body", "body": text})
+            return
+        await send({"type": "http.response.body", "body": text, "more_body": True})
+        await _until_gone(_pass_on(wanted.follow(), send), receive)
+
+
+class LogQuery:
+    """The logs of some replicas, each line led by its replica's name."""
+
+    def __init__(self, folder: Path, *, function: str, replica: str) -> None:
+        self._folder = folder
+        self._function = function
+        self._replica = replica
+        self._read_bytes: dict[Path, int] = {}
+
+    def last(self, lines: int) -> bytes:
+        """The last lines of each log, the oldest replica first."""
+        text = []
+        for path in self._paths():
+            with contextlib.suppress(OSError):
+                self._read_bytes[path] = path.stat().st_size
+            text += [f"{path.stem} | {line}\n" for line in last_lines(path, lines)]
+        return "".join(text).encode()
+
+    async def follow(self) -> AsyncIterator[bytes]:
+        """What is written from now on, also by replicas that are yet to start."""
+        while True:
+            for path in self._paths():
+                if new := self._more(path):
+                    yield new
+            await asyncio.sleep(_FOLLOW_S)
+
+    def _more(self, path: Path) -> bytes:
+        """The complete lines that came since the last look."""
+        at = self._read_bytes.get(path, 0)
+        try:
+            at = at if at <= path.stat().st_size else 0  # it was emptied
+            with path.open("rb") as file:
+                file.seek(at)
+                read = file.read(_MOST_READ_BYTES)
+        except OSError:
+            return b""
+        complete = read[: read.rfind(b"\n") + 1] if len(read) < _MOST_READ_BYTES else read
+        self._read_bytes[path] = at + len(complete)
+        label = f"{path.stem} | ".encode()
+        return b"".join(label + line for line in complete.splitlines(keepends=True))
+
+    def _paths(self) -> list[Path]:
+        found = []
+        for path in self._folder.glob("*.log"):
+            match = _LOG_NAME.fullmatch(path.name)
+            if match and self._function in ("", match["function"]) and self._replica in ("", match["replica"]):
+                found.append((match["function"], int(match["number"]), path))
+        return [path for _, _, path in sorted(found)]
+
+
+async def _pass_on(pieces: AsyncIterator[bytes], send: Send) -> None:
+    async for piece in pieces:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+
+async def _until_gone(work: Any, receive: Receive) -> None:
+    """Do the work until its client goes away."""
+    task = asyncio.ensure_future(work)
+    try:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+class AdminServer:
+    """Serves an application on a Unix socket."""
+
+    def __init__(self, app: Any, path: Path) -> None:
+        self._config = uvicorn.Config(
+            app, http=BoundedHttpProtocol, ws="none", lifespan="off", log_config=None, access_log=False
+        )
+        self._config.load()
+        self._state = ServerState()
+        self._path = path
+        self._server: asyncio.AbstractServer | None = None
+
+    async def start(self) -> None:
+        """Listen. The folder of the socket keeps others out."""
+        self._server = await asyncio.get_running_loop().create_unix_server(
+            lambda: BoundedHttpProtocol(self._config, self._state, {}), path=str(self._path)
+        )
+
+    async def close(self) -> None:
+        """Close, cutting whoever follows logs."""
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        while self._state.tasks:
+            await asyncio.wait(self._state.tasks)

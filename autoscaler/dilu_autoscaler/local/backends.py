@@ -1,0 +1,195 @@
+"""The ready replicas of one function, and the requests that wait for one of them.
+
+A request goes to the replica with the fewest in flight and never makes that more than the replica takes at once. All
+others wait here, first come first served, and are bound to a replica only when one has room, so a new replica helps
+at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dilu.errors import RequestError
+from dilu_autoscaler.local.upstream import Upstream
+
+# A process that is killed closes its connections one after the other, and its supervisor learns of it at the end.
+_SUSPENDED_S = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitLimits:
+    """How much may wait for one function, and for how long."""
+
+    most_waiting: int = 1000
+    most_bytes: int = 256 * 1024 * 1024
+    longest_s: float = 120.0
+
+
+@dataclass(slots=True, eq=False)
+class Backend:
+    """One ready replica as the gateway sees it."""
+
+    id: str
+    upstream: Upstream
+    max_in_flight: int
+    in_flight: int = 0
+    is_routable: bool = True
+    is_removed: bool = False
+
+
+class Backends:
+    """Gives each request a replica: `acquire`, then `release` in any case."""
+
+    def __init__(self, function: str, limits: WaitLimits, *, on_wait: Callable[[], None]) -> None:
+        self._function = function
+        self._limits = limits
+        self._on_wait = on_wait
+        self._backends: list[Backend] = []
+        self._waiting: OrderedDict[asyncio.Future[Backend], int] = OrderedDict()  # -> bytes held
+        self._bytes = 0
+        self._blocked: Callable[[], RequestError] | None = None
+        self.capacity_rps: float | None = None  # of one replica; says how long a full queue takes
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a replica."""
+        return len(self._waiting)
+
+    @property
+    def ready(self) -> int:
+        """Replicas that requests may go to."""
+        return len(self._backends)
+
+    def add(self, backend: Backend) -> None:
+        """A replica became ready: it takes from the queue what it can."""
+        self._blocked = None
+        self._backends.append(backend)
+        self._hand_out(backend)
+
+    def remove(self, backend: Backend) -> None:
+        """Send nothing more to this replica; what it has in flight goes on."""
+        if not backend.is_removed:
+            backend.is_removed = True
+            self._unroute(backend)
+            backend.upstream.close()
+
+    def suspend(self, backend: Backend) -> None:
+        """Send nothing to this replica for a moment: it may be about to die, and takes what comes with it."""
+        if backend.is_routable:
+            self._unroute(backend)
+            asyncio.get_running_loop().call_later(_SUSPENDED_S, self._resume, backend)
+
+    def block(self, reason: Callable[[], RequestError]) -> None:
+        """No replica can start: what waits and what comes gets this error, until `unblock` or `add`."""
+        if self._backends:
+            return
+        self._blocked = reason
+        for future in list(self._waiting):
+            if not future.done():
+                future.set_exception(reason())
+
+    def unblock(self) -> None:
+        """A replica is being started: requests may wait for it again."""
+        self._blocked = None
+
+    def free(self, besides: Backend | None = None) -> Backend | None:
+        """The replica with the fewest in flight that has room, if there is one."""
+        best = None
+        for backend in self._backends:
+            if (
+                backend.in_flight < backend.max_in_flight
+                and (best is None or backend.in_flight < best.in_flight)
+                and backend is not besides
+            ):
+                best = backend
+        return best
+
+    async def acquire(self, size_bytes: int, *, first: bool = False) -> Backend:
+        """A replica with room, waiting for one if need be; `first` puts a request that was sent back in front.
+
+        Raises `RequestError`: the queue is full, the wait was too long, or no replica can start.
+        """
+        if not self._waiting and (backend := self.free()) is not None:
+            backend.in_flight += 1
+            return backend
+        self._check_room(size_bytes)
+        future: asyncio.Future[Backend] = asyncio.get_running_loop().create_future()
+        self._waiting[future] = size_bytes
+        if first:
+            self._waiting.move_to_end(future, last=False)
+        self._bytes += size_bytes
+        self._on_wait()
+        try:
+            async with asyncio.timeout(self._limits.longest_s):
+                return await future
+        except TimeoutError:
+            self._give_back(future)
+            raise self._waited_too_long() from None
+        except asyncio.CancelledError:
+            self._give_back(future)
+            raise
+        finally:
+            self._bytes -= size_bytes
+            self._waiting.pop(future, None)
+
+    def take(self, backend: Backend) -> Backend:
+        """The replica that `free` found, with one more in flight."""
+        backend.in_flight += 1
+        return backend
+
+    def release(self, backend: Backend) -> None:
+        """One request of this replica ended: the next in the queue may go to it."""
+        backend.in_flight -= 1
+        if self._waiting:
+            self._hand_out(backend)
+
+    def _unroute(self, backend: Backend) -> None:
+        if backend.is_routable:
+            backend.is_routable = False
+            self._backends.remove(backend)
+
+    def _resume(self, backend: Backend) -> None:
+        if not backend.is_removed:
+            backend.is_routable = True
+            self._backends.append(backend)
+            self._hand_out(backend)
+
+    def _hand_out(self, backend: Backend) -> None:
+        while self._waiting and backend.is_routable and backend.in_flight < backend.max_in_flight:
+            future, _ = self._waiting.popitem(last=False)
+            if not future.done():
+                backend.in_flight += 1
+                future.set_result(backend)
+
+    def _give_back(self, future: asyncio.Future[Backend]) -> None:
+        """The request gave up in the very moment in which it got a replica."""
+        if future.done() and not future.cancelled() and future.exception() is None:
+            self.release(future.result())
+
+    def _check_room(self, size_bytes: int) -> None:
+        if self._blocked is not None:
+            raise self._blocked()
+        if len(self._waiting) < self._limits.most_waiting and self._bytes + size_bytes <= self._limits.most_bytes:
+            return
+        message = f"{self._function}: {len(self._waiting)} requests ({self._bytes // 1024} KiB) wait already"
+        if not self._backends:
+            raise RequestError(503, "starting", f"{message} for its first replica", retry_after_s=1)
+        raise RequestError(429, "queue-full", message, retry_after_s=self._drain_s())
+
+    def _drain_s(self) -> int:
+        """Whole seconds in which the ready replicas answer what waits now, as far as is known."""
+        if not self.capacity_rps:
+            return 1
+        return max(1, math.ceil(len(self._waiting) / (self.capacity_rps * len(self._backends))))
+
+    def _waited_too_long(self) -> RequestError:
+        longest_s = self._limits.longest_s
+        if not self._backends:
+            message = f"{self._function}: no replica became ready within {longest_s:g} s"
+            return RequestError(503, "starting", message, retry_after_s=5)
+        message = f"{self._function}: no replica had room within {longest_s:g} s"
+        return RequestError(503, "queue-timeout", message, retry_after_s=self._drain_s())

@@ -1,0 +1,127 @@
+"""`dilu up`, `ps`, `logs` and `invoke`. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, BinaryIO
+
+import click
+
+from dilu.spec.applications import Route, ScalePolicy
+
+
+@click.command()
+@click.argument("target", required=False)
+@click.option("--host", help="Address to listen on.  [default: as in dilu.yaml, else 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes any free one.  [default: 8080]")
+@click.option(
+    "--route",
+    type=click.Choice([route.value for route in Route]),
+    help="Tell functions apart by /NAME or by NAME.localhost.",
+)
+@click.option(
+    "--policy",
+    type=click.Choice([policy.value for policy in ScalePolicy]),
+    help="Rule that decides how many replicas run.",
+)
+@click.option("--min", "min_scale", type=click.IntRange(min=0), help="Least replicas of each function.")
+@click.option("--max", "max_scale", type=click.IntRange(min=1), help="Most replicas of each function.")
+@click.option("--name", help="Name for `dilu ps`, `logs`, `invoke`.  [default: as in dilu.yaml, else the folder's]")
+@click.option("--reload", is_flag=True, help="Replace replicas when files of the application change.")
+@click.option("--max-body-mib", type=click.IntRange(min=1), default=16, show_default=True, help="Largest request.")
+@click.option("--log-format", type=click.Choice(["plain", "json"]), help="Plain lines or JSON; no live view then.")
+@click.option("--access-log", is_flag=True, help="One line per request.")
+def up(reload: bool, max_body_mib: int, log_format: str | None, access_log: bool, **typed: Any) -> None:
+    """Serve TARGET (FILE.py, FILE.py:NAME, MODULE:NAME or a dilu.yaml) with replicas that come and go.
+
+    \b
+    dilu up app.py
+    curl localhost:8080 -d '"a sentence"'
+
+    Without TARGET: the dilu.yaml of this folder. Each function is at /NAME, and a single one also at /. The
+    gateway's own path is /_dilu/healthz. Ctrl-C finishes what was accepted and stops; a second one stops at once.
+    """
+    from dilu_autoscaler.local.plans import Request
+    from dilu_autoscaler.local.up import UpOptions, serve_platform
+
+    options = UpOptions(reload=reload, max_body_mib=max_body_mib, log_format=log_format, access_log=access_log)
+    sys.exit(serve_platform(Request(**typed), options))
+
+
+@click.command()
+@click.option("--name", help="Only the platform of this name.")
+@click.option("--json", "as_json", is_flag=True, help="Print the status of each as one JSON object a line.")
+def ps(name: str | None, as_json: bool) -> None:
+    """Show what is up: functions, replicas, load, latencies, the last decision."""
+    from dilu_autoscaler.local.client import platforms_up, read_status
+
+    statuses = [read_status(platform) for platform in platforms_up(name)]
+    if as_json:
+        for status in statuses:
+            click.echo(json.dumps(status))
+        return
+    from rich.console import Console
+
+    from dilu_autoscaler.local.view import replica_table, status_view
+
+    console = Console(width=None if sys.stdout.isatty() else 120)  # a file or a pipe has no width of its own
+    for status in statuses:
+        console.print(status_view(status))
+        console.print(replica_table(status))
+
+
+@click.command()
+@click.argument("function", required=False)
+@click.option("--follow", "-f", is_flag=True, help="Go on with what is written from now on.")
+@click.option("--replica", help="Only this replica, such as embed-2.")
+@click.option("--lines", "-n", type=click.IntRange(min=0), default=50, show_default=True, help="Last lines of each.")
+@click.option("--name", help="The platform, if several are up.")
+def logs(function: str | None, follow: bool, replica: str | None, lines: int, name: str | None) -> None:
+    """Print what replicas wrote, those that died lately included."""
+    from dilu_autoscaler.local.client import platform_with, read_logs
+
+    platform, _ = platform_with(function, name)
+    try:
+        for line in read_logs(platform, function=function, replica=replica, lines=lines, follow=follow):
+            click.echo(line, nl=False)
+    except KeyboardInterrupt:
+        return
+
+
+@click.command()
+@click.argument("function")
+@click.option("--data", "-d", help="The JSON value to send.")
+@click.option("--data-file", type=click.File("rb"), help="A file to send; - is stdin, which is also the default.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), default=300.0, show_default=True, help="Seconds.")
+@click.option("--request-id", help="X-Request-Id to find the call in the logs by.")
+@click.option("--name", help="The platform, if several have such a function.")
+def invoke(
+    function: str,
+    data: str | None,
+    data_file: BinaryIO | None,
+    timeout_s: float,
+    request_id: str | None,
+    name: str | None,
+) -> None:
+    """Call FUNCTION through the gateway and print its answer; exit code 1 if that is an error.
+
+    \b
+    dilu invoke embed --data '"a sentence"'
+    """
+    from dilu_autoscaler.local.client import Invocation, platform_with
+
+    if data is not None and data_file is not None:
+        raise click.UsageError("--data and --data-file exclude each other")
+    body = data.encode() if data is not None else (data_file or sys.stdin.buffer).read()
+    _, status = platform_with(function, name)
+    url = next(one["url"] for one in status["functions"] if one["name"] == function)
+    headers = {"Content-Type": "application/json"} | ({"X-Request-Id": request_id} if request_id else {})
+    call = Invocation(url, body, timeout_s=timeout_s, headers=headers)
+    output = sys.stdout.buffer
+    for piece in call.body():
+        output.write(piece)
+        output.flush()
+    if output.isatty():
+        output.write(b"\n")
+    sys.exit(0 if call.status < 400 else 1)

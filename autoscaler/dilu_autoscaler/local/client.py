@@ -1,0 +1,117 @@
+"""How the commands reach a platform that is up: its admin socket, and its gateway."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from dilu.errors import DiluError
+from dilu_autoscaler.local.rundir import Running, run_directory, running
+
+_ADMIN_TIMEOUT_S = 10.0
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP on a Unix socket."""
+
+    def __init__(self, path: Path, timeout_s: float | None) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket's path."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def platforms_up(name: str | None = None) -> list[Running]:
+    """Every platform of this user that is up, or the one of that name. Raises `DiluError` if there is none."""
+    found = running(run_directory(os.environ))
+    if not found:
+        raise DiluError("nothing is up; start something with `dilu up app.py`")
+    if name is None:
+        return found
+    chosen = [one for one in found if one.name == name]
+    if not chosen:
+        raise DiluError(f"{name} is not up; up are: {', '.join(one.name for one in found)}")
+    return chosen
+
+
+def platform_with(function: str | None, name: str | None) -> tuple[Running, dict[str, Any]]:
+    """The one platform that is meant, with its status: by its name, or by the function that only it has."""
+    statuses = [(one, read_status(one)) for one in platforms_up(name)]
+    if function is not None:
+        known = [one["name"] for _, status in statuses for one in status["functions"]]
+        statuses = [(one, status) for one, status in statuses if function in _function_names(status)]
+        if not statuses:
+            raise DiluError(f"{function}: no such function is up; there are: {', '.join(known)}")
+    if len(statuses) > 1:
+        raise DiluError(f"several are up ({', '.join(one.name for one, _ in statuses)}): say which with --name")
+    return statuses[0]
+
+
+def read_status(platform: Running) -> dict[str, Any]:
+    """The platform's `/v1/status`."""
+    connection = UnixConnection(platform.socket, _ADMIN_TIMEOUT_S)
+    try:
+        connection.request("GET", "/v1/status")
+        status: dict[str, Any] = json.loads(connection.getresponse().read())
+    except OSError as error:
+        raise DiluError(f"{platform.name} (pid {platform.pid}) does not answer: {error}") from error
+    finally:
+        connection.close()
+    return status
+
+
+def read_logs(
+    platform: Running, *, function: str | None, replica: str | None, lines: int, follow: bool
+) -> Iterator[str]:
+    """The replicas' logs, line by line; while following, for as long as the platform is up."""
+    asked = {"function": function, "replica": replica, "lines": str(lines), "follow": "1" if follow else None}
+    query = urlencode({key: value for key, value in asked.items() if value is not None})
+    connection = UnixConnection(platform.socket, None if follow else _ADMIN_TIMEOUT_S)
+    try:
+        connection.request("GET", f"/v1/logs?{query}")
+        for line in connection.getresponse():
+            yield line.decode(errors="replace")
+    except (http.client.IncompleteRead, ConnectionError):
+        return  # it stopped
+    finally:
+        connection.close()
+
+
+class Invocation:
+    """One call of a function through the gateway."""
+
+    def __init__(self, url: str, body: bytes, *, timeout_s: float, headers: dict[str, str]) -> None:
+        parts = urlsplit(url)
+        host = parts.hostname or "127.0.0.1"
+        # NAME.localhost is this machine, also where no resolver says so.
+        address = "127.0.0.1" if host.endswith(".localhost") else host
+        self._connection = http.client.HTTPConnection(address, parts.port, timeout=timeout_s)
+        try:
+            self._connection.request("POST", parts.path or "/", body, {"Host": parts.netloc, **headers})
+            self._answer = self._connection.getresponse()
+        except OSError as error:
+            self._connection.close()
+            raise DiluError(f"{url}: {error or type(error).__name__}") from error
+        self.status = self._answer.status
+
+    def body(self) -> Iterator[bytes]:
+        """The answer's body, as it comes."""
+        try:
+            while piece := self._answer.read1(64 * 1024):
+                yield piece
+        finally:
+            self._connection.close()
+
+
+def _function_names(status: dict[str, Any]) -> list[str]:
+    return [function["name"] for function in status["functions"]]

@@ -1,0 +1,252 @@
+"""One request on its way: read, sent to a replica (to another one where nothing was executed), answered, counted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dilu.errors import RequestError
+from dilu.runtime.answers import ClientGoneError, Headers, Receive, Scope, Send, read_body, send_error
+from dilu.spec import names
+from dilu_autoscaler.local.backends import Backend, Backends
+from dilu_autoscaler.local.connections import Answer, AnswerLateError, AnswerLostError
+from dilu_autoscaler.local.heads import REFUSED, RequestHead, answer_headers, header
+from dilu_autoscaler.local.traffic import Outcomes, Seconds
+from dilu_autoscaler.local.upstream import ConnectFailedError
+
+_log = logging.getLogger(__name__)
+ACCESS_LOG = "dilu_autoscaler.local.access"
+_access_log = logging.getLogger(ACCESS_LOG)
+# Replicas that a request is tried on, as long as none has executed any of it.
+_MOST_ATTEMPTS = 5
+_REFUSED_DRAINING = names.REFUSED_DRAINING.encode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayLimits:
+    """What one request may be and take."""
+
+    max_body_bytes: int = 16 * 1024 * 1024
+    answer_within_s: float = 300.0  # to the answer's head; a stream may then go on for as long as it likes
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class ServedFunction:
+    """One function as the gateway knows it."""
+
+    name: str
+    backends: Backends
+    outcomes: Outcomes
+    seconds: Seconds
+    on_active: Callable[[], None]  # traffic came while nobody looked
+    on_unreachable: Callable[[Backend], None]  # a ready replica does not take connections
+    is_watched: bool = field(default=False)  # the scale loop will look at the second that runs now
+
+    def arrived(self, now_s: float) -> None:
+        """Count one request."""
+        self.seconds.arrived(now_s)
+        if not self.is_watched:
+            self.is_watched = True
+            self.on_active()
+
+
+class Exchange:
+    """One request on its way."""
+
+    __slots__ = (
+        "_closing",
+        "_latency_s",
+        "_limits",
+        "_receive",
+        "_send",
+        "_started_s",
+        "_status",
+        "function",
+        "head",
+        "path",
+        "scope",
+    )
+
+    def __init__(
+        self,
+        function: ServedFunction,
+        limits: GatewayLimits,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        head: RequestHead,
+        path: bytes,
+        closing: Callable[[], Headers],
+    ) -> None:
+        self.function = function
+        self.scope = scope
+        self.head = head
+        self.path = path
+        self._limits = limits
+        self._closing = closing
+        self._receive = receive
+        self._send = send
+        self._status = 0  # of the answer that has begun; 0: none has
+        self._started_s = time.monotonic()
+        self._latency_s: float | None = None
+
+    async def run(self) -> None:
+        """From the first byte to the last, whatever happens in between."""
+        function = self.function
+        function.arrived(self._started_s)
+        try:
+            await self._run_watched()
+        except RequestError as error:
+            await self._fail(error)
+        except ClientGoneError:
+            pass
+        except AnswerLostError as error:
+            await self._fail_lost(error)
+        except Exception:
+            _log.exception("the gateway made a mistake", extra={"request_ids": [self.head.request_id]})
+            await self._fail(RequestError(500, "gateway-error", "the gateway made a mistake; its log says more"))
+        finally:
+            now_s = time.monotonic()
+            function.seconds.finished(now_s)
+            self._count(now_s)
+
+    def _count(self, now_s: float) -> None:
+        latency_s = now_s - self._started_s if self._latency_s is None else self._latency_s
+        if self._status >= 500 or self._status == 429:
+            self.function.outcomes.failed()
+        elif self._status:
+            self.function.outcomes.answered(now_s, latency_s)
+        if _access_log.isEnabledFor(logging.INFO):
+            self._log_access(latency_s)
+
+    def _log_access(self, latency_s: float) -> None:
+        _access_log.info(
+            "fn=%s %s %s %d %.1f ms",
+            self.function.name,
+            self.scope["method"],
+            self.scope["path"],
+            self._status,
+            latency_s * 1000.0,
+            extra={"request_ids": [self.head.request_id]},
+        )
+
+    async def _run_watched(self) -> None:
+        """Read the body, then pass the request on for as long as its client is there."""
+        body = await read_body(self.scope, self._receive, self._limits.max_body_bytes)
+        watch = _ClientWatch(self._receive)
+        try:
+            await self._pass_on(body, watch)
+        except asyncio.CancelledError:
+            if not watch.is_gone:
+                raise
+            watch.task.uncancel()
+            raise ClientGoneError from None
+        finally:
+            watch.stop()
+
+    async def _pass_on(self, body: bytes, watch: _ClientWatch) -> None:
+        scope, backends = self.scope, self.function.backends
+        head = self.head.to_bytes(scope["method"], self.path, scope["query_string"], len(body))
+        backend: Backend | None = None
+        for attempt in range(_MOST_ATTEMPTS):
+            if backend is None:
+                backend = await backends.acquire(len(body), first=attempt > 0)
+            else:
+                backends.take(backend)
+            tried = backend
+            try:
+                answer = await tried.upstream.send(
+                    head,
+                    body,
+                    is_head=scope["method"] == "HEAD",
+                    answer_within_s=self._limits.answer_within_s,
+                )
+                try:
+                    is_last = attempt == _MOST_ATTEMPTS - 1
+                    refused = header(answer.headers, REFUSED) if answer.status in (429, 503) and not is_last else None
+                    if refused is not None:
+                        is_elsewhere, backend = self._elsewhere(refused, tried)
+                        if is_elsewhere:
+                            continue
+                    await self._hand_over(answer, watch)
+                    return
+                finally:
+                    answer.abort()
+            except ConnectFailedError as error:
+                if not error.is_closed:
+                    raise RequestError(
+                        503, "no-connection", f"{self.function.name}: {error}", retry_after_s=1
+                    ) from error
+                backends.remove(tried)
+                self.function.on_unreachable(tried)
+                backend = None
+            except AnswerLostError as error:
+                if not isinstance(error, AnswerLateError):
+                    backends.suspend(tried)
+                raise
+            finally:
+                backends.release(tried)
+        raise RequestError(503, "unreachable", f"{self.function.name}: no replica takes connections", retry_after_s=1)
+
+    def _elsewhere(self, refused: bytes, tried: Backend) -> tuple[bool, Backend | None]:
+        """Whether a refused request should be tried again, and where (None: wait for any replica)."""
+        backends = self.function.backends
+        if refused == _REFUSED_DRAINING:
+            backends.remove(tried)
+            return True, None
+        other = backends.free(besides=tried)
+        return other is not None, other
+
+    async def _hand_over(self, answer: Answer, watch: _ClientWatch) -> None:
+        """The replica's answer to the client, piece by piece as it comes."""
+        send = self._send
+        headers = answer_headers(answer.headers, self.head.request_id, answer.status)
+        self._status = answer.status
+        if not answer.has_length and not answer.complete:
+            self._latency_s = time.monotonic() - self._started_s  # a stream counts by its beginning
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers + self._closing()})
+        chunk = answer.taken()
+        while not answer.complete:
+            if chunk:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            chunk = await answer.next_chunk()
+        watch.stop()  # from here on "the client is gone" would only mean that it has its answer
+        await send({"type": "http.response.body", "body": chunk})
+
+    async def _fail(self, error: RequestError) -> None:
+        if self._status:
+            return  # too late for another answer: the connection is cut, so that the client sees that it is incomplete
+        self._status = error.status
+        await send_error(self._send, error, self.head.request_id, self._closing())
+
+    async def _fail_lost(self, error: AnswerLostError) -> None:
+        late = isinstance(error, AnswerLateError)
+        _log.warning("fn=%s %s", self.function.name, error, extra={"request_ids": [self.head.request_id]})
+        code = "answer-late" if late else "replica-lost"
+        await self._fail(RequestError(504 if late else 502, code, f"{self.function.name}: {error}"))
+
+
+class _ClientWatch:
+    """Cancels the task that made it once the client is gone."""
+
+    __slots__ = ("_watcher", "is_gone", "task")
+
+    def __init__(self, receive: Receive) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.task = task
+        self.is_gone = False
+        self._watcher = asyncio.get_running_loop().create_task(self._watch(receive))
+
+    def stop(self) -> None:
+        """Look no longer."""
+        self._watcher.cancel()
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.is_gone = True
+        self.task.cancel()

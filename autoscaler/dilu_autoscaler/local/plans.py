@@ -1,0 +1,195 @@
+"""What to serve: from a TARGET or a dilu.yaml, each function's spec, command line and environment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dilu.errors import ConfigError
+from dilu.spec import FunctionSpec, from_mapping, names
+from dilu.spec.applications import Application, FunctionEntry, Gateway, Route, application_name
+from dilu.spec.documents import read_application
+from dilu.spec.fields import label
+from dilu_autoscaler.policy import DEFAULT_POLICY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionPlan:
+    """One function: what is asked for, and how one replica of it is started."""
+
+    spec: FunctionSpec
+    target: str
+    command: tuple[str, ...]
+    folder: Path
+    policy: str = DEFAULT_POLICY
+    overrides: Mapping[str, object] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def environment(self, *, replica: str, control_fd: int, log_format: str) -> dict[str, str]:
+        """The environment of one replica; what the platform sets wins over what was there."""
+        inherited = {key: value for key, value in os.environ.items() if key not in names.RESERVED_ENVIRONMENT}
+        return {
+            **inherited,
+            **self.env,
+            names.ENV_HOST: "127.0.0.1",
+            names.ENV_PORT: "0",
+            names.ENV_STATS_PORT: "0",
+            names.ENV_FUNCTION_SPEC: msgspec.json.encode(dict(self.overrides)).decode(),
+            names.ENV_REPLICA: replica,
+            names.ENV_LOG_FORMAT: log_format,
+            names.ENV_CONTROL_FD: str(control_fd),
+            "PYTHONUNBUFFERED": "1",  # a handler's prints are in the log when they happen
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a person typed after `dilu up`; None: as the file or the default says."""
+
+    target: str | None = None
+    name: str | None = None
+    host: str | None = None
+    port: int | None = None
+    route: str | None = None
+    policy: str | None = None
+    min_scale: int | None = None
+    max_scale: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """What is known without loading any code: enough to claim the name and the port."""
+
+    name: str
+    gateway: Gateway
+    folder: Path
+    request: Request
+    target: str | None  # a single target, whose functions are not known yet ...
+    entries: tuple[FunctionEntry, ...]  # ... or what a dilu.yaml lists
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A whole application, ready to run."""
+
+    name: str
+    folder: Path
+    functions: tuple[FunctionPlan, ...]
+
+
+def read_outline(request: Request) -> Outline:
+    """The outline of what was typed. Raises `ConfigError` in one line for what cannot be used."""
+    target = request.target
+    if target is None:
+        target = names.APPLICATION_FILE
+        if not Path(target).is_file():
+            raise ConfigError(f"no {target} here: say what to serve, for example `dilu up app.py`")
+    if target.endswith((".yaml", ".yml")):
+        application = read_application(target)
+        name, gateway, folder = application.name, application.gateway, application.folder.resolve()
+        entries, single = application.functions, None
+    else:
+        folder = Path.cwd()
+        name, gateway, entries, single = application_name(folder), Gateway(), (), target
+    return Outline(
+        name=label("name", request.name or name),
+        gateway=Gateway(
+            host=request.host or gateway.host,
+            port=gateway.port if request.port is None else request.port,
+            route=gateway.route if request.route is None else Route(request.route),
+        ),
+        folder=folder,
+        request=request,
+        target=single,
+        entries=tuple(_with_typed(entry, request) for entry in entries),
+    )
+
+
+async def make_plan(outline: Outline) -> Plan:
+    """The plan, after the code was loaded once. Raises `ConfigError` in one line if it cannot be."""
+    folder = outline.folder
+    if outline.target is not None:
+        found = await describe(outline.target, folder, {})
+        entries = tuple(_with_typed(FunctionEntry(target=target), outline.request) for target, _ in found)
+    else:
+        entries = outline.entries
+        found = await asyncio.gather(*(_describe_entry(entry, folder) for entry in entries))
+    application = Application(name=outline.name, functions=entries, folder=folder)
+    specs = application.specs([spec for _, spec in found])
+    functions = tuple(
+        FunctionPlan(
+            spec=spec,
+            target=target,
+            command=(sys.executable, "-m", "dilu", "serve", target),
+            folder=folder,
+            policy=str(entry.policy),
+            overrides=entry.overrides,
+            env=entry.env,
+        )
+        for entry, (target, _), spec in zip(entries, found, specs, strict=True)
+    )
+    return Plan(name=outline.name, folder=folder, functions=functions)
+
+
+def _with_typed(entry: FunctionEntry, request: Request) -> FunctionEntry:
+    typed = {"min_scale": request.min_scale, "max_scale": request.max_scale}
+    given = {key: value for key, value in typed.items() if value is not None}
+    changes: dict[str, Any] = {"overrides": {**entry.overrides, **given}}
+    if request.policy is not None:
+        changes["policy"] = request.policy
+    return replace(entry, **changes)
+
+
+async def _describe_entry(entry: FunctionEntry, folder: Path) -> tuple[str, FunctionSpec]:
+    target = entry.target_in(folder)
+    found = await describe(target, folder, entry.env)
+    if len(found) > 1:
+        listed = ", ".join(one for one, _ in found)
+        raise ConfigError(f"{entry.target}: holds {len(found)} functions, list each one: {listed}")
+    return found[0]
+
+
+async def describe(target: str, folder: Path, env: Mapping[str, str]) -> list[tuple[str, FunctionSpec]]:
+    """The functions that a target holds, found by a child process, so that nothing of theirs is loaded here.
+
+    Raises `ConfigError` with the child's one line if they cannot be loaded.
+    """
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "dilu",
+        "describe",
+        target,
+        cwd=folder,
+        env={**os.environ, **env},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        output, errors = await child.communicate()
+    except asyncio.CancelledError:
+        child.kill()
+        await child.wait()
+        raise
+    if child.returncode != 0:
+        raise ConfigError(_reason(target, errors.decode(errors="replace"), child.returncode))
+    # The module may print while it is imported: the answer is the last line.
+    described = msgspec.json.decode(output.strip().rpartition(b"\n")[2], type=list[dict[str, Any]])
+    return [(one["target"], from_mapping(one["spec"])) for one in described]
+
+
+def _reason(target: str, errors: str, code: int | None) -> str:
+    """The line that `dilu describe` says on purpose, or the last one of whatever broke."""
+    lines = errors.strip().splitlines() or ["it said nothing"]
+    for line in reversed(lines):
+        if line.startswith("dilu: "):
+            return line.removeprefix("dilu: ")
+    return f"{target}: could not be loaded (exit code {code}): {lines[-1]}"

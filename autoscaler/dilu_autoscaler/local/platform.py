@@ -1,0 +1,159 @@
+"""`dilu up`: gateway, supervisors, scale loop and admin socket in one process and on one loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import time
+from typing import Any
+
+from dilu.errors import DiluError
+from dilu.runtime.listener import Listener
+from dilu.spec.applications import Route
+from dilu_autoscaler.local.admin import AdminApp, AdminServer
+from dilu_autoscaler.local.backends import WaitLimits
+from dilu_autoscaler.local.driver import ScaleDriver
+from dilu_autoscaler.local.exchange import GatewayLimits
+from dilu_autoscaler.local.functions import LocalFunction
+from dilu_autoscaler.local.gateway import Gateway
+from dilu_autoscaler.local.plans import Plan
+from dilu_autoscaler.local.routing import Router
+from dilu_autoscaler.local.rundir import Claim
+
+_log = logging.getLogger(__name__)
+
+# After the first signal: what was accepted may take so long, as long as a replica's own drain.
+_DRAIN_S = 30.0
+# For so long clients are told on their open connections to leave, before idle ones are closed.
+_LAST_WORD_S = 0.1
+
+
+class Platform:
+    """Serves a plan until it is told to stop."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        claim: Claim,
+        gateway_socket: socket.socket,
+        *,
+        route: Route = Route.PATH,
+        wait_limits: WaitLimits | None = None,
+        gateway_limits: GatewayLimits | None = None,
+        log_format: str = "plain",
+    ) -> None:
+        self.name = plan.name
+        self.folder = plan.folder
+        self.url = _client_url(gateway_socket)
+        self._claim = claim
+        self._functions = {
+            one.spec.name: LocalFunction(
+                one, logs=claim.logs, limits=wait_limits or WaitLimits(), log_format=log_format, on_wake=self._wake
+            )
+            for one in plan.functions
+        }
+        self._driver = ScaleDriver(self._functions)
+        self._route = route
+        self._router = Router(route, self._functions)
+        served = {name: function.served for name, function in self._functions.items()}
+        self._gateway = Gateway(self._router, served, gateway_limits or GatewayLimits())
+        self._listener = Listener(self._gateway, gateway_socket)
+        self._admin = AdminServer(AdminApp(self.status, claim.logs), claim.socket)
+        self._stops: asyncio.Queue[int] = asyncio.Queue()
+
+    async def run(self) -> int:
+        """Serve until SIGINT or SIGTERM, then drain; the exit code (1 if a second signal cut the drain short)."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stops.put_nowait, number)
+        driving = loop.create_task(self._driver.run())
+        try:
+            await self._listener.start()
+            await self._admin.start()
+            self._claim.announce(self.url)
+            self._say_up()
+            stopped = asyncio.ensure_future(self._stops.get())
+            await asyncio.wait({stopped, driving}, return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            if driving.done():
+                driving.result()  # the scale loop never ends by itself: this raises what broke it
+            return await self._stop()
+        finally:
+            driving.cancel()
+            await self._end_at_once()
+
+    def stop(self) -> None:
+        """The same as a signal: drain, or if that is under way already, end at once."""
+        self._stops.put_nowait(0)
+
+    def replan(self, plan: Plan) -> None:
+        """Serve other code. Raises `DiluError` if it has other functions than those that are up."""
+        planned = {one.spec.name: one for one in plan.functions}
+        if planned.keys() != self._functions.keys():
+            raise DiluError(f"the functions are now {', '.join(planned)}: stop and start `dilu up` for that")
+        for name, function in self._functions.items():
+            function.replan(planned[name])
+            self._driver.replan(function)
+
+    def status(self) -> dict[str, Any]:
+        """The body of `/v1/status`."""
+        now_s = time.monotonic()
+        return {
+            "name": self.name,
+            "pid": os.getpid(),
+            "gateway": {"url": self.url, "route": str(self._route)},
+            "functions": [
+                {**function.status(now_s, self._driver.last_tick(name)), "url": self._router.url(self.url, name)}
+                for name, function in self._functions.items()
+            ],
+        }
+
+    def _wake(self, function: str) -> None:
+        self._driver.wake(function)
+
+    def _say_up(self) -> None:
+        for name in self._functions:
+            _log.info("fn=%s is at %s", name, self._router.url(self.url, name))
+        _log.info("%s is up (pid %d); Ctrl-C drains and stops", self.name, os.getpid())
+
+    async def _stop(self) -> int:
+        """Drain; a second signal ends it at once."""
+        draining = asyncio.ensure_future(self._drain())
+        again = asyncio.ensure_future(self._stops.get())
+        await asyncio.wait({draining, again}, return_when=asyncio.FIRST_COMPLETED)
+        again.cancel()
+        if draining.done():
+            draining.result()
+            return 0
+        _log.warning("told to stop again: replicas are killed")
+        draining.cancel()
+        await asyncio.gather(draining, return_exceptions=True)
+        return 1
+
+    async def _drain(self) -> None:
+        in_flight = sum(function.served.seconds.in_flight for function in self._functions.values())
+        _log.info("stopping: %d requests in flight; again Ctrl-C stops at once", in_flight)
+        self._gateway.is_draining = True
+        self._listener.stop_accepting()
+        await asyncio.sleep(_LAST_WORD_S)
+        await self._listener.close(_DRAIN_S)
+        await asyncio.gather(*(function.supervisor.close() for function in self._functions.values()))
+
+    async def _end_at_once(self) -> None:
+        """Leave nothing behind, whatever happened before."""
+        for function in self._functions.values():
+            function.supervisor.kill()
+        await asyncio.gather(*(function.supervisor.close() for function in self._functions.values()))
+        await self._driver.close()
+        await self._listener.close(0.0)
+        await self._admin.close()
+
+
+def _client_url(gateway_socket: socket.socket) -> str:
+    """Where a client on this machine reaches the gateway."""
+    host, port = gateway_socket.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}"

@@ -1,0 +1,226 @@
+"""One replica as a child process: started, heard on its control socket, stopped, and never left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dilu_autoscaler.local.plans import FunctionPlan
+
+_log = logging.getLogger(__name__)
+
+STOP_GRACE_S = 35.0  # a replica gives its own drain 30 s
+_MOST_TAIL_BYTES = 64 * 1024
+_MOST_LOG_BYTES = 32 * 1024 * 1024
+
+
+class ReplicaState(StrEnum):
+    """Where a replica is in its life, as its supervisor sees it."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    ENDED = "ended"
+
+
+class _Event(msgspec.Struct):
+    """One line on the control socket."""
+
+    event: str
+    phase: str = ""
+    seconds: float = 0.0
+    error: str = ""
+    port: int = 0
+    stats_port: int = 0
+    max_in_flight: int = 1
+    cold_start_s: dict[str, float] = {}
+
+
+class Replica:
+    """One child process. `run` ends when the process has ended; `on_change` is called at each change of state."""
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - it is what status and logs call it
+        plan: FunctionPlan,
+        log_path: Path,
+        *,
+        generation: int,
+        restarts: int,
+        log_format: str,
+        on_change: Callable[[Replica], None],
+    ) -> None:
+        self.id = id
+        self.log_path = log_path
+        self.generation = generation
+        self.restarts = restarts
+        self.state = ReplicaState.STARTING
+        self.pid: int | None = None
+        self.port = 0
+        self.stats_port = 0
+        self.max_in_flight = 1
+        self.phases_s: dict[str, float] = {}
+        self.failure: str | None = None  # what the replica itself said of why it failed
+        self.exit_code: int | None = None
+        self.was_stopped = False  # by us
+        self.started_s = time.monotonic()
+        self.ready_s: float | None = None
+        self.ended_s: float | None = None
+        self._plan = plan
+        self._log_format = log_format
+        self._on_change = on_change
+        self._process: asyncio.subprocess.Process | None = None
+        self._killer: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        """Start the process, hear what it says, wait for its end."""
+        parent, child = socket.socketpair()
+        try:
+            with child:
+                await self._spawn(child)
+        except (OSError, ValueError) as error:
+            parent.close()
+            self.failure = f"cannot be started: {error}"
+            self._ended(None)
+            return
+        reader, writer = await asyncio.open_unix_connection(sock=parent)
+        process = self._process
+        assert process is not None
+        hearing = asyncio.ensure_future(self._hear(reader))
+        try:
+            code = await process.wait()
+            # What it said last may still be on its way; a child of its own may hold the socket open.
+            await asyncio.wait({hearing}, timeout=1.0)
+        finally:
+            hearing.cancel()
+            writer.close()
+            self._stop_killer()
+        self._ended(code)
+
+    def stop(self, grace_s: float = STOP_GRACE_S) -> None:
+        """Ask the process to finish what it has and end; after `grace_s` it is killed."""
+        self.was_stopped = True
+        self._become(ReplicaState.DRAINING)
+        if self._process is not None and self._killer is None:
+            self._signal(signal.SIGTERM)
+            self._killer = asyncio.get_running_loop().call_later(grace_s, self.kill)
+
+    def kill(self) -> None:
+        """End the process, and what it started, at once."""
+        self.was_stopped = True
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def tail(self, lines: int) -> list[str]:
+        """The last lines that it wrote."""
+        return last_lines(self.log_path, lines)
+
+    def bound_log(self) -> None:
+        """Begin its log anew when that has become too large."""
+        with contextlib.suppress(OSError):
+            if self.log_path.stat().st_size > _MOST_LOG_BYTES:
+                # It is opened for appending, so the process goes on at the new end.
+                self.log_path.write_text(f"(emptied after {_MOST_LOG_BYTES // 1024**2} MiB)\n")
+
+    @property
+    def lifetime_s(self) -> float:
+        """Seconds from its start to its end, or to now."""
+        return (time.monotonic() if self.ended_s is None else self.ended_s) - self.started_s
+
+    async def _spawn(self, child: socket.socket) -> None:
+        with self.log_path.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._plan.command,
+                cwd=self._plan.folder,
+                env=self._plan.environment(replica=self.id, control_fd=child.fileno(), log_format=self._log_format),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=asyncio.subprocess.STDOUT,
+                pass_fds=(child.fileno(),),
+                start_new_session=True,  # Ctrl-C at the terminal is for us alone: we stop the replicas in order
+            )
+        self.pid = self._process.pid
+        if self.was_stopped:
+            self.stop()  # it came while the process was being made
+
+    async def _hear(self, reader: asyncio.StreamReader) -> None:
+        try:
+            async for line in reader:
+                self._heard(line)
+        except (ConnectionError, ValueError):  # gone, or a line without an end
+            return
+
+    def _heard(self, line: bytes) -> None:
+        try:
+            event = msgspec.json.decode(line, type=_Event)
+        except msgspec.DecodeError as error:
+            _log.warning("replica=%s says what is not understood: %s", self.id, error)
+            return
+        if event.event == "phase":
+            self.phases_s[event.phase] = event.seconds
+        elif event.event == "ready":
+            self._heard_ready(event)
+        elif event.event == "draining":
+            self._become(ReplicaState.DRAINING)
+        elif event.event == "failed":
+            self.failure = f"{event.phase}: {event.error}"
+
+    def _heard_ready(self, event: _Event) -> None:
+        self.port, self.stats_port = event.port, event.stats_port
+        self.max_in_flight = max(1, event.max_in_flight)
+        self.phases_s.update(event.cold_start_s)
+        self.ready_s = time.monotonic()
+        if self.state is ReplicaState.STARTING:
+            self._become(ReplicaState.READY)
+
+    def _ended(self, code: int | None) -> None:
+        self.exit_code = code
+        self.ended_s = time.monotonic()
+        self._become(ReplicaState.ENDED)
+
+    def _become(self, state: ReplicaState) -> None:
+        if self.state is not state and self.state is not ReplicaState.ENDED:
+            self.state = state
+            self._on_change(self)
+
+    def _signal(self, number: int) -> None:
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+    def _stop_killer(self) -> None:
+        if self._killer is not None:
+            self._killer.cancel()
+            self._killer = None
+
+    def status(self) -> dict[str, Any]:
+        """What `dilu ps` shows of it."""
+        return {
+            "id": self.id,
+            "pid": self.pid,
+            "state": str(self.state),
+            "port": self.port or None,
+            "restarts": self.restarts,
+        }
+
+
+def last_lines(path: Path, lines: int) -> list[str]:
+    """The last lines of a text file, at most 64 KiB of them; none if there is no such file."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _MOST_TAIL_BYTES))
+            return file.read().decode(errors="replace").splitlines()[-lines:]
+    except OSError:
+        return []

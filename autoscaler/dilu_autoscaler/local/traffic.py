@@ -1,0 +1,119 @@
+"""What the gateway saw of one function: seconds for the policy, latencies and totals for people."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+from dilu_autoscaler.policy.observations import Sample
+
+# No policy looks further back than Knative's longest stable window, an hour.
+_MOST_SAMPLES = 3600
+_RECENT_ANSWERS = 1024
+_RECENT_S = 30.0
+
+
+class Seconds:
+    """Arrivals and mean concurrency of each elapsed second; quiet ones are zeros and cost nothing until asked for."""
+
+    def __init__(self, now_s: float) -> None:
+        self.in_flight = 0
+        self.last = Sample(t_s=math.floor(now_s) - 1.0, concurrency=0.0, rps=0.0)
+        self._second_s = math.floor(now_s)
+        self._changed_s = now_s
+        self._busy_s = 0.0  # integral of requests in flight over the current second
+        self._arrivals = 0
+        self._pending: deque[Sample] = deque(maxlen=_MOST_SAMPLES)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is in flight and nothing has come in the current second."""
+        return self.in_flight == 0 and self._arrivals == 0
+
+    def arrived(self, now_s: float) -> None:
+        """One request came, whatever becomes of it."""
+        self._advance(now_s)
+        self._arrivals += 1
+        self.in_flight += 1
+
+    def finished(self, now_s: float) -> None:
+        """One request left: answered, refused or given up."""
+        self._advance(now_s)
+        self.in_flight -= 1
+
+    def take(self, now_s: float) -> tuple[Sample, ...]:
+        """Each second that elapsed since the last call, oldest first."""
+        self._advance(now_s)
+        samples = tuple(self._pending)
+        self._pending.clear()
+        return samples
+
+    def last_second(self, now_s: float) -> Sample:
+        """The second that elapsed last."""
+        self._advance(now_s)
+        return self.last
+
+    def _advance(self, now_s: float) -> None:
+        end_s = self._second_s + 1
+        if now_s < end_s:
+            self._busy_s += self.in_flight * (now_s - self._changed_s)
+            self._changed_s = now_s
+            return
+        self._busy_s += self.in_flight * (end_s - self._changed_s)
+        self._close(self._busy_s, self._arrivals)
+        second_s = math.floor(now_s)
+        self._second_s = max(end_s, second_s - _MOST_SAMPLES)
+        while self._second_s < second_s:
+            self._close(float(self.in_flight), 0)
+            self._second_s += 1
+        self._arrivals = 0
+        self._changed_s = now_s
+        self._busy_s = self.in_flight * (now_s - second_s)
+
+    def _close(self, busy_s: float, arrivals: int) -> None:
+        self.last = Sample(t_s=float(self._second_s), concurrency=busy_s, rps=float(arrivals))
+        self._pending.append(self.last)
+
+
+class Outcomes:
+    """How requests ended: totals since the start, and the latencies of the last ones."""
+
+    def __init__(self, slo_ms: float | None) -> None:
+        self.slo_ms = slo_ms
+        self.requests = 0
+        self.errors = 0
+        self.slo_met = 0
+        self._recent: deque[tuple[float, float]] = deque(maxlen=_RECENT_ANSWERS)
+
+    def answered(self, now_s: float, latency_s: float) -> None:
+        """One request was answered without an error."""
+        self.requests += 1
+        self._recent.append((now_s, latency_s))
+        if self.slo_ms is not None and latency_s * 1000.0 <= self.slo_ms:
+            self.slo_met += 1
+
+    def failed(self) -> None:
+        """One request got a 5xx, or was refused for want of capacity: for its client the objective is missed."""
+        self.requests += 1
+        self.errors += 1
+
+    @property
+    def slo_attainment(self) -> float | None:
+        """The share of requests, errors included, that met the objective; None without an objective or a request."""
+        return self.slo_met / self.requests if self.slo_ms is not None and self.requests else None
+
+    def percentiles_ms(self, now_s: float) -> tuple[float, float] | None:
+        """p50 and p95 of the last answers (half a minute, at most 1,024), or None if there were none."""
+        recent = sorted(latency_s for ended_s, latency_s in self._recent if now_s - ended_s <= _RECENT_S)
+        if not recent:
+            return None
+        return nearest_rank(recent, 0.50) * 1000.0, nearest_rank(recent, 0.95) * 1000.0
+
+
+def nearest_rank(ordered: list[float], ratio: float) -> float:
+    """The value below or at which `ratio` of the ordered values lie.
+
+    >>> nearest_rank([1.0, 2.0, 3.0, 4.0], 0.5)
+    2.0
+    """
+    return ordered[max(0, math.ceil(ratio * len(ordered)) - 1)]

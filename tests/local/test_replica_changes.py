@@ -1,0 +1,150 @@
+"""What a supervisor does next: out, in, replacement one by one, and back-off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dilu_autoscaler.local.changes import Changes, Living, next_changes
+from dilu_autoscaler.local.failures import EarlyEnds, backoff_s
+
+
+def _ready(name: str, *, generation: int = 1, in_flight: int = 0, age_s: float = 100.0) -> Living:
+    return Living(id=name, is_ready=True, generation=generation, in_flight=in_flight, age_s=age_s)
+
+
+def _starting(name: str, *, generation: int = 1, age_s: float = 1.0) -> Living:
+    return Living(id=name, is_ready=False, generation=generation, in_flight=0, age_s=age_s)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    name: str
+    living: list[Living] = field(default_factory=list)
+    desired: int
+    replaces: bool = False
+    want: Changes
+
+
+CASES = [
+    Case(name="nothing wanted, nothing there", desired=0, want=Changes()),
+    Case(name="from zero", desired=2, want=Changes(start=2)),
+    Case(name="those that start count", living=[_starting("a")], desired=2, want=Changes(start=1)),
+    Case(name="as many as wanted", living=[_ready("a"), _starting("b")], desired=2, want=Changes()),
+    Case(
+        name="one that is not ready goes first",
+        living=[_ready("a"), _starting("b"), _ready("c")],
+        desired=2,
+        want=Changes(stop=("b",)),
+    ),
+    Case(
+        name="then the one with the least to finish",
+        living=[_ready("a", in_flight=3), _ready("b", in_flight=1), _ready("c", in_flight=2)],
+        desired=1,
+        want=Changes(stop=("b", "c")),
+    ),
+    Case(
+        name="then the youngest",
+        living=[_ready("a", age_s=9.0), _ready("b", age_s=5.0)],
+        desired=1,
+        want=Changes(stop=("b",)),
+    ),
+    Case(name="to zero", living=[_ready("a"), _starting("b")], desired=0, want=Changes(stop=("b", "a"))),
+    Case(
+        name="a successor starts beside the old ones",
+        living=[_ready("a", generation=0), _ready("b", generation=0)],
+        desired=2,
+        replaces=True,
+        want=Changes(start=1),
+    ),
+    Case(
+        name="and nobody stops before it is ready",
+        living=[_ready("a", generation=0), _ready("b", generation=0), _starting("c")],
+        desired=2,
+        replaces=True,
+        want=Changes(),
+    ),
+    Case(
+        name="then one old one stops",
+        living=[_ready("a", generation=0, in_flight=5), _ready("b", generation=0), _ready("c")],
+        desired=2,
+        replaces=True,
+        want=Changes(stop=("b",)),
+    ),
+    Case(
+        name="old ones that run stay where their successors do not start",
+        living=[_ready("a", generation=0)],
+        desired=1,
+        replaces=False,
+        want=Changes(),
+    ),
+    Case(
+        name="scaling in while replacing spares the successor",
+        living=[_ready("a", generation=0), _ready("b", generation=0), _starting("c")],
+        desired=1,
+        replaces=True,
+        want=Changes(stop=("a",)),
+    ),
+    Case(
+        name="zero ends a replacement",
+        living=[_ready("a", generation=0)],
+        desired=0,
+        replaces=True,
+        want=Changes(stop=("a",)),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_next_changes(case: Case) -> None:
+    assert next_changes(case.living, desired=case.desired, generation=1, replaces=case.replaces) == case.want
+
+
+@given(st.integers(0, 6), st.integers(0, 6), st.integers(0, 6))
+def test_replacing_converges_and_never_leaves_fewer_ready_than_wanted(ready: int, starting: int, desired: int) -> None:
+    living = [_ready(f"old-{n}", generation=0) for n in range(ready)]
+    living += [_starting(f"new-{n}", generation=0) for n in range(starting)]
+    floor = min(ready, desired)
+    for step in range(60):
+        changes = next_changes(living, desired=desired, generation=1, replaces=True)
+        living = [one for one in living if one.id not in changes.stop]
+        assert sum(one.is_ready for one in living) >= floor
+        assert len(living) + changes.start <= max(ready + starting, desired + 1)
+        living += [_starting(f"{step}-{n}") for n in range(changes.start)]
+        if not changes.start and not changes.stop:
+            if all(one.is_ready for one in living):
+                break
+            living = [replace(one, is_ready=True) for one in living]
+    assert [one.generation for one in living] == [1] * desired
+
+
+@pytest.mark.parametrize(
+    ("failures", "was_ready", "want_s"),
+    [
+        (1, False, 1.0),
+        (2, False, 2.0),
+        (5, False, 16.0),
+        (6, False, 30.0),
+        (1000, False, 30.0),
+        (1, True, 0.0),
+        (2, True, 1.0),
+        (7, True, 30.0),
+    ],
+)
+def test_backoff(failures: int, was_ready: bool, want_s: float) -> None:
+    assert backoff_s(failures, was_ready=was_ready) == want_s
+
+
+def test_a_replica_that_settled_begins_a_new_count() -> None:
+    ends = EarlyEnds()
+    assert [ends.add(ready_s=None, ended_s=float(at_s)) for at_s in (100, 101, 103)] == [1.0, 2.0, 4.0]
+    assert ends.wait_s(104.0) == 3.0
+    assert ends.add(ready_s=110.0, ended_s=125.0) == 0.0
+    assert ends.count == 1
+    assert ends.wait_s(125.0) == 0.0
+    assert ends.add(ready_s=126.0, ended_s=127.0) == 1.0
+    ends.forgive()
+    assert ends.wait_s(127.0) == 0.0
