@@ -1,0 +1,53 @@
+"""The batching contender LitServe; BATCH_TIMEOUT_S is its wait for a fuller batch, API_SERVERS its HTTP processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import litserve
+
+from apps.kernel import MAX_BATCH, Kernel
+
+
+class Infer(litserve.LitAPI):  # type: ignore[misc]  # LitServe is not installed where the types are checked
+    """64 floats in, their number out, after 5 ms a batch."""
+
+    def setup(self, device: str) -> None:
+        """Open the counts."""
+        self._kernel = Kernel()
+
+    def decode_request(self, request: list[float]) -> list[float]:
+        """The item as it came."""
+        return request
+
+    def predict(self, batch: list[list[float]]) -> list[int]:
+        """One batch."""
+        return self._kernel.run(batch)
+
+    def batch(self, inputs: list[list[float]]) -> list[list[float]]:
+        """The items as they are: the default would make an array of them."""
+        return inputs
+
+    def unbatch(self, output: list[int]) -> list[int]:
+        """The answers as they are."""
+        return output
+
+    def encode_response(self, output: int) -> int:
+        """The answer as it is."""
+        return output
+
+
+if __name__ == "__main__":
+    # Only Ctrl-C makes LitServe end its processes; SIGTERM leaves them behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    api = Infer(max_batch_size=MAX_BATCH, batch_timeout=float(os.environ["BATCH_TIMEOUT_S"]))
+    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1, fast_queue=True)
+    server.run(
+        host="127.0.0.1",
+        port=int(os.environ["PORT"]),
+        num_api_servers=int(os.environ["API_SERVERS"]),
+        log_level="warning",
+        generate_client_file=False,
+        access_log=False,
+    )

@@ -1,0 +1,46 @@
+"""Processes and listeners as the kernel shows them: who started whom, what they hold, what still listens."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One line of the process table; `started` tells it from a later process with its number."""
+
+    parent: int
+    session: int
+    started: str
+
+
+def process_table() -> dict[int, Process]:
+    """Every process that runs now, by its number; zombies are over and do not count."""
+    table = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            # A process may end while it is read. The command's name may hold blanks: read behind its bracket.
+            with contextlib.suppress(OSError):
+                rest = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+                if rest[0] != "Z":
+                    table[int(entry.name)] = Process(parent=int(rest[1]), session=int(rest[3]), started=rest[19])
+    return table
+
+
+def resident_kib(pid: int) -> int:
+    """Resident memory, each shared page divided among those who share it (Pss); 0 of a process that is gone."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1])
+    return 0
+
+
+def listens(port: int) -> bool:
+    """Whether something takes connections on this port of the loopback interface."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
