@@ -20,8 +20,9 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
+from dilu.spec.names import ENV_RUN_DIR
 from dilu_autoscaler.local.client import read_status
-from dilu_autoscaler.local.rundir import ENV_RUN_DIR, Running, running
+from dilu_autoscaler.local.rundir import Running, running
 from replica_process import Answer, wait_until
 
 START_TIMEOUT_S = 30.0

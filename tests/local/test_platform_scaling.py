@@ -19,12 +19,13 @@ import pytest
 
 from dilu.runtime.listener import bind
 from dilu.spec import FunctionSpec, function_spec
+from dilu.spec.names import ENV_RUN_DIR
 from dilu_autoscaler.local.backends import WaitLimits
 from dilu_autoscaler.local.exchange import GatewayLimits
 from dilu_autoscaler.local.functions import LocalFunction
 from dilu_autoscaler.local.plans import FunctionPlan, Plan
 from dilu_autoscaler.local.platform import Platform
-from dilu_autoscaler.local.rundir import ENV_RUN_DIR, claim, run_directory, running
+from dilu_autoscaler.local.rundir import claim, run_directory, running
 from dilu_autoscaler.policy import POLICIES, Decision, Observation, Policy
 from local.gateway_bench import run
 

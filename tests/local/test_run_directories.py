@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from dilu.errors import ConfigError
-from dilu_autoscaler.local.rundir import ENV_RUN_DIR, claim, run_directory, running
+from dilu.spec.names import ENV_RUN_DIR
+from dilu_autoscaler.local.rundir import claim, run_directory, running
 
 
 @pytest.fixture

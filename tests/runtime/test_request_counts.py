@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from dilu.runtime.metrics import Histogram, ReplicaMetrics
 from dilu.runtime.rates import LastSecond
+from dilu.runtime.server_cost import ServerCost
 
 
 def test_the_last_second_forgets_tenth_by_tenth() -> None:
@@ -75,3 +76,16 @@ def test_without_an_objective_nothing_is_missed() -> None:
     finish(metrics, 200, 100.0)
     finish(metrics, 500, 100.0)
     assert (metrics.slo_met, metrics.slo_missed) == (0, 0)
+
+
+def test_the_servers_own_cost_is_learned_from_enough_requests() -> None:
+    cost = ServerCost()
+
+    def limit_after(requests: int, thread_s: float) -> int | None:
+        cost.look(requests, thread_s)
+        return None if cost.limit_rps is None else round(cost.limit_rps)
+
+    assert limit_after(49, 0.1) is None
+    assert limit_after(100, 0.01) == 10_000
+    assert limit_after(120, 99.0) == 10_000, "twenty requests say nothing"
+    assert limit_after(200, 0.03) == round(1 / (0.7 * 0.0001 + 0.3 * 0.0002))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from replica_process import ReplicaProcess, ServeFunction, serving
+from replica_process import ReplicaProcess, ServeFunction, serving, wait_until
 
 SHAPES = """
     import sys
@@ -287,6 +287,71 @@ def test_flask_routes_of_the_function_are_served_beside_it(serve_function: Serve
     connection = HTTPConnection("127.0.0.1", replica.port, timeout=10)
     connection.request("POST", "/sum", iter([b"[1,", b"2,3]"]), encode_chunked=True)
     assert json.loads(connection.getresponse().read()) == {"sum": 6}
+    connection.close()
+
+
+def test_a_stream_of_a_route_comes_piece_by_piece_and_ends_with_its_client(serve_function: ServeFunction) -> None:
+    replica = serve_function(
+        """
+        import time, dilu
+        from flask import Flask
+
+        app = Flask(__name__)
+
+        @app.get("/ticks")
+        def ticks():
+            def pieces():
+                try:
+                    while True:
+                        yield b"tick"
+                        time.sleep(0.01)
+                finally:
+                    print("stream ended", flush=True)
+            return app.response_class(pieces())
+
+        @dilu.function(app=app)
+        def f(x: int) -> int: return x
+        """
+    )
+    connection = HTTPConnection("127.0.0.1", replica.port, timeout=10)
+    connection.request("GET", "/ticks")
+    response = connection.getresponse()
+    assert response.read(8) == b"ticktick"
+    response.close()
+    connection.close()
+    wait_until(lambda: "stream ended" in replica.log(), "the generator is closed")
+    replica.terminate()
+    assert replica.wait() == 0
+
+
+def test_a_route_that_streams_for_ever_cannot_hold_a_drain(serve_function: ServeFunction) -> None:
+    replica = serve_function(
+        """
+        import time, dilu
+        from flask import Flask
+
+        app = Flask(__name__)
+
+        @app.get("/ticks")
+        def ticks():
+            def pieces():
+                while True:
+                    yield b"tick"
+                    time.sleep(0.01)
+            return app.response_class(pieces())
+
+        @dilu.function(app=app)
+        def f(x: int) -> int: return x
+        """,
+        arguments=["--drain-timeout", "0.5"],
+    )
+    connection = HTTPConnection("127.0.0.1", replica.port, timeout=10)
+    connection.request("GET", "/ticks")
+    response = connection.getresponse()
+    assert response.read(4) == b"tick"
+    replica.terminate()
+    assert replica.process.wait(10) == 0
+    response.close()
     connection.close()
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dilu.errors import ConfigError
+from dilu.spec.names import ENV_RUN_DIR
 
-ENV_RUN_DIR = "DILU_RUN_DIR"
 _LOCK = "lock"
 _SOCKET = "admin.sock"
 _LONGEST_SOCKET_PATH = 100  # the kernel takes 107 bytes

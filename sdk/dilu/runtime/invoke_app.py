@@ -67,11 +67,6 @@ class InvokeApp:
         else:
             await self._refuse(scope, send, RequestError(404, "not-found", f"{path}: no such path; POST to / instead"))
 
-    def close(self) -> None:
-        """Let the Flask threads end."""
-        if self._flask is not None:
-            self._flask.close()
-
     async def _refuse(self, scope: Scope, send: Send, error: RequestError, headers: Headers | None = None) -> None:
         await send_error(send, error, request_id(scope["headers"]), [*(headers or ()), *self._closing()])
 

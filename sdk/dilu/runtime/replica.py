@@ -86,7 +86,7 @@ class Replica:
         self._say_ready(listener, stats_listener)
         if not await self._serve(service, stop):
             return 1
-        return await self._drain(service, app, listener, stats_listener)
+        return await self._drain(service, listener, stats_listener)
 
     def _stop_event(self) -> asyncio.Event:
         stop = asyncio.Event()
@@ -146,9 +146,7 @@ class Replica:
             cold_start_s=self._metrics.cold_start_s,
         )
 
-    async def _drain(
-        self, service: FunctionService, app: InvokeApp, listener: Listener, stats_listener: Listener
-    ) -> int:
+    async def _drain(self, service: FunctionService, listener: Listener, stats_listener: Listener) -> int:
         """Stop accepting, finish what was accepted, unload."""
         deadline_s = time.monotonic() + self._settings.drain_timeout_s
         _log.info("draining: %d requests in flight", self._metrics.in_flight)
@@ -160,7 +158,6 @@ class Replica:
         await listener.close(max(0.0, deadline_s - time.monotonic()))
         drained = await service.close(max(1.0, deadline_s - time.monotonic()))
         await stats_listener.close(0.0)
-        app.close()
         self._control.close()
         if not drained:
             _log.error("the handler did not end within %g s", self._settings.drain_timeout_s)

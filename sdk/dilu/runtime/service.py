@@ -18,6 +18,7 @@ from dilu.runtime.batch_queue import BatchQueue
 from dilu.runtime.handler_calls import Handler
 from dilu.runtime.jobs import BatchOutcome, Job
 from dilu.runtime.metrics import ReplicaMetrics
+from dilu.runtime.server_cost import ServerCost
 from dilu.runtime.workers import LoopWorkers, ThreadWorkers, Workers
 from dilu.spec import names
 
@@ -53,6 +54,7 @@ class FunctionService:
         self.model = ExecutionModel()
         self._loop = asyncio.get_running_loop()
         self._on_phase = on_phase
+        self._server_cost = ServerCost()
         self._outcomes: deque[BatchOutcome] = deque()
         self._answers_pending = False
         spec, options = definition.spec, definition.options
@@ -111,14 +113,20 @@ class FunctionService:
         return True
 
     def capacity_rps(self) -> float | None:
-        """Requests per second that this replica sustains, by what it learned; None before the first batch."""
+        """Requests per second that this replica sustains, by what it learned; None before the first batch.
+
+        Full batches one after the other in each concurrent call, unless its own server is the narrower part.
+        """
         fit = self.model.fit()
-        one = None if fit is None else fit.capacity_rps(self.definition.max_batch)
-        return None if one is None else one * self.definition.options.concurrency
+        one_rps = None if fit is None else fit.capacity_rps(self.definition.max_batch)
+        if one_rps is None:
+            return None
+        return min(one_rps * self.definition.options.concurrency, self._server_cost.limit_rps or math.inf)
 
     def stats(self, replica: str | None) -> dict[str, Any]:
         """The body of `/v1/stats`."""
         now_s = time.monotonic()
+        self._server_cost.look(self.metrics.arrival_count, time.thread_time())
         fit, oldest_s = self.model.fit(), self.queue.oldest_arrival_s()
         metrics = self.metrics
         return {

@@ -46,6 +46,9 @@ ENV_K_SERVICE: Final = "K_SERVICE"  # set by Knative
 ENV_K_REVISION: Final = "K_REVISION"
 ENV_K_CONFIGURATION: Final = "K_CONFIGURATION"
 
+# Environment of the commands on one machine.
+ENV_RUN_DIR: Final = "DILU_RUN_DIR"  # where `dilu up` keeps its socket, lock and logs
+
 # What the platform sets for a replica; a function's own `env` may not.
 RESERVED_ENVIRONMENT: Final = frozenset(
     {
