@@ -79,13 +79,13 @@ def test_without_an_objective_nothing_is_missed() -> None:
 
 
 def test_the_servers_own_cost_is_learned_from_enough_requests() -> None:
-    cost = ServerCost()
+    cost = ServerCost(1.0)
 
     def limit_after(requests: int, thread_s: float) -> int | None:
         cost.look(requests, thread_s)
         return None if cost.limit_rps is None else round(cost.limit_rps)
 
-    assert limit_after(49, 0.1) is None
-    assert limit_after(100, 0.01) == 10_000
+    assert limit_after(49, 1.1) is None
+    assert limit_after(100, 1.01) == 10_000
     assert limit_after(120, 99.0) == 10_000, "twenty requests say nothing"
-    assert limit_after(200, 0.03) == round(1 / (0.7 * 0.0001 + 0.3 * 0.0002))
+    assert limit_after(200, 1.03) == round(1 / (0.7 * 0.0001 + 0.3 * 0.0002))

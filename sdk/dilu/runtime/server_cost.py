@@ -12,9 +12,10 @@ class ServerCost:
     A handler that takes a microsecond would otherwise count for a million requests a second.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, thread_s: float) -> None:
+        """`thread_s` is what the thread has computed already, before any request."""
         self._requests = 0
-        self._thread_s = 0.0
+        self._thread_s = thread_s
         self._request_s: float | None = None
 
     def look(self, requests: int, thread_s: float) -> None:

@@ -54,7 +54,7 @@ class FunctionService:
         self.model = ExecutionModel()
         self._loop = asyncio.get_running_loop()
         self._on_phase = on_phase
-        self._server_cost = ServerCost()
+        self._server_cost = ServerCost(time.thread_time())
         self._outcomes: deque[BatchOutcome] = deque()
         self._answers_pending = False
         spec, options = definition.spec, definition.options
