@@ -79,7 +79,7 @@ class BatchRule:
 
     max_size: int = 1
     slo_s: float | None = None  # None: no objective, so only the gain bounds the wait
-    max_wait_s: float | None = None  # None: follow the learned execution time
+    max_wait_s: float | None = None  # a cap on what is learned; None: no cap
 
 
 def batch_wait_s(
@@ -87,22 +87,20 @@ def batch_wait_s(
 ) -> float:
     """How long the open batch may still wait for more items; 0 means: close it now.
 
-    `queued` items wait, the oldest for `oldest_wait_s`; `arrival_rps` is the recent rate of arrivals.
+    `queued` items wait, the oldest for `oldest_wait_s`; `arrival_rps` is the recent rate of arrivals. The wait is
+    the learned gain, capped by `max_wait_s` and by the objective. It is 0 while nothing is learned, and where fewer
+    than one arrival is expected within it, so that a lone caller is never delayed.
 
     >>> rule = BatchRule(max_size=8, slo_s=0.1)
     >>> fit = ExecutionFit(fixed_s=0.020, per_item_s=0.001)
     >>> batch_wait_s(rule, queued=2, oldest_wait_s=0.005, arrival_rps=200.0, fit=fit)
     0.015
     """
-    if queued >= rule.max_size:
+    if fit is None or queued >= rule.max_size:
         return 0.0
-    if fit is None:
-        gain_s, full_s = 0.0, 0.0
-    else:
-        gain_s, full_s = fit.fixed_s, fit.execution_s(rule.max_size)
-    longest_s = gain_s if rule.max_wait_s is None else rule.max_wait_s
-    if rule.max_wait_s is None and arrival_rps * longest_s < 1.0:
+    longest_s = fit.fixed_s if rule.max_wait_s is None else min(fit.fixed_s, rule.max_wait_s)
+    if arrival_rps * longest_s < 1.0:
         return 0.0  # fewer than one companion is expected: waiting only delays
     if rule.slo_s is not None:
-        longest_s = min(longest_s, rule.slo_s - full_s)
+        longest_s = min(longest_s, rule.slo_s - fit.execution_s(rule.max_size))
     return max(0.0, longest_s - oldest_wait_s)

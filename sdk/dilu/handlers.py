@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import collections.abc
-import inspect
+import functools
+import reprlib
 import types
-import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from dilu.errors import ConfigError
+from dilu.handler_shapes import check_target, shape_of
 from dilu.spec import FunctionSpec, SpecOptions, function_spec
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ _QUEUE_BATCHES = 16
 _MAX_BODY_BYTES = 16 * 1024 * 1024
 
 _NO_EXAMPLE = object()
+# Where a decorator may copy our attribute to (functools.wraps, functools.lru_cache). By their real types: proxies
+# such as `flask.request` answer isinstance() by looking for what they stand for.
+_CARRIERS = (type, types.FunctionType, type(functools.lru_cache(lambda: None)))
 _Target = TypeVar("_Target", bound=Callable[..., Any])
 
 
@@ -34,7 +37,7 @@ class RuntimeOptions:
     """How one replica runs its handler; this stays in the process and is not on the wire."""
 
     concurrency: int  # batches (or single calls) that may run at the same time
-    queue_size: int  # requests that may wait; more are refused with 429
+    queue_size: int | None = None  # requests that may wait; more are refused with 429; None: as the batch demands
     max_body_bytes: int = _MAX_BODY_BYTES
     max_wait_ms: float | None = None  # longest wait for a fuller batch; None: learned
     example: Any = None  # one item to warm up with before the replica is ready
@@ -64,9 +67,16 @@ class FunctionDefinition:
         return self.spec.batch or 1
 
     @property
+    def queue_size(self) -> int:
+        """Requests that may wait: as set, else many batches, and at least one for each slot."""
+        running = self.max_batch * self.options.concurrency
+        return self.options.queue_size or max(_LEAST_QUEUE_SIZE, _QUEUE_BATCHES * self.max_batch, running)
+
+    @property
     def max_in_flight(self) -> int:
-        """Requests that keep this replica busy: one batch running and one filling, for each slot."""
-        return 2 * self.max_batch * self.options.concurrency
+        """Requests that keep this replica busy and that it does not refuse: one batch running, one filling per slot."""
+        running = self.max_batch * self.options.concurrency
+        return running + min(running, self.queue_size)
 
 
 @overload
@@ -114,17 +124,19 @@ def function(
 
     `batch=N` gives the handler a list of 1..N items and expects one result per item; without it the handler
     gets one item. `concurrency` calls run at once (default 1 for sync handlers, 64 for async ones);
-    `queue_size` requests may wait (default 16 batches, at least 64), further ones are refused with 429.
-    `max_wait_ms` caps the wait for a fuller batch (default: learned). `example` is one item that warms the
-    model up. `app` is a Flask application whose routes are served beside the handler. `spec` are the fields
-    of `dilu.spec.FunctionSpec`: `slo_ms`, `batch`, `sm_request`, `sm_limit` (milli-GPU), `gpu_memory`,
-    `kind`, `min_scale`, `max_scale` and so on.
+    `queue_size` requests may wait (default 16 batches, at least 64 and one for each slot of a running batch),
+    further ones are refused with 429. `max_wait_ms` caps the wait for a fuller batch, which is learned: it can
+    only shorten it, and 0 turns it off. `example` is one item that warms the model up. `app` is a Flask
+    application whose routes are served beside the handler. `spec` are the fields of `dilu.spec.FunctionSpec`:
+    `slo_ms`, `batch`, `sm_request`, `sm_limit` (milli-GPU), `gpu_memory`, `kind`, `min_scale`, `max_scale` and
+    so on.
 
     What is decorated stays what it was: `Embed().predict(["a"])` still works.
     Raises `ConfigError` for a value that cannot be used.
     """
 
     def decorate(decorated: _Target) -> _Target:
+        check_target(decorated, has_name=name is not None)
         definition = _define(
             decorated,
             name or default_name(decorated.__name__),
@@ -145,8 +157,18 @@ def function(
 
 def definition_of(target: object) -> FunctionDefinition | None:
     """The definition that the decorator left on `target`, or None if it was not decorated itself."""
-    # By its real type: proxies such as `flask.request` answer isinstance() by looking for what they stand for.
-    if not issubclass(type(target), (type, types.FunctionType)):
+    definition = _carried(target)
+    return definition if definition is not None and definition.target is target else None
+
+
+def wrapped_definition_of(target: object) -> FunctionDefinition | None:
+    """The definition of another class or function that `target` wraps: a decorator stands above ours."""
+    definition = _carried(target)
+    return definition if definition is not None and definition.target is not target else None
+
+
+def _carried(target: object) -> FunctionDefinition | None:
+    if not issubclass(type(target), _CARRIERS):
         return None
     definition = vars(target).get(DEFINITION_ATTRIBUTE)
     return definition if isinstance(definition, FunctionDefinition) else None
@@ -172,33 +194,30 @@ def _define(
     *,
     concurrency: int | None,
     queue_size: int | None,
+    max_body_bytes: int,
     **options: Any,
 ) -> FunctionDefinition:
     spec = function_spec(name, **spec_options)
-    is_class = inspect.isclass(target)
-    call = _handler_call(target, name, is_class)
-    is_async = inspect.iscoroutinefunction(call)
-    default_concurrency = _ASYNC_CONCURRENCY if is_async else _SYNC_CONCURRENCY
-    default_queue_size = max(_LEAST_QUEUE_SIZE, _QUEUE_BATCHES * (spec.batch or 1))
+    shape = shape_of(target, name, batched=spec.batch is not None)
+    default_concurrency = _ASYNC_CONCURRENCY if shape.is_async else _SYNC_CONCURRENCY
     _check_wait(options["max_wait_ms"])
+    _check_app(options["app"])
     return FunctionDefinition(
         spec=spec,
         options=RuntimeOptions(
-            concurrency=_positive("concurrency", concurrency, default_concurrency),
-            queue_size=_positive("queue_size", queue_size, default_queue_size),
-            max_body_bytes=_positive("max_body_bytes", options.pop("max_body_bytes"), 0),
+            concurrency=default_concurrency if concurrency is None else _positive("concurrency", concurrency),
+            queue_size=None if queue_size is None else _positive("queue_size", queue_size),
+            max_body_bytes=_positive("max_body_bytes", max_body_bytes),
             **options,
         ),
         target=target,
-        is_class=is_class,
-        is_async=is_async,
-        item_type=_item_type(call, is_class, name, batched=spec.batch is not None),
+        is_class=shape.is_class,
+        is_async=shape.is_async,
+        item_type=shape.item_type,
     )
 
 
-def _positive(key: str, value: Any, default: int) -> int:
-    if value is None:
-        return default
+def _positive(key: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigError(f"{key} = {value!r}, must be a whole number of at least 1")
     return value
@@ -212,55 +231,7 @@ def _check_wait(max_wait_ms: Any) -> None:
         raise ConfigError(f"max_wait_ms = {max_wait_ms!r}, must be a number of milliseconds, 0 or more")
 
 
-def _handler_call(target: Callable[..., Any], name: str, is_class: bool) -> Callable[..., Any]:
-    """The callable that gets the items, checked for its shape."""
-    call = getattr(target, "predict", None) if is_class else target
-    if not callable(call):
-        raise ConfigError(f"function {name}: class {target.__name__} needs a method predict(self, items)")
-    if inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call):
-        raise ConfigError(f"function {name}: the handler is a generator; it must return its result")
-    parameters = _item_parameters(call, is_class)
-    required = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
-    if not parameters or len(required) > 1:
-        raise ConfigError(
-            f"function {name}: the handler must take one argument ({'the list of items' if is_class else 'the item'}), "
-            f"its signature is {inspect.signature(call)}"
-        )
-    return call
-
-
-def _item_parameters(call: Callable[..., Any], is_class: bool) -> list[inspect.Parameter]:
-    positional = (
-        inspect.Parameter.POSITIONAL_ONLY,
-        inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        inspect.Parameter.VAR_POSITIONAL,
-    )
-    parameters = [p for p in inspect.signature(call).parameters.values() if p.kind in positional]
-    return parameters[1:] if is_class else parameters
-
-
-def _item_type(call: Callable[..., Any], is_class: bool, name: str, *, batched: bool) -> Any:
-    try:
-        hints = typing.get_type_hints(call)
-    except (NameError, TypeError, AttributeError):
-        return Any  # hints that only a type checker can resolve: accept what comes
-    hint = hints.get(_item_parameters(call, is_class)[0].name, Any)
-    if not batched or hint is Any:
-        return hint
-    origin = typing.get_origin(hint) or hint
-    if origin in (types.UnionType, typing.Union) or not _takes_a_list(origin):
-        raise ConfigError(
-            f"function {name}: with batch the handler gets a list of items, but its argument is annotated {hint}; "
-            f"annotate list[...] or leave batch out"
-        )
-    arguments = typing.get_args(hint)
-    return arguments[0] if arguments else Any
-
-
-def _takes_a_list(origin: Any) -> bool:
-    return (
-        isinstance(origin, type)
-        and origin is not str
-        and issubclass(list, origin)
-        and issubclass(origin, collections.abc.Iterable)
-    )
+def _check_app(app: Any) -> None:
+    # By its shape: Flask is imported only where an application is served.
+    if app is not None and not (callable(app) and hasattr(app, "wsgi_app") and hasattr(app, "url_map")):
+        raise ConfigError(f"app = {reprlib.repr(app)}, must be a Flask application, Flask(__name__)")

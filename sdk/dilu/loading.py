@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
 
 from dilu.errors import LoadError
-from dilu.handlers import FunctionDefinition, definition_of
+from dilu.handlers import FunctionDefinition, definition_of, wrapped_definition_of
 
 
 def load_function(target: str) -> FunctionDefinition:
@@ -29,21 +30,18 @@ def load_functions(target: str) -> dict[str, FunctionDefinition]:
     """
     source, attribute = split_target(target)
     module = _import_source(source)
-    found: dict[str, FunctionDefinition] = {}
-    for name, value in vars(module).items():
-        definition = definition_of(value)
-        is_own = definition is not None and definition.target.__module__ == module.__name__
-        if definition is not None and is_own and all(definition is not other for other in found.values()):
-            found[name] = definition
+    found = _own_functions(module)
     if attribute is None:
+        _check_wrappers(module, source, found)
         if not found:
             raise LoadError(f"{source}: holds no function; decorate a class or a function with @dilu.function")
         return found
-    if attribute in found:
-        return {attribute: found[attribute]}
-    imported = definition_of(getattr(module, attribute, None))
-    if imported is not None:
-        return {attribute: imported}
+    value = getattr(module, attribute, None)
+    definition = found.get(attribute) or definition_of(value)
+    if definition is not None:
+        return {attribute: definition}
+    if wrapped_definition_of(value) is not None:
+        raise _wrapped_error(target, attribute)
     known = f"; it has {', '.join(found)}" if found else ""
     what = "is not decorated with @dilu.function" if hasattr(module, attribute) else "does not exist"
     raise LoadError(f"{target}: {attribute} {what} in {source}{known}")
@@ -52,37 +50,95 @@ def load_functions(target: str) -> dict[str, FunctionDefinition]:
 def split_target(target: str) -> tuple[str, str | None]:
     """`app.py:Embed` as (`app.py`, `Embed`); the name is None where it is left out."""
     source, colon, attribute = target.partition(":")
-    if not source or (colon and not attribute.isidentifier()):
+    is_module = all(source.split("."))
+    if (source and not _is_file(source) and not is_module) and Path(source).is_dir():
+        raise LoadError(f"{target!r}: is a folder; name the file in it, FILE.py or FILE.py:NAME")
+    if (not is_module and not _is_file(source)) or (colon and not attribute.isidentifier()):
         raise LoadError(f"{target!r}: must be FILE.py, FILE.py:NAME, MODULE or MODULE:NAME")
     return source, attribute or None
 
 
+def file_location(path: Path) -> Path:
+    """The absolute path under which Python loads the file; a link stays one if what it names is not a .py file."""
+    located = path.resolve()
+    return located if located.suffix == ".py" else path.absolute()
+
+
+def _own_functions(module: ModuleType) -> dict[str, FunctionDefinition]:
+    """The functions that the module itself defines, each under its first name."""
+    found: dict[str, FunctionDefinition] = {}
+    for name, value in vars(module).items():
+        definition = definition_of(value)
+        is_own = definition is not None and definition.target.__module__ == module.__name__
+        if definition is not None and is_own and all(definition is not other for other in found.values()):
+            found[name] = definition
+    return found
+
+
+def _check_wrappers(module: ModuleType, source: str, found: dict[str, FunctionDefinition]) -> None:
+    """Raise if a function is there only inside another decorator's wrapper: serving it would leave the wrapper out."""
+    for name, value in vars(module).items():
+        definition = wrapped_definition_of(value)
+        is_own = definition is not None and definition.target.__module__ == module.__name__
+        if is_own and all(definition is not other for other in found.values()):
+            raise _wrapped_error(source, name)
+
+
+def _wrapped_error(where: str, name: str) -> LoadError:
+    return LoadError(
+        f"{where}: {name} is wrapped by a decorator above @dilu.function, which would not be served; "
+        f"put @dilu.function on top"
+    )
+
+
+def _is_file(source: str) -> bool:
+    return source.endswith(".py") or "/" in source
+
+
 def _import_source(source: str) -> ModuleType:
-    is_file = source.endswith(".py") or "/" in source
     try:
-        return _import_file(Path(source)) if is_file else _import_module(source)
-    except LoadError:
+        return _import_file(Path(source)) if _is_file(source) else _import_module(source)
+    except (LoadError, KeyboardInterrupt):
         raise
     except SyntaxError as error:
         where = f"{error.filename or source}:{error.lineno or 0}"
         raise LoadError(f"{where}: {error.msg}: {(error.text or '').strip()}") from error
-    except Exception as error:
-        raise LoadError(f"{_where(error, source)}: {type(error).__name__}: {_first_line(error)}") from error
+    except BaseException as error:  # a module may call sys.exit() as well
+        where = _where(error, source)
+        if _is_file(source) and isinstance(error, ImportError) and "relative import" in str(error):
+            raise LoadError(f"{where}: {_package_form(Path(source))}") from error
+        raise LoadError(f"{where}: {type(error).__name__}: {_first_line(error)}".removesuffix(": ")) from error
+
+
+def _package_form(path: Path) -> str:
+    """How to name a file of a package so that its relative imports work."""
+    path = path.resolve()
+    parts = [] if path.stem == "__init__" else [path.stem]
+    folder = path.parent
+    while not parts or len(parts) < 2 or (folder / "__init__.py").is_file():
+        if folder.parent == folder:
+            break
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return f"a relative import needs the package; in {folder}, name the target {'.'.join(parts)}:NAME"
 
 
 def _import_file(path: Path) -> ModuleType:
+    if path.is_dir():
+        raise LoadError(f"{path}: is a folder; name the file in it, FILE.py or FILE.py:NAME")
     if not path.is_file():
         raise LoadError(f"{path}: no such file")
+    location = file_location(path)
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)  # so that the function's file imports its neighbours
     name = path.stem
     known = sys.modules.get(name)
     if known is not None:
-        if getattr(known, "__file__", None) == str(path.resolve()):
+        if getattr(known, "__file__", None) == str(location):
             return known
         name = f"dilu_function_{name}"  # a file called like a module that is loaded already, say json.py
-    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    spec = importlib.util.spec_from_file_location(name, location)
     if spec is None or spec.loader is None:
         raise LoadError(f"{path}: is not a Python file (its name must end in .py)")
     module = importlib.util.module_from_spec(spec)
@@ -107,14 +163,18 @@ def _import_module(name: str) -> ModuleType:
 
 
 def _where(error: BaseException, source: str) -> str:
-    """`file:line` of the user's frame that raised; frames of the import machinery are passed over."""
+    """`file:line` of the user's frame that raised; frames of the import machinery and of Dilu are passed over."""
+    own = str(Path(__file__).parent) + os.sep
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<") and frame.filename not in (__file__, importlib.__file__)
+        if not frame.filename.startswith(("<", own)) and frame.filename != importlib.__file__
     ]
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else source
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
+    try:
+        return str(error).strip().partition("\n")[0]
+    except Exception:  # the error's own text is the user's code too
+        return "its text cannot be read"

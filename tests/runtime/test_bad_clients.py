@@ -208,3 +208,107 @@ async def _write_until_cut(writer: asyncio.StreamWriter) -> int:
             return pieces
         await asyncio.sleep(0.001)
     return 10_000
+
+
+# -- found by an attacker
+
+
+def test_a_wish_to_upgrade_is_ignored_and_its_body_is_kept(replica: ReplicaProcess) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\n"
+    body = b'{"a": [1, 2, 3]}'
+    for pieces in (
+        [head + b"Content-Length: 16\r\n\r\n" + body],
+        [head + b"Content-Length: 16\r\n\r\n", body],
+        [head + b"Content-Length: 16\r\n\r\n", body[:5], body[5:]],
+        [head + b"Transfer-Encoding: chunked\r\n\r\n10\r\n" + body + b"\r\n0\r\n\r\n"],
+    ):
+        assert status(exchange(replica.port, *pieces)) == 200
+
+
+def test_the_body_of_such_a_request_is_never_taken_for_a_request(replica: ReplicaProcess) -> None:
+    inner = b"GET /v1/stats HTTP/1.1\r\nHost: a\r\n\r\n"
+    outer = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: %d\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=10) as connection:
+        connection.sendall(outer % len(inner))
+        connection.sendall(inner)
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        received = b""
+        while data := connection.recv(65536):
+            received += data
+    assert received.count(b"HTTP/1.1 ") == 2
+    assert b"arrivals_rps" not in received
+
+
+def test_a_flood_of_trailers_is_refused(replica: ReplicaProcess) -> None:
+    begin = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n7\r\n0\r\nX-Trail: "
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=10) as connection:
+        connection.sendall(begin)
+        assert _cut_within(connection, b"a" * 10_000, 1000)
+
+
+def test_trailers_do_not_become_headers(replica: ReplicaProcess) -> None:
+    request = (
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n7\r\n0\r\nX-Request-Id: forged\r\n\r\n"
+    )
+    received = exchange(replica.port, request)
+    assert status(received) == 200
+    assert b"forged" not in received
+
+
+def test_a_body_that_never_begins_does_not_hold_a_drain(tmp_path: Path) -> None:
+    with serving(tmp_path) as start:
+        replica = start("import dilu\n@dilu.function\ndef f(x: object): return 1\n")
+        with socket.create_connection(("127.0.0.1", replica.port), timeout=10) as connection:
+            connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+            wait_until(lambda: replica.stats()["in_flight"] == 1, "the request has begun")
+            replica.terminate()
+            assert replica.process.wait(10) == 0
+
+
+def test_an_answer_that_is_never_read_does_not_hold_a_drain(tmp_path: Path) -> None:
+    with serving(tmp_path) as start:
+        replica = start("import dilu\n@dilu.function\ndef f(x: object): return 'x' * 30_000_000\n")
+        with socket.create_connection(("127.0.0.1", replica.port), timeout=10) as connection:
+            connection.sendall(OK)
+            wait_until(lambda: replica.stats()["totals"]["completed"] == 1, "the answer is written")
+            replica.terminate()
+            assert replica.process.wait(10) == 0
+
+
+def test_garbage_behind_a_request_waits_for_its_answer(tmp_path: Path) -> None:
+    with serving(tmp_path) as start:
+        replica = start(
+            "import time, dilu\n@dilu.function\ndef f(x: object):\n    time.sleep(0.3)\n    return 'done'\n"
+        )
+        with socket.create_connection(("127.0.0.1", replica.port), timeout=10) as connection:
+            connection.sendall(OK + b"\x00\x01 nonsense\r\n\r\n")
+            received = b""
+            while data := connection.recv(65536):
+                received += data
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert b'"done"' in received
+    assert received.index(b'"done"') < received.index(b"HTTP/1.1 400 ")
+
+
+def test_requests_of_clients_that_left_are_not_run(tmp_path: Path) -> None:
+    with serving(tmp_path) as start:
+        replica = start("import time, dilu\n@dilu.function\ndef f(x: int):\n    time.sleep(0.2)\n    return x\n")
+        connections = [socket.create_connection(("127.0.0.1", replica.port), timeout=10) for _ in range(20)]
+        for connection in connections:
+            connection.sendall(OK)
+        wait_until(lambda: replica.stats()["in_flight"] == 20, "all are in flight")
+        for connection in connections:
+            connection.close()
+        assert replica.post(5, timeout_s=10).status == 200
+        totals = replica.stats()["totals"]
+        assert totals["completed"] <= 4, "the one that ran, and the one that was waited for"
+        assert replica.stats()["in_flight"] == 0
+
+
+def _cut_within(connection: socket.socket, piece: bytes, pieces: int) -> bool:
+    for _ in range(pieces):
+        try:
+            connection.sendall(piece)
+        except ConnectionError:
+            return True
+    return False

@@ -11,6 +11,13 @@ from dilu.runtime.batch_queue import BatchQueue
 from dilu.runtime.jobs import Job
 
 
+def patient(max_size: int, gain_s: float = 60.0) -> BatchQueue:
+    """A queue that has learned that waiting for `gain_s` pays."""
+    queue = BatchQueue(BatchRule(max_size=max_size), capacity=9)
+    queue.fit = ExecutionFit(fixed_s=gain_s, per_item_s=0.0)
+    return queue
+
+
 def job(item: int) -> Job:
     loop = asyncio.new_event_loop()
     try:
@@ -42,7 +49,7 @@ def test_a_full_queue_refuses() -> None:
 
 
 def test_a_closed_queue_refuses_and_gives_out_what_it_has_without_waiting() -> None:
-    queue = filled(BatchQueue(BatchRule(max_size=4, max_wait_s=60), capacity=9), 2)
+    queue = filled(patient(4), 2)
     queue.close()
     assert not queue.put(job(9))
     assert items(queue.take()) == [0, 1]
@@ -61,24 +68,24 @@ def test_an_idle_taker_gets_a_lone_request_at_once() -> None:
 
 
 def test_a_batch_that_fills_up_while_it_waits_closes_at_once() -> None:
-    queue = BatchQueue(BatchRule(max_size=3, max_wait_s=60), capacity=9)
+    queue = filled(patient(3), 2)
     taken: list[list[Job]] = []
     taker = threading.Thread(target=lambda: taken.append(queue.take()))
     taker.start()
-    filled(queue, 3)
+    assert queue.put(job(2))
     taker.join(10)
     assert [items(batch) for batch in taken] == [[0, 1, 2]]
 
 
 def test_an_open_batch_closes_when_its_time_is_over() -> None:
-    queue = filled(BatchQueue(BatchRule(max_size=3, max_wait_s=0.05), capacity=9), 1)
+    queue = filled(patient(3, gain_s=0.05), 2)
     began_s = time.monotonic()
-    assert items(queue.take()) == [0]
+    assert items(queue.take()) == [0, 1]
     assert time.monotonic() - began_s >= 0.045
 
 
 def test_poll_says_when_to_look_again() -> None:
-    queue = filled(BatchQueue(BatchRule(max_size=3, max_wait_s=60), capacity=9), 2)
+    queue = filled(patient(3), 2)
     batch, wait_s = queue.poll()
     assert batch == []
     assert wait_s is not None
@@ -128,3 +135,20 @@ def test_many_producers_and_takers_lose_nothing() -> None:
     for thread in takers:
         thread.join(10)
     assert sorted(taken) == list(range(1000))
+
+
+def test_jobs_of_clients_that_left_are_dropped_and_take_no_place() -> None:
+    dropped: list[Job] = []
+    queue = BatchQueue(BatchRule(max_size=2), capacity=9, on_drop=dropped.append)
+    jobs = [job(item) for item in range(4)]
+    for one in jobs:
+        queue.put(one)
+    jobs[0].is_abandoned = jobs[2].is_abandoned = lambda: True
+    assert items(queue.take()) == [1, 3]
+    assert items(dropped) == [0, 2]
+
+
+def test_a_batch_larger_than_the_queue_closes_when_the_queue_is_full() -> None:
+    queue = BatchQueue(BatchRule(max_size=100), capacity=3)
+    queue.fit = ExecutionFit(fixed_s=60.0, per_item_s=0.0)
+    assert items(filled(queue, 3).poll()[0]) == [0, 1, 2]

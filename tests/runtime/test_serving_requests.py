@@ -350,7 +350,8 @@ def test_a_route_that_streams_for_ever_cannot_hold_a_drain(serve_function: Serve
     response = connection.getresponse()
     assert response.read(4) == b"tick"
     replica.terminate()
-    assert replica.process.wait(10) == 0
+    assert replica.process.wait(10) == 1, "what never ends is cut, and that is said"
+    assert "requests were cut" in replica.log()
     response.close()
     connection.close()
 

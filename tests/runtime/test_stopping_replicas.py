@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 
 import pytest
 
@@ -205,9 +210,9 @@ def _accepts(port: int) -> bool:
     return True
 
 
-def _post_or_error(replica: ReplicaProcess) -> Answer | None:
+def _post_or_error(replica: ReplicaProcess, item: float = 1) -> Answer | None:
     try:
-        return replica.post(1, timeout_s=60)
+        return replica.post(item, timeout_s=60)
     except (OSError, HTTPException):
         return None
 
@@ -230,3 +235,189 @@ def test_a_replica_whose_handler_thread_dies_makes_room_for_another(serve_functi
     assert replica.post(1).status == 200
     assert replica.wait() == 1
     assert "MemoryError: no room for a batch" in replica.log()
+
+
+def test_clients_that_reconnect_while_it_drains_lose_no_request(serve_function: ServeFunction) -> None:
+    """Told to leave, all of them connect again at once; what the kernel accepted is served."""
+    for _ in range(4):
+        replica = serve_function("import dilu\n@dilu.function(batch=8)\ndef f(xs: list[int]): return xs\n")
+        lost: list[str] = []
+        started = threading.Barrier(13)
+
+        def client(port: int, lost: list[str], started: threading.Barrier) -> None:
+            for number in range(1_000_000):
+                connection = HTTPConnection("127.0.0.1", port, timeout=10)
+                try:
+                    connection.connect()
+                except OSError:
+                    return  # refused: it accepts no more
+                try:
+                    for _ in range(20):
+                        connection.request("POST", "/", b"1")
+                        response = connection.getresponse()
+                        response.read()
+                        if response.getheader("Connection") == "close":
+                            break
+                except (OSError, HTTPException) as error:
+                    lost.append(f"{type(error).__name__}: {error}")
+                    return
+                finally:
+                    connection.close()
+                if number == 3:
+                    started.wait()
+
+        threads = [threading.Thread(target=client, args=(replica.port, lost, started)) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        started.wait()
+        replica.terminate()
+        for thread in threads:
+            thread.join()
+        assert replica.wait() == 0
+        assert lost == []
+
+
+FORKS = """
+    import multiprocessing, time, dilu
+
+    def child():
+        time.sleep(600)
+
+    @dilu.function
+    def forks(x: int) -> int:
+        process = multiprocessing.get_context("fork").Process(target=child)
+        process.start()
+        process.terminate()
+        process.join(5)
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            return pool.apply(abs, (x,)) if process.exitcode == -15 else 0
+"""
+
+
+def test_children_of_the_handler_come_and_go_without_ending_the_replica(serve_function: ServeFunction) -> None:
+    replica = serve_function(FORKS)
+    assert [replica.post(-3).json() for _ in range(2)] == [3, 3]
+    assert replica.stats()["state"] == "ready"
+    replica.terminate()
+    assert replica.wait() == 0
+
+
+def test_a_child_that_outlives_the_replica_holds_neither_port_nor_control_line(serve_function: ServeFunction) -> None:
+    replica = serve_function(
+        """
+        import os, time, dilu
+
+        @dilu.function
+        def leave_behind(x: int) -> int:
+            child = os.fork()
+            if child == 0:
+                time.sleep(20)
+                os._exit(0)
+            return child
+        """
+    )
+    child = replica.post(1).json()
+    try:
+        replica.process.kill()
+        replica.wait()
+        assert replica.next_event() is None, "the supervisor sees the end of the line"
+        assert not _accepts(replica.port)
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    "leftover",
+    ["threading.Thread(target=threading.Event().wait).start()", "ThreadPoolExecutor(1).submit(threading.Event().wait)"],
+    ids=["a thread", "an executor"],
+)
+def test_threads_that_the_function_leaves_behind_cannot_hold_the_exit(
+    serve_function: ServeFunction, leftover: str
+) -> None:
+    replica = serve_function(
+        f"""
+        import threading, dilu
+        from concurrent.futures import ThreadPoolExecutor
+
+        {leftover}
+
+        @dilu.function
+        def f(x: int): return x
+        """
+    )
+    replica.terminate()
+    assert replica.process.wait(10) == 0
+
+
+def test_a_second_signal_cuts_what_still_runs(serve_function: ServeFunction) -> None:
+    replica = serve_function(SLOW)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(_post_or_error, replica, 20)
+        wait_until(lambda: replica.stats()["in_flight"] == 1, "one request in flight")
+        replica.terminate()
+        replica.wait_for("draining")
+        replica.terminate()
+        assert replica.process.wait(10) == 1
+        assert answer.result() is None
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("next(iter([]))", "StopIteration"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("raise __import__('asyncio').CancelledError", "CancelledError"),
+    ],
+)
+@pytest.mark.parametrize("keyword", ["def", "async def"])
+def test_a_load_that_ends_oddly_is_a_failed_load(
+    serve_function: ServeFunction, keyword: str, statement: str, words: str
+) -> None:
+    replica = serve_function(
+        f"""
+        import dilu
+
+        @dilu.function
+        class F:
+            {keyword} load(self):
+                {statement}
+            {keyword} predict(self, x: int): return x
+        """,
+        wait=False,
+    )
+    event = replica.wait_for("failed")
+    assert event["phase"] == "load"
+    assert words in event["error"]
+    assert replica.wait() == 1
+
+
+def test_a_control_line_that_is_none_is_refused_in_one_line(serve_function: ServeFunction) -> None:
+    replica = serve_function(SLOW, wait=False, DILU_CONTROL_FD="99")
+    assert replica.wait() == 2
+    assert "DILU_CONTROL_FD = 99, must be the number of an inherited, connected socket" in replica.log()
+
+
+def test_a_reader_of_the_log_who_does_not_read_stops_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "noisy.py"
+    path.write_text("import dilu\n@dilu.function\ndef f(x: int):\n    raise ValueError('x' * 20_000)\n")
+    reader, writer = os.pipe()
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dilu", "serve", str(path), "--port", "0", "--stats-port", "0"],
+            env={**os.environ, "DILU_CONTROL_FD": str(theirs.fileno())},
+            pass_fds=[theirs.fileno()],
+            stderr=writer,
+        )
+    os.close(writer)
+    replica = ReplicaProcess(process, ours, tmp_path / "none.log")
+    try:
+        replica.wait_until_ready()
+        assert [replica.post(1).status for _ in range(30)] == [500] * 30
+        assert replica.request("GET", "/healthz").status == 200
+        replica.terminate()
+        assert replica.process.wait(10) == 0
+    finally:
+        os.close(reader)
+        replica.close()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +38,7 @@ def serve(
     SIGTERM or Ctrl-C: finishes what was accepted, unloads the model, exits 0.
     """
     from dilu.runtime.logs import configure_logging
+    from dilu.runtime.process import exit_surely
     from dilu.runtime.replica import run_replica
     from dilu.runtime.settings import read_settings
 
@@ -51,7 +52,7 @@ def serve(
         log_format=log_format or from_environment.log_format,
     )
     configure_logging(log_format=settings.log_format, function=target, replica=settings.replica)
-    sys.exit(run_replica(target, settings))
+    exit_surely(run_replica(target, settings), finish=logging.shutdown)
 
 
 @click.command(hidden=True)
@@ -60,15 +61,27 @@ def describe(target: str) -> None:
     """Print the functions that TARGET holds, as JSON."""
     import msgspec
 
-    from dilu.loading import load_functions, split_target
+    from dilu.loading import file_location, load_functions, split_target
     from dilu.spec import to_mapping
 
     source, _ = split_target(target)
     if source.endswith(".py"):
-        source = str(Path(source).resolve())
+        source = str(file_location(Path(source)))
+    output_fd = _take_output()
     functions = load_functions(target)
     described = [
         {"target": f"{source}:{attribute}", "spec": to_mapping(definition.spec)}
         for attribute, definition in functions.items()
     ]
-    click.echo(msgspec.json.encode(described))
+    with os.fdopen(output_fd, "wb") as output:
+        output.write(msgspec.json.encode(described) + b"\n")
+
+
+def _take_output() -> int:
+    """A file descriptor for our answer alone: from now on whatever else the process prints goes to standard error.
+
+    That holds for what the module prints while it is imported, from C, or at the interpreter's end.
+    """
+    output_fd = os.dup(1)
+    os.dup2(2, 1)
+    return output_fd

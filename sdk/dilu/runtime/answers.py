@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from dilu.errors import RequestError
+from dilu.runtime.protocol import answer_at_once, whole_body
 from dilu.spec import names
 
 Scope = Mapping[str, Any]
@@ -56,22 +57,22 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
         # The parser has checked that it is a number.
         if name == b"content-length" and int(value) > max_bytes:
             raise _too_large(max_bytes)
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body", False):
-        body: bytes = message["body"]  # the usual case: all of it at once
+    body = whole_body(scope)
+    if body is not None:  # the usual case
         if len(body) > max_bytes:
             raise _too_large(max_bytes)
         return body
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            return await _read_pieces(message, receive, max_bytes)
+            return await _read_pieces(receive, max_bytes)
     except TimeoutError:
         raise RequestError(408, "slow-body", f"the body did not come within {BODY_TIMEOUT_S:g} s") from None
 
 
-async def _read_pieces(message: Any, receive: Receive, max_bytes: int) -> bytes:
+async def _read_pieces(receive: Receive, max_bytes: int) -> bytes:
     body = bytearray()
     while True:
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGoneError
         body += message["body"]
@@ -79,11 +80,19 @@ async def _read_pieces(message: Any, receive: Receive, max_bytes: int) -> bytes:
             raise _too_large(max_bytes)
         if not message.get("more_body", False):
             return bytes(body)
-        message = await receive()
 
 
 def _too_large(max_bytes: int) -> RequestError:
     return RequestError(413, "body-too-large", f"the body is larger than {max_bytes} bytes")
+
+
+async def send_result(scope: Scope, send: Send, body: bytes, id_: str, headers: Headers) -> None:
+    """A function's result: the same as `send_json` with status 200, in one write where that can be."""
+    if not headers:
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n"
+        if answer_at_once(scope, 200, head % (len(body), id_.encode()), body):
+            return
+    await send_json(send, 200, body, [(b"x-request-id", id_.encode()), *headers])
 
 
 async def send_json(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:

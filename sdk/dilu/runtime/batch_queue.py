@@ -19,11 +19,21 @@ _WAKE_AT_FIRST = 1
 class BatchQueue:
     """Jobs in, batches out. `put` is for the server's loop, `take` for worker threads, `poll` for async workers.
 
-    `on_put` (if given) is called after each `put`, outside the lock, so that an async worker can look.
+    `on_put` (if given) is called after each `put`, outside the lock, so that an async worker can look. `on_drop` gets
+    each job that leaves the queue because its client has gone away; it may be called from any thread.
     """
 
-    def __init__(self, rule: BatchRule, *, capacity: int, on_put: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        rule: BatchRule,
+        *,
+        capacity: int,
+        on_put: Callable[[], None] | None = None,
+        on_drop: Callable[[Job], None] = lambda job: None,
+    ) -> None:
         self.rule = rule
+        self._full_size = min(rule.max_size, capacity)  # a batch larger than the queue can never fill
+        self._on_drop = on_drop
         self.capacity = capacity
         self.fit: ExecutionFit | None = None  # written by the server's loop as it learns
         self._on_put = on_put
@@ -64,7 +74,7 @@ class BatchQueue:
                 batch, wait_s = self._close_batch(time.monotonic())
                 if batch or (self._closed and not self._jobs):
                     return batch
-                self._wake_at = _WAKE_AT_FIRST if wait_s is None else self.rule.max_size
+                self._wake_at = _WAKE_AT_FIRST if wait_s is None else self._full_size
                 self._idle_takers += 1
                 self._changed.wait(wait_s)
                 self._idle_takers -= 1
@@ -99,15 +109,20 @@ class BatchQueue:
         wait_s = 0.0 if self._closed else self._wait_s(now_s)
         if wait_s > 0.0:
             return [], wait_s
-        size = min(len(jobs), self.rule.max_size)
-        batch = [jobs.popleft() for _ in range(size)]
+        batch: list[Job] = []
+        while jobs and len(batch) < self.rule.max_size:
+            job = jobs.popleft()
+            if job.is_abandoned():
+                self._on_drop(job)
+            else:
+                batch.append(job)
         if jobs and self._idle_takers:
             self._changed.notify()  # another taker may start on what is left
         return batch, None
 
     def _wait_s(self, now_s: float) -> float:
         queued = len(self._jobs)
-        if queued >= self.rule.max_size:
+        if queued >= self._full_size:
             return 0.0
         return batch_wait_s(
             self.rule,

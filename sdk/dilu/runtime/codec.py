@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from typing import Any
@@ -10,14 +11,18 @@ import msgspec
 
 from dilu.errors import RequestError
 
-_FIELD = re.compile(r"^(?P<what>.*?)(?: - at `(?P<field>[^`]*)`)?$", re.DOTALL)
+_log = logging.getLogger(__name__)
+# How msgspec ends the text of an error below the top: " - at `$.a[0]`", or " - at `key` in `$`" for a bad key.
+_FIELD = re.compile(r"^(?P<what>.*?)(?: - at (?:`key` in )?`(?P<field>[^`]*)`)?$", re.DOTALL)
+_LONGEST_TEXT = 500  # of an error that a user's type raised: it may quote the whole item
 
 
 def item_decoder(item_type: Any) -> Callable[[bytes], Any]:
     """A function from a request's body to one item of `item_type`.
 
-    It raises `RequestError`: 400 for what is not JSON, 422 for JSON of another type, with the field at fault.
-    Types that JSON cannot state (arrays, tensors, classes of others) are not checked.
+    It raises `RequestError`: 400 for what is not JSON, 422 for JSON of another type or with a value that the type
+    itself refuses, with the field at fault. Types that JSON cannot state (arrays, tensors, classes of others, unions
+    of two classes) are not checked: a warning says so once. Pydantic models are validated.
     """
     decoder = _decoder(item_type)
 
@@ -26,15 +31,26 @@ def item_decoder(item_type: Any) -> Callable[[bytes], Any]:
             raise RequestError(400, "empty-body", "the body is empty; send one JSON value")
         try:
             return decoder.decode(body)
-        except msgspec.ValidationError as error:
-            _check_is_json(body)  # the type may be found wrong before the syntax is
-            what, field = _parts(error)
-            raise RequestError(422, "invalid-type", what, field=field) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            _check_is_json(body)
-            raise RequestError(400, "invalid-json", "the body is not JSON that can be read") from None
+        except (KeyboardInterrupt, RequestError):
+            raise
+        except BaseException as error:  # the type's own code may raise anything, SystemExit too
+            raise _refusal(body, error) from None
 
     return decode
+
+
+def encode_result(result: Any) -> bytes:
+    """One result as JSON. Arrays, tensors and numpy scalars become lists and numbers; NaN becomes null."""
+    return _ENCODER.encode(result)
+
+
+def _refusal(body: bytes, error: BaseException) -> RequestError:
+    _check_is_json(body)  # the type may be found wrong before the syntax is
+    if isinstance(error, msgspec.ValidationError):
+        return _mismatch(error)
+    if isinstance(error, (msgspec.DecodeError, UnicodeDecodeError)):
+        return RequestError(400, "invalid-json", "the body is not JSON that can be read")
+    return RequestError(422, "invalid-value", _said(error), field="$")
 
 
 def _check_is_json(body: bytes) -> None:
@@ -46,41 +62,81 @@ def _check_is_json(body: bytes) -> None:
         raise RequestError(400, "invalid-json", "the body nests too deeply", field="$") from None
 
 
-def encode_result(result: Any) -> bytes:
-    """One result as JSON. Arrays, tensors and numpy scalars become lists and numbers; NaN becomes null."""
-    return _ENCODER.encode(result)
+def _mismatch(error: msgspec.ValidationError) -> RequestError:
+    match = _FIELD.match(str(error))
+    assert match is not None  # the pattern matches every text
+    field, cause = match["field"] or "$", error.__cause__
+    if cause is None:
+        return RequestError(422, "invalid-type", match["what"], field=field)
+    fault = _first_fault(cause)
+    if fault is None:
+        return RequestError(422, "invalid-value", _said(cause), field=field)
+    return RequestError(422, "invalid-value", fault[0], field=field + fault[1])
+
+
+def _first_fault(error: BaseException) -> tuple[str, str] | None:
+    """Text and path of the first fault that a pydantic error lists, or None for another kind of error."""
+    try:
+        fault = error.errors()[0]  # type: ignore[attr-defined]  # other errors have no such method
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"])
+        return _readable(fault["msg"]), _readable(path)
+    except (AttributeError, LookupError, TypeError):
+        return None
+
+
+def _said(error: BaseException) -> str:
+    try:
+        text = _readable(str(error))
+    except Exception:  # its __str__ is the user's too
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _readable(text: str) -> str:
+    """The first line of the text, of bearable length and without what UTF-8 cannot hold."""
+    line = text.strip().partition("\n")[0][:_LONGEST_TEXT]
+    return line.encode("utf-8", "backslashreplace").decode()
 
 
 def _decoder(item_type: Any) -> msgspec.json.Decoder[Any]:
-    if _is_checkable(item_type):
-        return msgspec.json.Decoder(item_type)
-    return msgspec.json.Decoder(Any)
-
-
-def _is_checkable(item_type: Any) -> bool:
-    """Whether JSON can state the type: no part of it is a class that msgspec does not know."""
+    if item_type is Any:
+        return msgspec.json.Decoder()
     try:
-        return not _has_custom(msgspec.inspect.type_info(item_type))
-    except (TypeError, NameError, AttributeError):
-        return False
+        decoder = msgspec.json.Decoder(item_type, dec_hook=_decode_foreign)
+        foreign = _foreign_class(msgspec.inspect.type_info(item_type), set())
+    except Exception as error:  # msgspec looks into the user's classes, which may raise anything
+        reason = _said(error)
+    else:
+        if foreign is None:
+            return decoder
+        reason = f"JSON cannot state {getattr(foreign, '__qualname__', foreign)}"
+    _log.warning("items of type %s are not checked, any JSON is taken: %s", item_type, reason)
+    return msgspec.json.Decoder()
 
 
-def _has_custom(info: Any) -> bool:
+def _foreign_class(info: Any, seen: set[int]) -> Any:
+    """A class in the type that neither msgspec nor `_decode_foreign` can make, or None. Types may be recursive."""
+    if id(info) in seen:
+        return None
+    seen.add(id(info))
     if isinstance(info, msgspec.inspect.CustomType):
-        return True
+        return None if info.cls is object or _is_model(info.cls) else info.cls
     if isinstance(info, msgspec.inspect.Type):
-        return any(_has_custom(getattr(info, name)) for name in info.__struct_fields__)
-    if isinstance(info, msgspec.inspect.Field):
-        return _has_custom(info.type)
-    if isinstance(info, (tuple, list)):
-        return any(_has_custom(part) for part in info)
-    return False
+        parts = [getattr(info, name) for name in info.__struct_fields__]
+    elif isinstance(info, msgspec.inspect.Field):
+        parts = [info.type]
+    else:
+        parts = list(info) if isinstance(info, (tuple, list)) else []
+    return next((found for part in parts if (found := _foreign_class(part, seen)) is not None), None)
 
 
-def _parts(error: msgspec.ValidationError) -> tuple[str, str]:
-    match = _FIELD.match(str(error))
-    assert match is not None  # the pattern matches every text
-    return match["what"], match["field"] or "$"
+def _is_model(cls: Any) -> bool:
+    """Whether it is a pydantic model, told by its method: pydantic is no dependency."""
+    return isinstance(cls, type) and callable(getattr(cls, "model_validate", None))
+
+
+def _decode_foreign(cls: Any, value: Any) -> Any:
+    return value if cls is object else cls.model_validate(value)
 
 
 def _encode_foreign(value: Any) -> Any:

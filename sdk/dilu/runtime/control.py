@@ -11,14 +11,19 @@ from typing import Any
 
 import msgspec
 
+from dilu.errors import ConfigError
+from dilu.spec import names
+
 
 class ControlLine:
     """Writes one JSON object a line to the supervisor's socket; without one (`fd` None) it is silent."""
 
     def __init__(self, fd: int | None) -> None:
-        self._socket = None if fd is None else socket.socket(fileno=fd)
-        if self._socket is not None:
-            os.set_inheritable(self._socket.fileno(), False)
+        self._socket = None if fd is None else _connected(fd)
+
+    def fds(self) -> list[int]:
+        """The file descriptor, if there is one."""
+        return [] if self._socket is None else [self._socket.fileno()]
 
     def send(self, event: str, **fields: Any) -> None:
         """Tell the supervisor. A supervisor that is gone is noticed by `watch`, not here."""
@@ -52,3 +57,15 @@ class ControlLine:
                 asyncio.get_running_loop().remove_reader(self._socket.fileno())
             self._socket.close()
             self._socket = None
+
+
+def _connected(fd: int) -> socket.socket:
+    try:
+        connection = socket.socket(fileno=fd)
+        connection.getpeername()
+    except OSError as error:
+        raise ConfigError(
+            f"{names.ENV_CONTROL_FD} = {fd}, must be the number of an inherited, connected socket: {error.strerror}"
+        ) from error
+    os.set_inheritable(fd, False)  # not for what the function itself starts
+    return connection

@@ -10,6 +10,7 @@ import logging
 from typing import Any
 
 from flask import Flask
+from werkzeug.exceptions import HTTPException, NotFound
 
 from dilu.errors import RequestError
 from dilu.runtime.answers import ClientGoneError, Headers, Receive, Scope, Send, read_body, request_id, send_error
@@ -31,8 +32,14 @@ class FlaskRoutes:
         self._urls = app.url_map.bind("")
 
     def has_path(self, path: str) -> bool:
-        """Whether a route of the application answers this path with some method."""
-        return bool(self._urls.allowed_methods(path))
+        """Whether a route of the application answers this path, be it with a redirect or for another method."""
+        try:
+            self._urls.match(path)
+        except NotFound:
+            return False
+        except HTTPException:
+            return True
+        return True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         """Answer one request; `headers` are added to the answer."""
@@ -43,7 +50,10 @@ class FlaskRoutes:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message = {**message, "headers": [*message["headers"], (b"x-request-id", id_.encode()), *headers]}
+                message = {
+                    **message,
+                    "headers": [*_without_id(message["headers"]), (b"x-request-id", id_.encode()), *headers],
+                }
             await send(message)
 
         try:
@@ -63,5 +73,8 @@ class FlaskRoutes:
 
 
 def _with_request_id(scope: Scope, id_: str) -> dict[str, Any]:
-    others = [(name, value) for name, value in scope["headers"] if name != b"x-request-id"]
-    return {**scope, "headers": [*others, (b"x-request-id", id_.encode())]}
+    return {**scope, "headers": [*_without_id(scope["headers"]), (b"x-request-id", id_.encode())]}
+
+
+def _without_id(headers: Headers) -> Headers:
+    return [(name, value) for name, value in headers if name != b"x-request-id"]

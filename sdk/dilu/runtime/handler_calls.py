@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator, Mapping, Set
 from typing import Any
 
 from dilu.errors import DiluError
 from dilu.handlers import FunctionDefinition
+
+# What iterates by something else than by item, beside the types that say so by inheritance.
+_NOT_BY_ITEM = (Mapping, Set, str, bytes, bytearray)
+# Tables iterate by column. An attribute that tells each library (pandas, polars, pyarrow), and what gives the rows.
+_TABLE_ROWS = {"iloc": '.to_dict("records")', "to_dicts": ".to_dicts()", "to_pylist": ".to_pylist()"}
 
 
 class HandlerContractError(DiluError):
@@ -28,8 +33,21 @@ class Handler:
         if not self.definition.is_class:
             return None
         self._instance = self.definition.target()
-        self._call = self._instance.predict
-        return _hook(self._instance, "load")
+        hook = _hook(self._instance, "load")
+        if hook is not None:
+            return self._finish_load(hook)
+        self._bind()
+        return None
+
+    async def _finish_load(self, hook: Coroutine[Any, Any, None]) -> None:
+        await hook
+        self._bind()
+
+    def _bind(self) -> None:
+        """Take the method as `load` left it: it may have put a compiled one in its place."""
+        self._call = getattr(self._instance, "predict", None)
+        if not callable(self._call):
+            raise HandlerContractError(f"load left predict = {self._call!r}, which cannot be called")
 
     def unload(self) -> Coroutine[Any, Any, None] | None:
         """Give the model back. The caller awaits what an async `unload` returns."""
@@ -46,8 +64,8 @@ class Handler:
     def run(self, items: list[Any]) -> list[Any]:
         """One result per item, from a sync handler. Raises what the handler raises."""
         if not self.definition.is_batched:
-            return [self._call(items[0])]
-        return _matched(self._call(items), len(items))
+            return [_returned(self._call(items[0]))]
+        return _matched(_returned(self._call(items)), len(items))
 
     async def run_async(self, items: list[Any]) -> list[Any]:
         """One result per item, from an async handler. Raises what the handler raises."""
@@ -59,19 +77,49 @@ class Handler:
 def _hook(instance: Any, name: str) -> Coroutine[Any, Any, None] | None:
     hook = getattr(instance, name, None)
     result = hook() if callable(hook) else None
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        raise HandlerContractError(f"{name} is a generator, so nothing of it ran; remove its yield")
     return result if inspect.iscoroutine(result) else None
 
 
+def _returned(result: Any) -> Any:
+    """The result of a sync handler, which must not be something to await."""
+    if inspect.iscoroutine(result):
+        result.close()
+        raise HandlerContractError("the handler returned a coroutine; declare the handler itself with async def")
+    return result
+
+
 def _matched(results: Any, expected: int) -> list[Any]:
-    """The results as a list; anything with a length and an order will do (list, tuple, array, tensor)."""
+    """The results as a list; anything with a length and an order by item will do (list, tuple, array, tensor)."""
+    if isinstance(results, Iterator):
+        raise _mismatch(results, expected, "wrap it in list(...)")
+    rows = _rows_of_table(results)
+    if rows is not None:
+        raise _mismatch(results, expected, f"iterating over it gives columns, return its {rows}")
     is_sequence = hasattr(results, "__len__") and hasattr(results, "__getitem__")
-    if not is_sequence or isinstance(results, (str, bytes, dict)):
-        raise HandlerContractError(
-            f"predict returned {type(results).__name__} for a batch of {expected}; it must return one result per item"
-        )
-    if len(results) != expected:
-        raise HandlerContractError(f"predict returned {len(results)} results for a batch of {expected} items")
-    return list(results)
+    has_length = getattr(results, "shape", None) != ()  # an array or a tensor of no dimension has no length
+    if not is_sequence or not has_length or isinstance(results, _NOT_BY_ITEM):
+        raise _mismatch(results, expected, "a list, a tuple, an array or a tensor")
+    # Counted after the conversion: what is given out must be right, whatever the object says of itself.
+    listed = list(results)
+    if len(listed) != expected:
+        raise HandlerContractError(f"predict returned {len(listed)} results for a batch of {expected} items")
+    return listed
+
+
+def _rows_of_table(results: Any) -> str | None:
+    if not hasattr(results, "columns"):
+        return None
+    return next((rows for attribute, rows in _TABLE_ROWS.items() if hasattr(results, attribute)), None)
+
+
+def _mismatch(results: Any, expected: int, way_out: str) -> HandlerContractError:
+    scalar = "0-d " if getattr(results, "shape", None) == () else ""
+    return HandlerContractError(
+        f"predict returned {scalar}{type(results).__name__} for a batch of {expected}; "
+        f"it must return one result per item: {way_out}"
+    )
 
 
 def finish(hook: Coroutine[Any, Any, None] | None) -> None:

@@ -18,9 +18,10 @@ from dilu.runtime.answers import (
     read_body,
     request_id,
     send_error,
-    send_json,
+    send_result,
 )
 from dilu.runtime.codec import encode_result, item_decoder
+from dilu.runtime.protocol import is_abandoned
 from dilu.runtime.service import FunctionService, State, starting_error
 from dilu.runtime.stats_app import StatsApp
 
@@ -78,11 +79,12 @@ class InvokeApp:
         code = 500
         job = None
         try:
+            self._service.check_room()  # before a large body is taken in for nothing
             body = await read_body(scope, receive, self._max_body_bytes)
-            job = self._service.new_job(self._decode(body), id_, arrived_s)
+            job = self._service.new_job(self._decode(body), id_, arrived_s, lambda: is_abandoned(scope))
             answer = encode_result(await self._service.run(job))
             code = 200
-            await send_json(send, 200, answer, [(b"x-request-id", id_.encode()), *self._closing()])
+            await send_result(scope, send, answer, id_, self._closing())
         except RequestError as error:
             code = error.status
             if error.refused is not None:

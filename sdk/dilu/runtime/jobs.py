@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(slots=True, eq=False)
@@ -15,6 +20,7 @@ class Job:
     request_id: str
     arrived_s: float  # monotonic
     answer: asyncio.Future[Any]
+    is_abandoned: Callable[[], bool] = _never  # whether its client has gone away; may be asked from any thread
     started_s: float = 0.0  # monotonic time at which its batch began to run; 0.0 until then
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -18,6 +19,8 @@ BACKLOG = 2048
 # Longer than the idle time of the usual clients (Go 90 s), so that it is they who close an idle connection:
 # a server that closes first may do so just as a request is on its way.
 KEEP_ALIVE_S = 120
+# While closing: for how long a request may still come in, and an answer be left unread.
+SLOW_CLIENT_S = 2.0
 _TICK_S = 1.0
 
 
@@ -57,11 +60,15 @@ class Listener:
         self._server = uvicorn.Server(config)
         self._server.lifespan = config.lifespan_class(config)
         self._ticker: asyncio.Task[None] | None = None
+        self._accepting = False
+        self._deadline_s = float("inf")
+        self._last_accepted: list[asyncio.Task[Any]] = []
 
     async def start(self) -> None:
         """Listen and serve."""
         await self._server.on_tick(0)
         await self._server.startup(sockets=[self._sock])
+        self._accepting = True
         self._ticker = asyncio.get_running_loop().create_task(self._tick())
 
     @property
@@ -69,30 +76,76 @@ class Listener:
         """Requests that the application is answering."""
         return len(self._server.server_state.tasks)
 
+    def fds(self) -> list[int]:
+        """The file descriptors of the listening socket and of all connections."""
+        listening = [sock for server in self._server.servers for sock in server.sockets] if self._accepting else []
+        connections = [one.transport.get_extra_info("socket") for one in self._connections()]
+        return [self._sock.fileno(), *(sock.fileno() for sock in (*listening, *connections) if sock is not None)]
+
     def stop_accepting(self) -> None:
-        """Close the listening socket; connections that are open stay open."""
+        """Close the listening socket; connections that are open, or wait to be accepted, are served."""
+        if not self._accepting:
+            return
+        self._accepting = False
+        self._accept_waiting()
         for server in self._server.servers:
             server.close()
 
-    async def close(self, timeout_s: float) -> None:
-        """Close idle connections, let running requests finish for at most `timeout_s`, then cut what is left."""
+    def hurry(self) -> None:
+        """Let a `close` that waits for requests cut them now."""
+        self._deadline_s = 0.0
+
+    async def close(self, timeout_s: float) -> bool:
+        """Close idle connections and let requests finish, for at most `timeout_s`.
+
+        Whether every complete request got its answer. Clients that do not finish their request, or do not read their
+        answer, are cut a little sooner.
+        """
         self.stop_accepting()
-        connections = self._server.server_state.connections
-        for connection in list(connections):
+        loop = asyncio.get_running_loop()
+        self._deadline_s = min(self._deadline_s, loop.time() + timeout_s)
+        await asyncio.gather(*self._last_accepted, return_exceptions=True)
+        for connection in self._connections():
             connection.shutdown()
-        deadline_s = asyncio.get_running_loop().time() + timeout_s
-        while (connections or self.in_flight) and asyncio.get_running_loop().time() < deadline_s:
+        patience_s = loop.time() + SLOW_CLIENT_S
+        while (self._connections() or self.in_flight) and loop.time() < self._deadline_s:
+            if loop.time() > patience_s:
+                self._cut([one for one in self._connections() if not one.is_answering])
             await asyncio.sleep(0.01)
+        all_answered = not self.in_flight
         for task in list(self._server.server_state.tasks):
             task.cancel()
-        for connection in list(connections):
-            if connection.transport is not None:
-                connection.transport.abort()
+        self._cut(self._connections())
         if self._ticker is not None:
             self._ticker.cancel()
+        return all_answered
+
+    def _accept_waiting(self) -> None:
+        """Take over connections that the kernel has accepted: closing the socket would reset them."""
+        config, loop = self._server.config, asyncio.get_running_loop()
+
+        def protocol() -> asyncio.Protocol:
+            return BoundedHttpProtocol(config=config, server_state=self._server.server_state, app_state={})
+
+        with contextlib.suppress(OSError):  # BlockingIOError: there are no more
+            while True:
+                connection, _ = self._sock.accept()
+                accept = loop.connect_accepted_socket(protocol, connection)
+                self._last_accepted.append(loop.create_task(accept))
+
+    def _connections(self) -> list[BoundedHttpProtocol]:
+        return [one for one in self._server.server_state.connections if isinstance(one, BoundedHttpProtocol)]
+
+    @staticmethod
+    def _cut(connections: list[BoundedHttpProtocol]) -> None:
+        for connection in connections:
+            connection.abort()
 
     async def _tick(self) -> None:
-        """Keep the Date header true."""
+        """Keep the Date header true, and look after clients that do not read."""
+        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_TICK_S)
             await self._server.on_tick(0)
+            for connection in self._connections():
+                connection.check_unread(loop.time())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import queue
 import sys
+import threading
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
@@ -16,15 +18,59 @@ from dilu.spec import names
 current_request_ids: ContextVar[list[str] | None] = ContextVar("dilu_request_ids", default=None)
 
 FORMATS = (names.LOG_FORMAT_PLAIN, names.LOG_FORMAT_JSON)
+_MOST_LINES_WAITING = 10_000
 
 
 def configure_logging(*, log_format: str, function: str | None = None, replica: str | None = None) -> None:
     """Send every logger's lines to stderr in `log_format` (`plain` or `json`). Only shells call this."""
     if log_format not in FORMATS:
         raise ConfigError(f"log format = {log_format!r}, must be one of {', '.join(FORMATS)}")
-    handler = logging.StreamHandler(sys.stderr)
+    handler = PatientHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(function, replica) if log_format == names.LOG_FORMAT_JSON else PlainFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+class PatientHandler(logging.Handler):
+    """Writes lines in a thread of its own: a reader who does not read (a full pipe) must not stop the requests.
+
+    Lines that find no room are counted, and the count is written when there is room again.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._lines: queue.Queue[str | None] = queue.Queue(_MOST_LINES_WAITING)
+        self._lost = 0
+        self._writer = threading.Thread(target=self._write, name="dilu-log", daemon=True)
+        self._writer.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Format the record here, with the ids of this thread's requests, and leave the writing to the thread."""
+        try:
+            line = self.format(record)
+        except Exception:
+            self.handleError(record)
+            return
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            self._lost += 1
+
+    def close(self) -> None:
+        """Write what waits, and end the thread."""
+        self._lines.put(None)
+        self._writer.join()
+        super().close()
+
+    def _write(self) -> None:
+        while (line := self._lines.get()) is not None:
+            lost, self._lost = self._lost, 0
+            if lost:
+                line = f"({lost} log lines were lost: nobody read them)\n{line}"
+            try:
+                print(line, file=self._stream, flush=True)
+            except (OSError, ValueError):
+                return  # the stream is closed, and with it whoever would want to know
 
 
 class PlainFormatter(logging.Formatter):
@@ -37,7 +83,7 @@ class PlainFormatter(logging.Formatter):
         """The line, with the request ids at its end when there are any."""
         line = super().format(record)
         ids = _request_ids(record)
-        return f"{line} (request {', '.join(ids)})" if ids else line
+        return _writable(f"{line} (request {', '.join(ids)})" if ids else line)
 
 
 class JsonFormatter(logging.Formatter):
@@ -53,14 +99,19 @@ class JsonFormatter(logging.Formatter):
             "ts": round(record.created, 6),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _writable(record.getMessage()),
             **self._about,
         }
         if ids := _request_ids(record):
             entry["request_ids"] = ids
         if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
+            entry["exception"] = _writable(self.formatException(record.exc_info))
         return msgspec.json.encode(entry).decode()
+
+
+def _writable(text: str) -> str:
+    """The text with what UTF-8 cannot hold (lone surrogates) escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _request_ids(record: logging.LogRecord) -> list[str]:

@@ -1,18 +1,77 @@
-"""uvicorn's HTTP/1.1 protocol with bounds on what a client may send before the application sees it."""
+"""uvicorn's HTTP/1.1 protocol with bounds on what a client may send before, and leave unread after, it is served.
+
+All that we know of uvicorn's inner life is in this module: the bounds, a body that can be taken without waiting, an
+answer that is written at once.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
+from collections.abc import Mapping
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-MAX_HEAD_BYTES = 64 * 1024  # request line and headers together
+MAX_HEAD_BYTES = 64 * 1024  # request line and headers together; also a chunk's head, and all trailers
 MAX_HEADERS = 128
 HEAD_TIMEOUT_S = 10.0  # from the first byte of a request (or the connection) to the end of its headers
+UNREAD_TIMEOUT_S = 60.0  # for a client that reads nothing of what is sent to it
 # An answer may go out before the body came in (413). What follows is read and thrown away, since closing at
 # once would reset the connection and take the answer with it; but not for ever.
 MAX_DISCARDED_BYTES = 64 * 1024 * 1024
+
+_CYCLE = "dilu.cycle"  # key of uvicorn's request in the scope's extensions
+
+
+def whole_body(scope: Mapping[str, Any]) -> bytes | None:
+    """The request's body if all of it has come already, else None."""
+    cycle = _cycle(scope)
+    if cycle is None or cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue:
+        return None
+    body = bytes(cycle.body)
+    cycle.body = bytearray()
+    cycle.message_event.clear()
+    return body
+
+
+def is_abandoned(scope: Mapping[str, Any]) -> bool:
+    """Whether the client closed its connection."""
+    cycle = _cycle(scope)
+    return cycle is not None and cycle.disconnected
+
+
+def answer_at_once(scope: Mapping[str, Any], status: int, head: bytes, body: bytes) -> bool:
+    """Write a whole answer in one piece; False where only the ordinary way will do.
+
+    `head` holds complete header lines, the body's length among them. uvicorn writes head and body separately, which
+    is one system call more and a tenth of what a small answer costs.
+    """
+    cycle = _cycle(scope)
+    if cycle is None or cycle.response_started or cycle.flow.write_paused or cycle.scope["method"] == "HEAD":
+        return False
+    if cycle.disconnected:
+        return True
+    cycle.response_started = True
+    cycle.waiting_for_100_continue = False
+    pieces = [STATUS_LINE[status]]
+    for name, value in cycle.default_headers:
+        pieces += (name, b": ", value, b"\r\n")
+    pieces += (head, b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n", body)
+    cycle.transport.write(b"".join(pieces))
+    cycle.response_complete = True
+    cycle.message_event.set()
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()
+    return True
+
+
+def _cycle(scope: Mapping[str, Any]) -> RequestResponseCycle | None:
+    cycle: RequestResponseCycle | None = scope.get("extensions", {}).get(_CYCLE)
+    return cycle
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -20,12 +79,45 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._reading_head = True
-        self._head_bytes = 0
+        self._data = b""
+        self._in_head = False  # a request has begun and its headers have not ended
+        self._in_body = False
+        self._unparsed_bytes = 0  # that came since the parser last had something to say
         self._header_count = 0
         self._discarded_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._refusal: tuple[int, str] | None = None
+        self._ignores_upgrade = False
+        self._unread_bytes = 0
+        self._unread_since_s = 0.0
+
+    # -- for the listener
+
+    @property
+    def is_receiving(self) -> bool:
+        """Whether a request has begun to come and is not complete."""
+        return self._in_head or self._in_body
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a complete request has no complete answer."""
+        return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
+
+    def abort(self) -> None:
+        """Cut the connection now."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def check_unread(self, now_s: float) -> None:
+        """Cut the connection of a client that has read nothing for too long. Called about once a second."""
+        size = self.transport.get_write_buffer_size()
+        if size == 0 or size < self._unread_bytes or not self._unread_since_s:
+            self._unread_since_s = now_s
+        elif now_s - self._unread_since_s > UNREAD_TIMEOUT_S:
+            self.abort()
+        self._unread_bytes = size
+
+    # -- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Start the clock for the first request's headers."""
@@ -38,46 +130,54 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and bound what has come of an unfinished head."""
-        if self._reading_head:
-            self._head_bytes += len(data)
+        """Parse, and bound what the parser makes nothing of."""
+        self._data = data
+        self._unparsed_bytes += len(data)
         super().data_received(data)
-        if not self._reading_head:
-            return
-        # Only an unfinished head gets here; a request that came in one piece has stopped the clock already.
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(431, f"the headers are larger than {MAX_HEAD_BYTES} bytes")
-        elif self._head_timer is None and self._head_bytes and not self.transport.is_closing():
+        if self._unparsed_bytes > MAX_HEAD_BYTES:
+            self._refuse(431, f"headers or trailers are larger than {MAX_HEAD_BYTES} bytes")
+        elif self._in_head and self._head_timer is None and not self.transport.is_closing():
+            # A request that came in one piece never gets here.
             self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._head_timed_out)
+
+    # -- the parser's callbacks
 
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        self._in_head = True
         self._header_count = 0
-        self._head_bytes = max(self._head_bytes, 1)  # it may have come at the end of another request's data
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a header; raising makes the parser stop and answer."""
+        """Take a header; what comes after the body (a trailer) is counted and ignored."""
         self._header_count += 1
         if self._header_count > MAX_HEADERS:
             self._refusal = (431, f"more than {MAX_HEADERS} headers")
             raise ValueError("too many headers")
-        super().on_header(name, value)
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is complete: stop its clock and its count."""
+        """The head is complete: stop its clock, and let the application begin."""
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > MAX_HEAD_BYTES:
             self._refusal = (431, f"the headers are larger than {MAX_HEAD_BYTES} bytes")
             raise ValueError("headers too large")
-        self._reading_head = False
-        self._head_bytes = 0
+        self._in_head = False
+        self._unparsed_bytes = 0
         self._discarded_bytes = 0
         self._stop_head_timer()
+        self._ignores_upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if self._ignores_upgrade:
+            return  # it is parsed once more, without that wish
+        self._in_body = True
         super().on_headers_complete()
+        extensions: Any = {_CYCLE: self.cycle}
+        self.scope["extensions"] = extensions
 
     def on_body(self, body: bytes) -> None:
         """Hand the body on, or throw it away after the answer, within bounds."""
+        self._unparsed_bytes = 0
         if self.cycle.response_complete:
             self._discarded_bytes += len(body)
             if self._discarded_bytes > MAX_DISCARDED_BYTES:
@@ -86,23 +186,46 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The next byte belongs to the next request's head."""
-        self._reading_head = True
-        self._head_bytes = 0
+        self._unparsed_bytes = 0
+        if self._ignores_upgrade:
+            return
+        self._in_body = False
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """An answer is out; a refusal of what came behind its request may follow."""
+        super().on_response_complete()
+        if self._refusal is not None:
+            self._refuse(*self._refusal)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser refused; the reason may be one of our bounds."""
         status, text = self._refusal or (400, msg)
         self._refuse(status, text)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Serve a request that wishes to upgrade (h2c, websocket) as the plain request that it also is (RFC 9110 7.8).
+
+        The parser stops at such a head and skips the body; so the same head, without the wish, and what follows it
+        go through a new parser. uvicorn calls this while it handles `HttpParserUpgrade`.
+        """
+        stopped = sys.exception() if sys.version_info >= (3, 12) else sys.exc_info()[1]
+        if not self._ignores_upgrade or not isinstance(stopped, httptools.HttpParserUpgrade):
+            return
+        self._ignores_upgrade = False
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        wish = (b"upgrade", b"http2-settings")
+        lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
+        lines += [b"%b: %b" % (name, value) for name, value in self.headers if name not in wish]
+        rest = self._data[stopped.args[0] :]
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+
     def _head_timed_out(self) -> None:
         self._head_timer = None
         if self.transport.is_closing():
             return
-        if self.cycle is not None and not self.cycle.response_complete:
-            # The request before is still being answered; its answer goes first.
-            self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._head_timed_out)
-        elif self._head_bytes:
+        if self._in_head:
             self._refuse(408, f"the headers did not come within {HEAD_TIMEOUT_S:g} s")
         else:
             self.transport.close()  # a connection on which nothing was ever sent
@@ -113,10 +236,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._head_timer = None
 
     def _refuse(self, status: int, text: str) -> None:
+        """Answer with a refusal and close; after the answer to a complete request before it, if there is one."""
         self._stop_head_timer()
         if self.transport.is_closing():
             return
-        body = text.encode("ascii", "replace")
-        head = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
-        self.transport.write(STATUS_LINE[status] + head + body)
+        if self.is_answering:
+            self._refusal = (status, text)
+            with contextlib.suppress(RuntimeError):  # reading is paused already
+                self.transport.pause_reading()
+            return
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            body = text.encode("ascii", "replace")
+            head = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+            self.transport.write(STATUS_LINE[status] + head % len(body) + body)
         self.transport.close()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-_SLOTS = 10
 _SLOT_S = 0.1
+_SLOTS = 11  # ten complete tenths, and the one that runs
 
 
 class LastSecond:
@@ -23,9 +23,10 @@ class LastSecond:
         self._counts[slot % _SLOTS] += 1
 
     def per_second(self, now_s: float) -> float:
-        """Events in the second that ends with the current tenth."""
-        self._roll(int(now_s / _SLOT_S))
-        return float(sum(self._counts))
+        """Events in the second that ended with the last complete tenth."""
+        slot = int(now_s / _SLOT_S)
+        self._roll(slot)
+        return float(sum(self._counts) - self._counts[slot % _SLOTS])
 
     def _roll(self, slot: int) -> None:
         for passed in range(max(self._slot + 1, slot - _SLOTS + 1), slot + 1):

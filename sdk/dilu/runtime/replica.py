@@ -22,8 +22,9 @@ from dilu.loading import load_function
 from dilu.runtime.cold_start import seconds_since_process_start
 from dilu.runtime.control import ControlLine
 from dilu.runtime.invoke_app import InvokeApp
-from dilu.runtime.listener import Listener, bind
+from dilu.runtime.listener import AsgiApp, Listener, bind
 from dilu.runtime.metrics import ReplicaMetrics
+from dilu.runtime.process import ease_cold_start, shield_forks
 from dilu.runtime.service import FunctionService
 from dilu.runtime.settings import ReplicaSettings
 from dilu.runtime.stats_app import StatsApp
@@ -58,43 +59,63 @@ class Replica:
             definition.spec.name, slo_s=None if slo_ms is None else slo_ms / 1000.0, version=sdk_version()
         )
         self._metrics.cold_start_s.update(cold_start_s)
+        self._deadline_s = float("inf")  # of the drain, on the loop's clock
+        self._listeners: list[Listener] = []  # the one for statistics, then the one for requests
         # Bound before the model loads, so that a port in use is known at once and not after a minute.
-        self._stats_socket = bind(settings.host, settings.stats_port)
-        self._socket: socket.socket | None = None
+        self._sockets = [bind(settings.host, settings.stats_port)]
         if not settings.bind_after_ready:
-            self._socket = bind(settings.host, settings.port)
+            self._sockets.append(bind(settings.host, settings.port))
+        shield_forks(self._inherited_fds)
 
     async def run(self) -> int:
         """Serve until SIGTERM, SIGINT or the supervisor's end; the exit code."""
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         stop = self._stop_event()
+        ready = ease_cold_start()
         service = FunctionService(self._definition, self._metrics, on_phase=self._phase_ended)
         stats = StatsApp(service, self._metrics.registry(), replica=self._settings.replica)
         app = InvokeApp(service, stats)
-        stats_listener = Listener(stats, self._stats_socket)
-        await stats_listener.start()
-        listener = None
-        if self._socket is not None:
-            listener = Listener(app, self._socket)
-            await listener.start()
+        await self._listen(stats, self._sockets[0])
+        if not self._settings.bind_after_ready:
+            await self._listen(app, self._sockets[1])
         exit_code = await self._load(service, stop)
         if exit_code is not None:
             return exit_code
-        if listener is None:
-            listener = Listener(app, bind(self._settings.host, self._settings.port))
-            await listener.start()
+        ready()
+        if self._settings.bind_after_ready:
+            self._sockets.append(bind(self._settings.host, self._settings.port))
+            await self._listen(app, self._sockets[1])
+        stats_listener, listener = self._listeners
         self._say_ready(listener, stats_listener)
         if not await self._serve(service, stop):
             return 1
         return await self._drain(service, listener, stats_listener)
 
+    def _inherited_fds(self) -> list[int]:
+        """What a forked child must not hold."""
+        listeners = [fd for listener in self._listeners for fd in listener.fds()]
+        return [*listeners, *(sock.fileno() for sock in self._sockets), *self._control.fds()]
+
     def _stop_event(self) -> asyncio.Event:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+
+        def stop_or_hurry() -> None:
+            if stop.is_set():
+                self._deadline_s = 0.0  # asked twice: what still runs is cut
+                for listener in self._listeners:
+                    listener.hurry()
+            stop.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, stop_or_hurry)
         self._control.watch(stop.set)
         return stop
+
+    async def _listen(self, app: AsgiApp, sock: socket.socket) -> None:
+        listener = Listener(app, sock)
+        await listener.start()
+        self._listeners.append(listener)
 
     async def _load(self, service: FunctionService, stop: asyncio.Event) -> int | None:
         """None if the replica is to serve, else the exit code with which it ends."""
@@ -108,9 +129,10 @@ class Replica:
         error = load.exception()
         if error is None:
             return None
-        phase = names.PHASE_WARMUP if names.PHASE_LOAD in self._metrics.cold_start_s else "load"
+        phase = names.PHASE_WARMUP if names.PHASE_LOAD in self._metrics.cold_start_s else names.PHASE_LOAD
         _log.error("%s of %s failed", phase, self._definition.spec.name, exc_info=error)
-        self._control.send("failed", phase=phase, error=f"{type(error).__name__}: {error}".partition("\n")[0])
+        reason = str(error) if isinstance(error, DiluError) else f"{type(error).__name__}: {error}"
+        self._control.send("failed", phase=phase, error=reason.partition("\n")[0])
         return 1
 
     async def _serve(self, service: FunctionService, stop: asyncio.Event) -> bool:
@@ -148,30 +170,33 @@ class Replica:
 
     async def _drain(self, service: FunctionService, listener: Listener, stats_listener: Listener) -> int:
         """Stop accepting, finish what was accepted, unload."""
-        deadline_s = time.monotonic() + self._settings.drain_timeout_s
+        loop = asyncio.get_running_loop()
+        self._deadline_s = min(self._deadline_s, loop.time() + self._settings.drain_timeout_s)
         _log.info("draining: %d requests in flight", self._metrics.in_flight)
         service.start_draining()
         self._control.send("draining")
         await asyncio.sleep(_LAST_CONNECTIONS_S)
         listener.stop_accepting()
-        await self._until_quiet(deadline_s)
-        await listener.close(max(0.0, deadline_s - time.monotonic()))
-        drained = await service.close(max(1.0, deadline_s - time.monotonic()))
+        await self._until_quiet()
+        answered = await listener.close(self._deadline_s - loop.time())
+        if not answered:
+            _log.error("requests were cut: they did not end within %g s", self._settings.drain_timeout_s)
+        unloaded = await service.close(max(1.0, self._deadline_s - loop.time()))
+        if not unloaded:
+            _log.error("the handler did not end within %g s", self._settings.drain_timeout_s)
         await stats_listener.close(0.0)
         self._control.close()
-        if not drained:
-            _log.error("the handler did not end within %g s", self._settings.drain_timeout_s)
-            return 1
-        return 0
+        return 0 if answered and unloaded else 1
 
-    async def _until_quiet(self, deadline_s: float) -> None:
+    async def _until_quiet(self) -> None:
         """Wait while requests still come on connections that were open; their clients are told to leave."""
-        quiet_since_s = time.monotonic()
+        loop = asyncio.get_running_loop()
+        quiet_since_s = loop.time()
         seen = self._metrics.arrival_count
-        while (now_s := time.monotonic()) < deadline_s and now_s - quiet_since_s < _QUIET_S:
+        while loop.time() < self._deadline_s and loop.time() - quiet_since_s < _QUIET_S:
             await asyncio.sleep(_QUIET_S / 5)
             if self._metrics.arrival_count != seen:
-                seen, quiet_since_s = self._metrics.arrival_count, time.monotonic()
+                seen, quiet_since_s = self._metrics.arrival_count, loop.time()
 
 
 def _overridden(definition: FunctionDefinition, overrides: Mapping[str, Any] | None) -> FunctionDefinition:
@@ -196,18 +221,23 @@ def sdk_version() -> str:
 
 
 def run_replica(target: str, settings: ReplicaSettings) -> int:
-    """Import `target` and serve it; the exit code (0 drained, 1 it could not be loaded or drained)."""
+    """Import `target` and serve it; the exit code (0 drained, 1 it could not be loaded or drained).
+
+    Raises `DiluError` for what a person has to mend; the supervisor is told as well.
+    """
     control = ControlLine(settings.control_fd)
+    phase = names.PHASE_IMPORT
     process_s = seconds_since_process_start()
     control.send("phase", phase=names.PHASE_PROCESS, seconds=process_s)
     began_s = time.monotonic()
     try:
         definition = load_function(target)
+        import_s = time.monotonic() - began_s
+        control.send("phase", phase=phase, seconds=import_s)
+        phase = names.PHASE_LOAD
+        replica = Replica(definition, settings, control, {names.PHASE_PROCESS: process_s, names.PHASE_IMPORT: import_s})
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(replica.run())
     except DiluError as error:
-        control.send("failed", phase=names.PHASE_IMPORT, error=str(error))
+        control.send("failed", phase=phase, error=str(error))
         raise
-    import_s = time.monotonic() - began_s
-    control.send("phase", phase=names.PHASE_IMPORT, seconds=import_s)
-    replica = Replica(definition, settings, control, {names.PHASE_PROCESS: process_s, names.PHASE_IMPORT: import_s})
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(replica.run())

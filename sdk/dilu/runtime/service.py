@@ -8,12 +8,14 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
 from dilu.batching import BatchRule, ExecutionModel
 from dilu.errors import RequestError
 from dilu.handlers import FunctionDefinition
+from dilu.runtime.answers import ClientGoneError
 from dilu.runtime.batch_queue import BatchQueue
 from dilu.runtime.handler_calls import Handler
 from dilu.runtime.jobs import BatchOutcome, Job
@@ -36,6 +38,11 @@ class State(StrEnum):
 def starting_error() -> RequestError:
     """What a request gets that comes before the model is loaded."""
     return RequestError(503, "starting", "the model is loading", retry_after_s=1, refused=names.REFUSED_STARTING)
+
+
+def _give_up(job: Job) -> None:
+    if not job.answer.done():
+        job.answer.set_exception(ClientGoneError())
 
 
 class FunctionService:
@@ -63,7 +70,12 @@ class FunctionService:
             slo_s=None if spec.slo_ms is None else spec.slo_ms / 1000.0,
             max_wait_s=None if options.max_wait_ms is None else options.max_wait_ms / 1000.0,
         )
-        self.queue = BatchQueue(rule, capacity=options.queue_size, on_put=self._wake if definition.is_async else None)
+        self.queue = BatchQueue(
+            rule,
+            capacity=definition.queue_size,
+            on_put=self._wake if definition.is_async else None,
+            on_drop=self._dropped,
+        )
         metrics.queue_depth = self.queue.__len__
         worker_class = LoopWorkers if definition.is_async else ThreadWorkers
         self._workers: Workers = worker_class(
@@ -84,14 +96,24 @@ class FunctionService:
         """Returns when the handler's threads have ended; before a drain that is a failure, and raised."""
         await asyncio.shield(asyncio.wrap_future(self._workers.ended))
 
-    def new_job(self, item: Any, request_id: str, arrived_s: float) -> Job:
+    def new_job(
+        self, item: Any, request_id: str, arrived_s: float, is_abandoned: Callable[[], bool] = lambda: False
+    ) -> Job:
         """One decoded request, not yet admitted."""
-        return Job(item, request_id, arrived_s, self._loop.create_future())
+        return Job(item, request_id, arrived_s, self._loop.create_future(), is_abandoned)
 
-    async def run(self, job: Job) -> Any:
-        """The handler's result for the job. Raises `RequestError`: 429 or 503 if refused, 500 if the handler failed."""
+    def check_room(self) -> None:
+        """Raise `RequestError` (429, 503) if a request that came now would be refused."""
         if self.state is State.STARTING:
             raise starting_error()
+        if len(self.queue) >= self.queue.capacity:
+            raise self._refusal()
+
+    async def run(self, job: Job) -> Any:
+        """The handler's result for the job.
+
+        Raises `RequestError`: 429 or 503 if refused, 500 if the handler failed; `ClientGoneError` if nobody waits.
+        """
         if not self.queue.put(job):
             raise self._refusal()
         return await job.answer
@@ -173,6 +195,9 @@ class FunctionService:
     def _warmed(self, size: int, execution_s: float) -> None:
         self._loop.call_soon_threadsafe(self._learn, size, execution_s)
 
+    def _dropped(self, job: Job) -> None:
+        self._loop.call_soon_threadsafe(_give_up, job)
+
     def _batch_ran(self, outcome: BatchOutcome) -> None:
         self._outcomes.append(outcome)
         if not self._answers_pending:  # outcomes that end together share one wake-up of the loop
@@ -189,7 +214,11 @@ class FunctionService:
         self._answers_pending = False  # before looking, so that an outcome that comes now wakes the loop again
         outcomes = self._outcomes
         while outcomes:
-            self._answer(outcomes.popleft())
+            outcome = outcomes.popleft()
+            try:
+                self._answer(outcome)
+            except Exception as error:  # whatever it is, every job of the batch gets an answer
+                self._fail(replace(outcome, error=error, results=None))
 
     def _answer(self, outcome: BatchOutcome) -> None:
         execution_s = outcome.finished_s - outcome.started_s

@@ -30,7 +30,7 @@ class ReplicaSettings:
 
 def read_settings(environ: Mapping[str, str]) -> ReplicaSettings:
     """Settings from the environment. Raises `ConfigError` that names the variable, the value and the rule."""
-    on_knative = names.ENV_K_SERVICE in environ
+    on_knative = bool(environ.get(names.ENV_K_SERVICE))
     return ReplicaSettings(
         host=environ.get(names.ENV_HOST) or ("0.0.0.0" if on_knative else "127.0.0.1"),
         port=_port(environ, names.ENV_PORT, names.DEFAULT_PORT),

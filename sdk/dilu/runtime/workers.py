@@ -8,11 +8,12 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from typing import Any
 
 import uvloop
 
+from dilu.errors import LoadError
 from dilu.runtime.batch_queue import BatchQueue
 from dilu.runtime.handler_calls import Handler, finish
 from dilu.runtime.jobs import BatchOutcome, Job
@@ -70,7 +71,18 @@ class Workers(ABC):
         except BaseException as error:
             awaited = self.ended if self.loaded.done() else self.loaded
             with contextlib.suppress(InvalidStateError):  # another thread failed first
-                awaited.set_exception(error)
+                awaited.set_exception(_ordinary(error))
+
+
+def _ordinary(error: BaseException) -> Exception:
+    """The error as one that a future can hold: `sys.exit()` in `load` must not end the process without a word."""
+    odd = not isinstance(error, Exception) or isinstance(error, (StopIteration, CancelledError))
+    if not odd:
+        assert isinstance(error, Exception)
+        return error
+    wrapped = LoadError(f"it raised {type(error).__name__}: {error}")
+    wrapped.__cause__ = error
+    return wrapped
 
 
 class ThreadWorkers(Workers):

@@ -1,0 +1,190 @@
+"""What a handler looks like: which call gets the items, whether it is async, and the type of one item."""
+
+from __future__ import annotations
+
+import collections.abc
+import functools
+import inspect
+import reprlib
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from dilu.errors import ConfigError
+
+_HOOKS = ("load", "unload")
+_POSITIONAL = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.VAR_POSITIONAL,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerShape:
+    """What the code of a handler says about how to call it."""
+
+    is_class: bool
+    is_async: bool
+    item_type: Any  # type of one request's payload; Any accepts everything
+
+
+def check_target(target: Any, *, has_name: bool) -> None:
+    """Raise `ConfigError` unless `target` is a class or a function written in Python that has a name."""
+    if isinstance(target, str):
+        raise ConfigError(f"@dilu.function({target!r}): the name is a keyword, write @dilu.function(name={target!r})")
+    if not callable(target) and not isinstance(target, (staticmethod, classmethod)):
+        shown = reprlib.repr(target)
+        raise ConfigError(f"@dilu.function({shown}): options are keywords, such as name='embed' or batch=16")
+    if not issubclass(type(target), (type, types.FunctionType)):
+        raise ConfigError(
+            f"@dilu.function goes on a class or on a def, not on {_kind_of(target)}; write a def that calls it"
+        )
+    if target.__name__ == "<lambda>" and not has_name:
+        raise ConfigError(
+            "@dilu.function: a lambda has no name of its own; give it one with name='...', or write a def"
+        )
+
+
+def shape_of(target: Callable[..., Any], name: str, *, batched: bool) -> HandlerShape:
+    """The shape of a class or a function. Raises `ConfigError` if it cannot serve as the handler of `name`."""
+    is_class = inspect.isclass(target)
+    if is_class:
+        _check_class(target, name)
+    call = target.predict if is_class else target  # type: ignore[attr-defined]  # checked by _check_class
+    if _is_generator(call):
+        raise ConfigError(f"function {name}: the handler is a generator; it must return its result")
+    item = _item_parameter(target, call, name, batched=batched)
+    return HandlerShape(
+        is_class=is_class,
+        is_async=inspect.iscoroutinefunction(call),
+        item_type=_item_type(_item_hint(call, item, name), name, batched=batched),
+    )
+
+
+def _kind_of(target: Any) -> str:
+    if isinstance(target, functools.partial):
+        return "a functools.partial"
+    if isinstance(target, types.BuiltinFunctionType):
+        return f"the builtin {target.__name__}"
+    if isinstance(target, (staticmethod, classmethod, types.MethodType)):
+        return f"a {type(target).__name__}"
+    return f"an instance of {type(target).__name__}"
+
+
+def _is_generator(call: Any) -> bool:
+    return inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call)
+
+
+def _check_class(target: Any, name: str) -> None:
+    if not callable(getattr(target, "predict", None)):
+        raise ConfigError(f"function {name}: class {target.__name__} needs a method predict(self, items)")
+    if inspect.isabstract(target):
+        missing = ", ".join(sorted(target.__abstractmethods__))
+        raise ConfigError(f"function {name}: class {target.__name__} is abstract, it lacks {missing}")
+    needed = _needed_to_construct(target)
+    if needed:
+        raise ConfigError(
+            f"function {name}: class {target.__name__} is made without arguments, but needs {', '.join(needed)}; "
+            f"give defaults, or read settings in load"
+        )
+    for hook in _HOOKS:
+        if _is_generator(getattr(target, hook, None)):
+            raise ConfigError(f"function {name}: {hook} is a generator, so nothing of it would run; remove its yield")
+
+
+def _needed_to_construct(target: Any) -> list[str]:
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except (ValueError, TypeError):
+        return []  # made in C: only the call can tell
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [one.name for one in parameters if one.default is one.empty and one.kind not in optional]
+
+
+def _item_parameter(target: Any, call: Any, name: str, *, batched: bool) -> inspect.Parameter:
+    """The one parameter that gets the item or the list of items."""
+    try:
+        signature = inspect.signature(call)
+    except (ValueError, TypeError):
+        raise ConfigError(f"function {name}: the handler is not written in Python; write a def that calls it") from None
+    parameters = list(signature.parameters.values())
+    positional = [one for one in parameters if one.kind in _POSITIONAL]
+    has_self = inspect.isclass(target) and _takes_self(target)
+    if has_self and positional and positional[0].kind is not inspect.Parameter.VAR_POSITIONAL:
+        positional = positional[1:]
+    required = [one for one in positional if one.default is one.empty and one.kind is not one.VAR_POSITIONAL]
+    if not positional or len(required) > 1:
+        wanted = "the list of items" if batched else "the item"
+        beside = " beside self" if has_self else ""
+        raise ConfigError(
+            f"function {name}: the handler must take one argument{beside} ({wanted}), its signature is {signature}"
+        )
+    keywords = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY and one.default is one.empty]
+    if keywords:
+        raise ConfigError(
+            f"function {name}: the handler is called with one argument, so {', '.join(keywords)} needs a default; "
+            f"its signature is {signature}"
+        )
+    return positional[0]
+
+
+def _takes_self(target: Any) -> bool:
+    """Whether `predict` is a method; static and class methods and callables kept as attributes are bound already."""
+    predict = inspect.getattr_static(target, "predict")
+    return hasattr(type(predict), "__get__") and not isinstance(predict, (staticmethod, classmethod))
+
+
+def _item_hint(call: Any, item: inspect.Parameter, name: str) -> Any:
+    """The item's annotation, evaluated; Any with a warning if that fails. Other annotations are not looked at."""
+    if item.annotation is item.empty:
+        return Any
+    function = inspect.unwrap(getattr(call, "__func__", call))
+
+    def stand_in() -> None: ...
+
+    stand_in.__annotations__ = {"item": item.annotation}
+    if hasattr(function, "__type_params__"):  # from Python 3.12: the T of `def f[T](...)`
+        stand_in.__type_params__ = function.__type_params__  # type: ignore[attr-defined]  # 3.11 does not know it
+    try:
+        # An annotation in quotes is an expression of the user: it may raise anything.
+        return typing.get_type_hints(stand_in, getattr(function, "__globals__", {}), include_extras=True)["item"]
+    except Exception as error:
+        _warn_unchecked(name, item, error)
+        return Any
+
+
+def _warn_unchecked(name: str, item: inspect.Parameter, error: Exception) -> None:
+    import logging  # not needed in the usual case, and importing the SDK should take little time
+
+    reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+    logging.getLogger(__name__).warning(
+        "function %s: the annotation of %s cannot be resolved, so items are not checked (%s)", name, item.name, reason
+    )
+
+
+def _item_type(hint: Any, name: str, *, batched: bool) -> Any:
+    if not batched or hint is Any:
+        return hint
+    bare = hint
+    while typing.get_origin(bare) is Annotated:
+        bare = bare.__origin__
+    origin = typing.get_origin(bare) or bare
+    if origin in (types.UnionType, typing.Union) or not _takes_a_list(origin):
+        raise ConfigError(
+            f"function {name}: with batch the handler gets a list of items, but its argument is annotated {hint}; "
+            f"annotate list[...] or leave batch out"
+        )
+    arguments = typing.get_args(bare)
+    return arguments[0] if arguments else Any
+
+
+def _takes_a_list(origin: Any) -> bool:
+    return (
+        isinstance(origin, type)
+        and origin is not str
+        and issubclass(list, origin)
+        and issubclass(origin, collections.abc.Iterable)
+    )
