@@ -48,7 +48,9 @@ uv=$(find_uv)
 say "installing $lock into $venv (the first time takes a minute: torch is large)"
 if [ ! -x "$venv/bin/python" ]; then "$uv" venv --quiet --python "$python" "$venv"; fi
 rm -f "$stamp"
-"$uv" pip sync --quiet --require-hashes --python "$venv/bin/python" "$lock"
+# Compiled now, by all cores: a replica would otherwise compile torch in its first cold start, or, where it may not
+# write beside the packages, in every one.
+"$uv" pip sync --quiet --require-hashes --compile-bytecode --python "$venv/bin/python" "$lock"
 "$uv" pip install --quiet --no-deps --python "$venv/bin/python" --editable .
 printf '%s\n' "$want" > "$stamp"
 say "ready: $venv"

@@ -12,7 +12,11 @@ from typing import Any
 import dilu
 
 
-@dilu.function(name="embed", slo_ms=250, batch=16, sm_request=300, sm_limit=600, gpu_memory="1Gi", example="A warm-up.")
+# The example is as long as a usual sentence, since what it takes becomes the first guess at the capacity.
+EXAMPLE = "The meeting about the new library has been moved to Thursday at noon."
+
+
+@dilu.function(name="embed", slo_ms=250, batch=16, sm_request=300, sm_limit=600, gpu_memory="1Gi", example=EXAMPLE)
 class Embed:
     """One sentence in, one vector of 384 numbers of length 1 out: like meanings lie close together."""
 
