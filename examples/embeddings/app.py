@@ -11,7 +11,6 @@ from typing import Any
 
 import dilu
 
-
 # The example is as long as a usual sentence, since what it takes becomes the first guess at the capacity.
 EXAMPLE = "The meeting about the new library has been moved to Thursday at noon."
 

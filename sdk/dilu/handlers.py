@@ -233,5 +233,6 @@ def _check_wait(max_wait_ms: Any) -> None:
 
 def _check_app(app: Any) -> None:
     # By its shape: Flask is imported only where an application is served.
-    if app is not None and not (callable(app) and hasattr(app, "wsgi_app") and hasattr(app, "url_map")):
+    is_flask = not isinstance(app, type) and callable(app) and hasattr(app, "wsgi_app") and hasattr(app, "url_map")
+    if app is not None and not is_flask:
         raise ConfigError(f"app = {reprlib.repr(app)}, must be a Flask application, Flask(__name__)")

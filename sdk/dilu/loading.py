@@ -102,7 +102,7 @@ def _import_source(source: str) -> ModuleType:
         raise
     except SyntaxError as error:
         where = f"{error.filename or source}:{error.lineno or 0}"
-        raise LoadError(f"{where}: {error.msg}: {(error.text or '').strip()}") from error
+        raise LoadError(f"{where}: {error.msg}: {(error.text or '').strip()}".removesuffix(": ")) from error
     except BaseException as error:  # a module may call sys.exit() as well
         where = _where(error, source)
         if _is_file(source) and isinstance(error, ImportError) and "relative import" in str(error):

@@ -31,11 +31,16 @@ def wait_s(
         ("the objective bounds the wait", 0.002, wait_s(BatchRule(max_size=8, slo_s=0.030))),
         ("an objective shorter than the batch leaves no wait", 0.0, wait_s(BatchRule(max_size=8, slo_s=0.010))),
         ("without an objective the gain alone bounds it", 0.020, wait_s(BatchRule(max_size=8))),
-        ("a longest wait set by hand wins", 0.050, wait_s(BatchRule(max_size=8, max_wait_s=0.05), fit=None)),
+        ("a cap shortens what is learned", 0.005, wait_s(BatchRule(max_size=8, max_wait_s=0.005))),
+        ("a cap above what is learned changes nothing", 0.020, wait_s(BatchRule(max_size=8, max_wait_s=0.05))),
+        ("a cap of nothing turns waiting off", 0.0, wait_s(BatchRule(max_size=8, max_wait_s=0.0))),
+        ("a cap makes no wait before anything is learned", 0.0, wait_s(BatchRule(max_size=8, max_wait_s=9), fit=None)),
+        ("a cap makes no wait for a lone caller", 0.0, wait_s(BatchRule(max_size=8, max_wait_s=9), queued=1, rps=0)),
+        ("nobody is expected within the cap", 0.0, wait_s(BatchRule(max_size=8, max_wait_s=0.004))),
         (
-            "a wait set by hand is kept even for a lone request",
-            0.05,
-            wait_s(BatchRule(max_size=8, max_wait_s=0.05), rps=0),
+            "time already waited counts against a cap",
+            0.004,
+            wait_s(BatchRule(max_size=8, max_wait_s=0.01), oldest=0.006),
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -110,3 +115,14 @@ def test_work_without_measurable_time_has_no_stated_capacity() -> None:
     fit = learned((1, 0.0))
     assert fit is not None
     assert fit.capacity_rps(1) is None
+
+
+@given(queued=st.integers(1, 31), oldest=st.floats(0, 1), rps=st.floats(0, 1e6), cap=st.floats(0, 10))
+def test_a_cap_never_lengthens_a_wait(queued: int, oldest: float, rps: float, cap: float) -> None:
+    waits = [
+        batch_wait_s(
+            BatchRule(max_size=32, max_wait_s=max_wait_s), queued=queued, oldest_wait_s=oldest, arrival_rps=rps, fit=FIT
+        )
+        for max_wait_s in (cap, None)
+    ]
+    assert waits[0] <= min(waits[1], cap)

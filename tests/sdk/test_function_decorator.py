@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import abc
+import functools
+import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import pytest
+from flask import Flask
 
 import dilu
-from dilu.handlers import default_name, definition_of
+from dilu.handlers import default_name, definition_of, wrapped_definition_of
 
 
 def define(target: Any, **options: Any) -> dilu.FunctionDefinition:
@@ -80,12 +85,122 @@ def test_any_list_like_annotation_states_the_item_type() -> None:
     assert define(bare, batch=4).item_type is Any
 
 
+def test_constraints_of_an_annotation_are_kept() -> None:
+    def one(item: Annotated[int, msgspec.Meta(ge=0)]) -> int:
+        return item
+
+    def many(items: Annotated[list[Annotated[int, msgspec.Meta(ge=0)]], "a batch"]) -> list[int]:
+        return items
+
+    assert define(one).item_type == Annotated[int, msgspec.Meta(ge=0)]
+    assert define(many, batch=4).item_type == Annotated[int, msgspec.Meta(ge=0)]
+
+
+def annotated(**annotations: Any) -> Callable[..., Any]:
+    def handler(item):  # type: ignore[no-untyped-def]  # annotated below
+        return item
+
+    handler.__annotations__ = annotations
+    return handler
+
+
+def test_only_the_items_annotation_is_looked_at(caplog: pytest.LogCaptureFixture) -> None:
+    assert define(annotated(**{"item": "int", "return": "NotDefinedAnywhere"})).item_type is int
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("hint", "reason"),
+    [
+        ("NotDefinedAnywhere", "NameError: name 'NotDefinedAnywhere' is not defined"),
+        ("list[", "SyntaxError"),
+        ("1/0", "ZeroDivisionError"),
+        ("[][1]", "IndexError"),
+    ],
+)
+def test_an_annotation_that_cannot_be_resolved_accepts_anything_and_says_so_once(
+    hint: str, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert define(annotated(item=hint), batch=4).item_type is Any
+    (record,) = caplog.records
+    assert record.getMessage().startswith("function handler: the annotation of item cannot be resolved")
+    assert reason in record.getMessage()
+
+
+class Static:
+    @staticmethod
+    def predict(item: int) -> int:
+        return item
+
+
+class OfClass:
+    @classmethod
+    async def predict(cls, item: int) -> int:
+        return item
+
+
+class Spread:
+    def predict(self, *items: int) -> int:
+        return items[0]
+
+
+@pytest.mark.parametrize(
+    ("target", "item_type", "is_async"), [(Static, int, False), (OfClass, int, True), (Spread, int, False)]
+)
+def test_predict_may_be_bound_in_any_way(target: Any, item_type: Any, is_async: bool) -> None:
+    definition = define(target)
+    assert (definition.item_type, definition.is_async) == (item_type, is_async)
+
+
+@pytest.mark.parametrize(
+    ("options", "queue_size", "max_in_flight"),
+    [
+        ({}, 64, 2),
+        ({"batch": 128}, 2048, 256),
+        ({"batch": 4, "concurrency": 100}, 400, 800),
+        ({"batch": 128, "queue_size": 4}, 4, 132),
+        ({"concurrency": 300}, 300, 600),
+    ],
+    ids=str,
+)
+def test_a_replica_is_never_sent_more_than_it_takes(
+    options: dict[str, Any], queue_size: int, max_in_flight: int
+) -> None:
+    definition = define(lambda items: items, name="f", **options)
+    assert (definition.queue_size, definition.max_in_flight) == (queue_size, max_in_flight)
+
+
+def test_a_wrapper_above_the_decorator_is_not_what_was_decorated() -> None:
+    @dilu.function
+    def inner(item: int) -> int:
+        return item
+
+    @functools.wraps(inner)
+    def outer(item: int) -> int:
+        return inner(inner(item))
+
+    for wrapper in (outer, functools.lru_cache(inner)):
+        assert definition_of(wrapper) is None
+        assert wrapped_definition_of(wrapper) is definition_of(inner)
+    assert wrapped_definition_of(inner) is None
+
+
+def test_a_flask_application_is_accepted() -> None:
+    app = Flask("app")
+    assert define(takes_text, app=app).options.app is app
+
+
 def no_argument() -> int:
     return 1
 
 
 def two_arguments(a: int, b: int) -> int:
     return a + b
+
+
+def only_by_keyword(item: int, *, scale: int) -> int:
+    return item * scale
 
 
 def generator(x: int) -> Any:
@@ -100,13 +215,69 @@ class NoPredict:
     pass
 
 
+class NoSelf:
+    def predict(item):  # type: ignore[no-untyped-def]  # noqa: N805  # the mistake that is tested
+        return item
+
+
+class Abstract(abc.ABC):
+    @abc.abstractmethod
+    def predict(self, item: int) -> int: ...
+
+
+class NeedsSettings:
+    def __init__(self, model: str, size: int = 3) -> None:
+        self.model = model
+
+    def predict(self, item: int) -> int:
+        return item
+
+
+class GeneratorLoad:
+    def load(self) -> Any:
+        yield
+
+    def predict(self, item: int) -> int:
+        return item
+
+
+class AsyncGeneratorUnload:
+    def predict(self, item: int) -> int:
+        return item
+
+    async def unload(self) -> Any:
+        yield
+
+
+class Callback:
+    def __call__(self, item: int) -> int:
+        return item
+
+
 @pytest.mark.parametrize(
     ("target", "options", "message"),
     [
-        (no_argument, {}, "must take one argument"),
-        (two_arguments, {}, "must take one argument"),
+        (no_argument, {}, r"must take one argument \(the item\)"),
+        (two_arguments, {"batch": 4}, r"must take one argument \(the list of items\)"),
+        (only_by_keyword, {}, "called with one argument, so scale needs a default"),
         (generator, {}, "is a generator"),
         (NoPredict, {}, r"class NoPredict needs a method predict"),
+        (NoSelf, {}, r"must take one argument beside self \(the item\), its signature is \(item\)"),
+        (Abstract, {}, "class Abstract is abstract, it lacks predict"),
+        (NeedsSettings, {}, "class NeedsSettings is made without arguments, but needs model"),
+        (GeneratorLoad, {}, "load is a generator"),
+        (AsyncGeneratorUnload, {}, "unload is a generator"),
+        ("embed", {}, r"the name is a keyword, write @dilu.function\(name='embed'\)"),
+        (16, {}, r"@dilu.function\(16\): options are keywords"),
+        (functools.partial(takes_text), {}, "not on a functools.partial; write a def"),
+        (Callback(), {}, "not on an instance of Callback"),
+        (len, {}, "not on the builtin len"),
+        (Static().predict.__get__(3), {}, "not on a method"),
+        (staticmethod(takes_text), {}, "not on a staticmethod"),
+        (functools.lru_cache(takes_text), {}, "not on an instance of _lru_cache_wrapper"),
+        (lambda item: item, {}, "a lambda has no name"),
+        (takes_text, {"app": "app.py"}, "app = 'app.py', must be a Flask application"),
+        (takes_text, {"app": Flask}, "must be a Flask application"),
         (takes_text, {"batch": 4}, r"with batch the handler gets a list.*str"),
         (takes_text, {"concurrency": 0}, "concurrency = 0, must be a whole number of at least 1"),
         (takes_text, {"queue_size": 1.5}, "queue_size = 1.5"),
@@ -118,13 +289,16 @@ class NoPredict:
         (takes_text, {"slo": 3}, "slo"),
         (takes_text, {"batchsize": 4}, "batch"),
     ],
-    ids=lambda value: getattr(value, "__name__", str(value)),
+    ids=lambda value: getattr(value, "__name__", type(value).__name__ + str(value)[:20]),
 )
-def test_what_cannot_work_is_refused_when_it_is_decorated(
-    target: Callable[..., Any], options: dict[str, Any], message: str
-) -> None:
+def test_what_cannot_work_is_refused_when_it_is_decorated(target: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(dilu.ConfigError, match=message):
         dilu.function(**options)(target)
+
+
+def test_a_refused_option_is_said_without_parentheses_too() -> None:
+    with pytest.raises(dilu.ConfigError, match="the name is a keyword"):
+        dilu.function("embed")  # type: ignore[call-overload]  # the mistake that is tested
 
 
 @pytest.mark.parametrize(

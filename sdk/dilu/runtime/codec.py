@@ -144,8 +144,15 @@ def _encode_foreign(value: Any) -> Any:
     for method in ("tolist", "model_dump"):
         convert = getattr(value, method, None)
         if callable(convert):
-            return convert()
+            return _converted(convert)
     raise TypeError(f"a result holds a {type(value).__module__}.{type(value).__qualname__}, which JSON cannot state")
+
+
+def _converted(convert: Callable[[], Any]) -> Any:
+    try:
+        return convert()
+    except SystemExit as error:  # on the server's loop that would be the end of it
+        raise TypeError(f"a result's {convert.__name__}() raised SystemExit") from error
 
 
 _ENCODER = msgspec.json.Encoder(enc_hook=_encode_foreign)
