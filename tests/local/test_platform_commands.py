@@ -212,3 +212,10 @@ def test_when_nothing_is_up_the_commands_say_so() -> None:
             called = run_command(up, *command)
             assert called.returncode == 2
             assert called.stderr == "dilu: nothing is up; start something with `dilu up app.py`\n"
+
+
+def test_a_file_named_like_a_module_of_python_does_not_replace_it() -> None:
+    with platforms() as start:
+        up = start("import dilu\n@dilu.function\ndef draw(x: int): return x\n")
+        (up.root.parent / "app" / "random.py").write_text("raise RuntimeError('the wrong one')\n")
+        assert up.post("/draw", 4).json() == 4

@@ -19,6 +19,9 @@ from dilu.spec.documents import read_application
 from dilu.spec.fields import label
 from dilu_autoscaler.policy import DEFAULT_POLICY
 
+# -P: a file of the application that is called like a module of Python's (random.py) must not replace it.
+_DILU = (sys.executable, "-P", "-m", "dilu")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionPlan:
@@ -127,7 +130,7 @@ async def make_plan(outline: Outline) -> Plan:
         FunctionPlan(
             spec=spec,
             target=target,
-            command=(sys.executable, "-m", "dilu", "serve", target),
+            command=(*_DILU, "serve", target),
             folder=folder,
             policy=str(entry.policy),
             overrides=entry.overrides,
@@ -162,9 +165,7 @@ async def describe(target: str, folder: Path, env: Mapping[str, str]) -> list[tu
     Raises `ConfigError` with the child's one line if they cannot be loaded.
     """
     child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "dilu",
+        *_DILU,
         "describe",
         target,
         cwd=folder,
@@ -181,8 +182,7 @@ async def describe(target: str, folder: Path, env: Mapping[str, str]) -> list[tu
         raise
     if child.returncode != 0:
         raise ConfigError(_reason(target, errors.decode(errors="replace"), child.returncode))
-    # The module may print while it is imported: the answer is the last line.
-    described = msgspec.json.decode(output.strip().rpartition(b"\n")[2], type=list[dict[str, Any]])
+    described = msgspec.json.decode(output, type=list[dict[str, Any]])
     return [(one["target"], from_mapping(one["spec"])) for one in described]
 
 
