@@ -21,7 +21,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from dilu_autoscaler.policy import Decision, Observation, ScaleSpec, bounded
+from dilu_autoscaler.policy import Decision, Observation, ScaleSpec, bounded, steady
 from dilu_autoscaler.ports import Actuator, Clock, MetricsSource
 
 NO_DATA_RETRY_S: Final = 1.0
@@ -63,6 +63,8 @@ class _Scaled:
     """When to tick next. None: not until somebody pokes."""
     failures: int = 0
     """In a row."""
+    raised_s: float | None = None
+    """When its number was last raised. None: never."""
     last: Tick | None = None
 
 
@@ -160,7 +162,7 @@ class ScaleLoop:
         _log.warning("the clock went back by %.1f s: every function starts afresh", self._last_now_s - now_s)
         self._last_now_s = now_s
         for scaled in self._functions.values():
-            scaled.state = None
+            scaled.state = scaled.raised_s = None
             self._make_due(scaled, _POKED)
 
     def _tick(self, scaled: _Scaled, now_s: float) -> Tick:
@@ -181,14 +183,18 @@ class ScaleLoop:
     def _decide_and_apply(self, scaled: _Scaled, seen: Observation, now_s: float) -> Tick:
         spec = scaled.spec
         state = spec.policy.initial_state(spec.settings, seen, now_s) if scaled.state is None else scaled.state
-        decided, state = spec.policy.decide(spec.settings, seen, state, now_s)
-        decision = bounded(decided, spec.bounds, desired=seen.desired)
-        applies = decision.replicas is not None and decision.replicas != seen.desired
+        decided, state_after = spec.policy.decide(spec.settings, seen, state, now_s)
+        steadied = steady(decided, seen, raised_s=scaled.raised_s, now_s=now_s)
+        decision = bounded(steadied, spec.bounds, desired=seen.desired)
+        wanted = seen.desired if decision.replicas is None else decision.replicas
+        applies = wanted != seen.desired
         if applies:
             self._actuator.apply(spec.name, decision)
-            _log.info("fn=%s %d->%d reason=%s", spec.name, seen.desired, decision.replicas, decision.reason)
-        # Only now: had the actuator raised, the policy would have to decide the same again.
-        scaled.state = state
+            _log.info("fn=%s %d->%d reason=%s", spec.name, seen.desired, wanted, decision.reason)
+        if wanted > seen.desired:
+            scaled.raised_s = now_s
+        # Only now: had the actuator raised, or is the decision held, the policy has to decide the same again.
+        scaled.state = state_after if steadied is decided else state
         return Tick(function=spec.name, now_s=now_s, seen=seen, decision=decision, applied=applies)
 
 

@@ -6,7 +6,8 @@ Neither waits for the network, for a process or for a lock that is held across o
 cluster, one machine and a simulated world lies behind these three.
 
 The loop looks only when something can have changed. So whoever learns of a change between two samples pokes it: a
-request that found no replica, a quiet function that is called again, a replica that became ready or died.
+request that found no replica, a quiet function that is called again, a replica that became ready or died. The policies
+count on that: seconds that are handed out when the first replica has become ready are taken for seconds of its loading.
 
 The vertical dimension (each replica's share of its GPU) is decided per node, not per function, many times a second.
 It will have an actuator of its own beside this one; `Actuator` stays the horizontal one.

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from dilu.load import LoadPlan, LoadResult, Progress, run_load, run_load_sync, summarize
-from dilu.load.arrivals import Arrivals, RecordedArrivals, constant, poisson
+from dilu.load.arrivals import Arrivals, RecordedArrivals, constant, poisson, steps
 from dilu.load.failures import failure_kind
 from dilu.load.generator import unreachable_reason
 
@@ -98,10 +98,18 @@ def test_every_request_is_sent_at_its_time_and_answered() -> None:
     assert result.elapsed_s >= 0.49
 
 
-def test_no_traffic_ends_at_once_with_no_records() -> None:
-    result = drive(answer, poisson(0, 60))
+def test_no_traffic_lasts_as_long_as_its_plan() -> None:
+    result = drive(answer, poisson(0, 0.3))
     assert result.records == ()
-    assert result.elapsed_s < 1.0
+    assert 0.3 <= result.elapsed_s < 2.0
+
+
+def test_a_quiet_end_is_part_of_the_run() -> None:
+    result = drive(answer, steps("50:0.1,0:0.4", cv=0.0))
+    assert result.elapsed_s >= 0.5
+    summary = summarize(result)
+    assert (summary.ok, summary.offered_rps) == (5, 10.0)
+    assert summary.achieved_rps == pytest.approx(5 / result.elapsed_s)
 
 
 def test_one_request_is_one_record() -> None:

@@ -13,11 +13,12 @@ import textwrap
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from dilu.spec.names import ENV_RUN_DIR
@@ -122,9 +123,17 @@ def platforms() -> Iterator[StartPlatform]:
     root = folder / "run"
     started: list[PlatformProcess] = []
 
-    def start(source: str, *arguments: str, wait: bool = True, target: str = "app.py") -> PlatformProcess:
+    def start(
+        source: str,
+        *arguments: str,
+        wait: bool = True,
+        target: str = "app.py",
+        beside: Mapping[str, str] = MappingProxyType({}),
+    ) -> PlatformProcess:
         application = folder / "app"
         application.mkdir(exist_ok=True)
+        for name, text in beside.items():
+            (application / name).write_text(text)
         (application / "app.py").write_text(textwrap.dedent(source))
         platform = _start(application, root, folder / f"up{len(started)}.log", [target, "--port", "0", *arguments])
         started.append(platform)

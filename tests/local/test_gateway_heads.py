@@ -43,6 +43,12 @@ def test_the_host_cannot_be_named_away() -> None:
     assert b"host: a" in _sent([(b"host", b"a"), (b"connection", b"host")])
 
 
+def test_names_with_an_underscore_stay_behind() -> None:
+    sent = _sent([(b"x_forwarded_for", b"6.6.6.6"), (b"x_request_id", b"theirs"), (b"x-a", b"b_c")])
+    assert b"x-a: b_c" in sent
+    assert not [line for line in sent if b"_" in line.partition(b":")[0]]
+
+
 def test_a_request_without_a_body_says_no_length() -> None:
     assert not [line for line in _sent([], method="GET", size=0) if line.startswith(b"content-length")]
     assert b"content-length: 0" in _sent([], method="POST", size=0)

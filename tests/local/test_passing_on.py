@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import socket
 from collections.abc import Callable
 
 import pytest
 
-from dilu_autoscaler.local.exchange import GatewayLimits
+from dilu.runtime import protocol
+from dilu_autoscaler.local.exchange import ACCESS_LOG, GatewayLimits
 from local.gateway_bench import HandMadeReplica, bench, hangs_up, replica, run, says
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok"
+STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n8\r\ndata: 1\n\r\n"
 REFUSED = b"HTTP/1.1 503 Service Unavailable\r\ndilu-refused: %s\r\ncontent-length: 2\r\n\r\nno"
 
 
@@ -173,6 +177,13 @@ def test_a_long_answer_to_a_slow_client_is_not_kept_in_memory() -> None:
     [
         pytest.param(None, "closed the connection", id="no answer"),
         pytest.param(b"SSH-2.0-OpenSSH_9.9\r\n", "not HTTP", id="another protocol"),
+        pytest.param(
+            b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n?",
+            "switched to another protocol",
+            id="an upgrade",
+        ),
+        pytest.param(b"HTTP/1.1 200 OK\r\nx: " + b"a" * 300_000, "larger than 65536", id="a head without an end"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nx: " + b"a" * 70_000 + b"\r\n\r\n", "must be at most", id="a huge head"),
     ],
 )
 def test_an_answer_that_was_lost_is_a_502_and_never_sent_twice(sent: bytes | None, says_what: str) -> None:
@@ -207,6 +218,8 @@ def test_an_answer_that_breaks_off_is_cut_and_not_ended() -> None:
             answer = await gateway.post()
             assert b"3\r\nabc\r\n" in answer
             assert not answer.endswith(b"0\r\n\r\n")  # the client can tell that this is not all
+            outcomes = gateway.served.outcomes
+            assert (outcomes.requests, outcomes.errors, outcomes.slo_attainment) == (1, 1, 0.0)
 
     run(scenario())
 
@@ -297,7 +310,9 @@ def test_a_client_that_leaves_is_seen_by_the_replica() -> None:
             writer.transport.abort()
             await asyncio.wait_for(left.wait(), 5.0)
             await _until(lambda: backend.in_flight == 0 and gateway.served.seconds.in_flight == 0)
-            assert gateway.served.outcomes.requests == 0  # neither answered nor failed
+            outcomes = gateway.served.outcomes
+            assert (outcomes.requests, outcomes.abandoned, outcomes.errors) == (1, 1, 0)
+            assert outcomes.slo_attainment is None  # it was not late yet
             server.close()
 
     run(scenario())
@@ -342,6 +357,117 @@ def test_unknown_functions_and_the_gateways_own_paths() -> None:
             assert _status(await gateway.post("/_dilu/other")) == 404
 
     run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("sent", "body", "connections"),
+    [
+        pytest.param(
+            OK + b"HTTP/1.1 500 Oops\r\nx-extra: 1\r\ncontent-length: 3\r\n\r\nbad",
+            b"ok",
+            2,
+            id="two answers in one piece",
+        ),
+        pytest.param(OK + b"rubbish", b"ok", 2, id="rubbish behind it"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-extra: 1\r\n\r\n",
+            b"2\r\nok\r\n0\r\n\r\n",
+            1,
+            id="trailers",
+        ),
+    ],
+)
+def test_what_follows_an_answer_is_no_part_of_it(sent: bytes, body: bytes, connections: int) -> None:
+    async def scenario() -> None:
+        seen: set[int] = set()
+
+        async def talk(made: HandMadeReplica, writer: asyncio.StreamWriter) -> None:
+            seen.add(writer.get_extra_info("peername")[1])
+            writer.write(sent)
+
+        async with bench() as gateway, replica(talk) as one:
+            gateway.add(one.port)
+            for _ in range(2):
+                answer = await gateway.post()
+                assert _status(answer) == 200
+                assert b"x-extra" not in answer
+                assert answer.partition(b"\r\n\r\n")[2] == body
+        assert len(seen) == connections  # one that is out of step is not used again
+
+    run(scenario())
+
+
+def test_open_streams_leave_room_for_requests() -> None:
+    async def scenario() -> None:
+        async def talk(made: HandMadeReplica, writer: asyncio.StreamWriter) -> None:
+            writer.write(STREAM if made.heads[-1].startswith(b"GET") else OK)
+
+        async with bench() as gateway, replica(talk) as one:
+            backend = gateway.add(one.port, max_in_flight=2)
+            writers = []
+            for _ in range(2):
+                reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+                writers.append(writer)
+                writer.write(b"GET /f HTTP/1.1\r\nhost: x\r\n\r\n")
+                await asyncio.wait_for(reader.readuntil(b"data: 1\n"), 5.0)
+            assert (backend.in_flight, backend.streams) == (2, 2)
+            assert _status(await gateway.post()) == 200
+            for writer in writers:
+                writer.transport.abort()
+            await _until(lambda: backend.in_flight == 0 and backend.streams == 0)
+            outcomes = gateway.served.outcomes
+            assert (outcomes.requests, outcomes.abandoned, outcomes.errors) == (3, 0, 0)  # they had their answer
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("has_length", [True, False])
+def test_a_client_that_takes_nothing_is_cut_and_its_place_is_free(
+    has_length: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "UNREAD_TIMEOUT_S", 0.5)
+
+    async def scenario() -> None:
+        async def talk(made: HandMadeReplica, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\n" + (b"content-length: 67108864\r\n\r\n" if has_length else b"\r\n"))
+            for _ in range(1024):
+                writer.write(b"x" * 65536)
+                await writer.drain()
+
+        async with bench() as gateway, replica(talk) as one:
+            backend = gateway.add(one.port, max_in_flight=1)
+            with socket.create_connection(("127.0.0.1", gateway.port)) as client:
+                client.sendall(b"GET /f HTTP/1.1\r\nhost: x\r\n\r\n")
+                await _until(lambda: backend.in_flight == 1)
+                await _until(lambda: backend.in_flight == 0 and gateway.served.seconds.in_flight == 0)
+                await asyncio.wait_for(one.client_left.wait(), 5.0)  # the replica need not go on
+            assert backend.streams == 0
+            assert gateway.served.outcomes.requests == 1
+
+    run(scenario())
+
+
+def test_a_clients_mistake_is_a_request_and_neither_fast_nor_slow() -> None:
+    async def scenario() -> None:
+        async with bench() as gateway, replica(says(b"HTTP/1.1 400 Bad\r\ncontent-length: 0\r\n\r\n")) as one:
+            gateway.add(one.port)
+            assert _status(await gateway.post()) == 400
+            outcomes = gateway.served.outcomes
+            assert (outcomes.requests, outcomes.errors, outcomes.slo_attainment) == (1, 0, None)
+
+    run(scenario())
+
+
+def test_the_access_log_has_the_path_as_it_was_sent(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async with bench() as gateway, replica(says(OK)) as one:
+            gateway.add(one.port)
+            assert _status(await gateway.post("/f/%0afn=f%1b[31m")) == 200
+
+    with caplog.at_level(logging.INFO, ACCESS_LOG):
+        run(scenario())
+    lines = [record.getMessage() for record in caplog.records if record.name == ACCESS_LOG]
+    assert [line.split(" 200 ")[0] for line in lines] == ["fn=f POST /f/%0afn=f%1b[31m"]
 
 
 async def _until(condition: Callable[[], bool]) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -71,6 +73,19 @@ def test_invoke_ends_with_1_when_the_answer_is_an_error(platform: PlatformProces
     assert called.returncode == 1
     assert json.loads(called.stdout)["error"]["code"] == "handler-failed"
     assert "find-me" in run_command(platform, "logs", "fail").stdout
+
+
+@pytest.mark.parametrize("id_", ["a\nb: c", "é€", "", "x" * 129])
+def test_invoke_refuses_an_id_that_no_header_can_carry(platform: PlatformProcess, id_: str) -> None:
+    called = run_command(platform, "invoke", "double", "--data", "1", "--request-id", id_)
+    assert called.returncode == 2
+    line = f"dilu: --request-id {id_!r}, must be 1 to 128 printable ASCII characters\n"
+    assert called.stderr == line
+
+
+def test_no_lines_of_logs_are_none(platform: PlatformProcess) -> None:
+    shown = run_command(platform, "logs", "double", "--lines", "0")
+    assert (shown.returncode, shown.stdout) == (0, "")
 
 
 def test_logs_are_led_by_the_replica(platform: PlatformProcess) -> None:
@@ -201,6 +216,25 @@ def test_an_application_file_says_names_overrides_and_hosts() -> None:
         assert (called.returncode, called.stdout) == (0, "10.0")
         up.wait_until_up()
         assert "several are up (app, pair): say which with --name" in run_command(both, "logs").stderr
+
+
+def test_ps_shows_the_others_when_one_is_silent() -> None:
+    with platforms() as start:
+        first = start(SOURCE, "--name", "first")
+        silent = start(SOURCE, "--name", "silent")
+        silent.signal(signal.SIGSTOP)
+        try:
+            began_s = time.monotonic()
+            shown = run_command(first, "ps")
+            took_s = time.monotonic() - began_s
+            called = run_command(first, "invoke", "double", "--data", "4", "--name", "first")
+        finally:
+            silent.signal(signal.SIGCONT)
+        assert shown.returncode == 1
+        assert re.search(r"first +http://", shown.stdout)
+        assert shown.stderr == f"dilu: silent (pid {silent.process.pid}) does not answer within 2 s; is it stopped?\n"
+        assert 2.0 <= took_s < 5.0  # a process has to start, too
+        assert called.stdout == "8.0"
 
 
 def test_when_nothing_is_up_the_commands_say_so() -> None:

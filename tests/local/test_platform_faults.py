@@ -135,3 +135,104 @@ def test_a_second_signal_stops_at_once(start_platform: StartPlatform) -> None:
         assert platform.wait() == 1
         assert pending.exception() is not None or pending.result().status == 502
     assert not processes_of(platform.root)
+
+
+def test_what_a_replica_started_ends_with_it(start_platform: StartPlatform) -> None:
+    platform = start_platform(
+        """
+        import subprocess, dilu
+
+        @dilu.function
+        class Parent:
+            def load(self):
+                self.child = subprocess.Popen(["sleep", "299"])
+            def predict(self, item: float):
+                return self.child.pid
+        """,
+        "--min",
+        "1",
+    )
+    (replica,) = platform.wait_for_ready("parent", 1)
+    killed = platform.post("/parent", 0).json()
+    assert killed in processes_of(platform.root)
+    os.kill(replica["pid"], signal.SIGKILL)
+    wait_until(lambda: killed not in processes_of(platform.root), "the child is gone")
+    platform.wait_for_ready("parent", 1)
+    stopped = platform.post("/parent", 0).json()
+    platform.signal(signal.SIGTERM)
+    assert platform.wait() == 0
+    assert stopped not in processes_of(platform.root)
+
+
+def test_what_was_in_flight_is_answered_though_another_process_holds_the_connection(
+    start_platform: StartPlatform,
+) -> None:
+    platform = start_platform(
+        """
+        import ctypes, os, time, dilu
+
+        @dilu.function
+        class Forking:
+            def predict(self, seconds: float):
+                libc = ctypes.PyDLL(None)  # past what Python does at a fork
+                child = libc.fork()
+                if not child:
+                    libc.setsid()
+                    libc.pause()
+                with open("part", "w") as file:
+                    file.write(str(child))
+                os.rename("part", "child")
+                time.sleep(seconds)
+        """,
+        "--min",
+        "1",
+    )
+    (replica,) = platform.wait_for_ready("forking", 1)
+    child = platform.log_path.parent / "app" / "child"
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(platform.post, "/forking", 60.0)
+        try:
+            wait_until(child.exists, "it has forked")
+            os.kill(replica["pid"], signal.SIGKILL)
+            assert answer.result(10.0).status == 502
+        finally:
+            os.kill(int(child.read_text()), signal.SIGKILL)
+
+
+def test_a_replica_that_ends_in_order_again_and_again_is_started_more_and_more_rarely(
+    start_platform: StartPlatform,
+) -> None:
+    platform = start_platform(
+        """
+        import os, signal, threading, dilu
+
+        @dilu.function
+        class Leaving:
+            def load(self):
+                threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            def predict(self, item: float):
+                return item
+        """,
+        "--min",
+        "1",
+    )
+    wait_until(lambda: "next start in 2 s" in platform.log(), "the back-off doubles")
+    assert len(platform.function("leaving")["cold_starts"]) == 3
+    assert platform.log().count("told to stop by someone else: replaced, next start at once") == 1
+
+
+def test_the_end_of_the_terminal_is_a_stop_in_order(start_platform: StartPlatform) -> None:
+    platform = start_platform(WORK, "--min", "1")
+    platform.wait_for_ready("work", 1)
+    platform.signal(signal.SIGHUP)
+    assert platform.wait() == 0
+    assert not processes_of(platform.root)
+
+
+def test_a_killed_platform_leaves_no_child_that_loads_the_code(start_platform: StartPlatform) -> None:
+    # It holds the interpreter's lock, so that no thread of it could notice.
+    platform = start_platform("import ctypes\nctypes.PyDLL(None).sleep(60)", wait=False)
+    wait_until(lambda: len(processes_of(platform.root)) == 2, "its child loads the code")
+    platform.signal(signal.SIGKILL)
+    assert platform.wait() == -signal.SIGKILL
+    wait_until(lambda: not processes_of(platform.root), "the child is gone", 5.0)

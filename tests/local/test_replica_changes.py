@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dilu_autoscaler.local.changes import Changes, Living, next_changes
-from dilu_autoscaler.local.failures import EarlyEnds, backoff_s
+from dilu_autoscaler.local.failures import EarlyEnd, EarlyEnds, backoff_s
 
 
 def _ready(name: str, *, generation: int = 1, in_flight: int = 0, age_s: float = 100.0) -> Living:
@@ -140,11 +140,23 @@ def test_backoff(failures: int, was_ready: bool, want_s: float) -> None:
 
 def test_a_replica_that_settled_begins_a_new_count() -> None:
     ends = EarlyEnds()
-    assert [ends.add(ready_s=None, ended_s=float(at_s)) for at_s in (100, 101, 103)] == [1.0, 2.0, 4.0]
-    assert ends.wait_s(104.0) == 3.0
-    assert ends.add(ready_s=110.0, ended_s=125.0) == 0.0
-    assert ends.count == 1
+    rounds = [ends.add(started_s=at_s - 0.5, ready_s=None, ended_s=float(at_s)) for at_s in (100, 101, 103)]
+    assert [(end.wait_s, end.is_first) for end in rounds] == [(1.0, True), (2.0, False), (4.0, False)]
+    assert (ends.wait_s(104.0), ends.is_backing_off) == (3.0, True)
+    assert ends.add(started_s=108.0, ready_s=110.0, ended_s=125.0) == EarlyEnd(wait_s=0.0, is_first=True)
+    assert (ends.count, ends.is_backing_off) == (1, False)
     assert ends.wait_s(125.0) == 0.0
-    assert ends.add(ready_s=126.0, ended_s=127.0) == 1.0
+    assert ends.add(started_s=125.5, ready_s=126.0, ended_s=127.0).wait_s == 1.0
     ends.forgive()
     assert ends.wait_s(127.0) == 0.0
+
+
+def test_replicas_that_were_started_together_count_once() -> None:
+    ends = EarlyEnds()
+    assert ends.add(started_s=10.0, ready_s=None, ended_s=12.0).wait_s == 1.0
+    for ended_s in (12.25, 12.5, 12.75):
+        assert ends.add(started_s=10.0, ready_s=None, ended_s=ended_s).wait_s == 13.0 - ended_s
+    assert ends.count == 1
+    assert ends.add(started_s=13.0, ready_s=None, ended_s=15.0).wait_s == 2.0
+    ends.settled()
+    assert ends.add(started_s=14.0, ready_s=20.0, ended_s=21.0) == EarlyEnd(wait_s=0.0, is_first=True)

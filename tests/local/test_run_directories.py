@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -67,3 +70,50 @@ def test_a_path_too_long_for_a_socket_is_said_at_once(tmp_path: Path) -> None:
     root = run_directory({ENV_RUN_DIR: str(tmp_path / ("x" * 90))})
     with pytest.raises(ConfigError, match=f"too long a path for a socket; set {ENV_RUN_DIR}"):
         claim(root, "shop")
+
+
+def _write(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "at"),
+    [
+        (lambda shop: _write(shop), "shop"),
+        (lambda shop: (shop / "lock").mkdir(parents=True), "shop/lock"),
+        (lambda shop: _write(shop / "logs"), "shop/logs"),
+        (lambda shop: (shop / "admin.sock").mkdir(parents=True), "shop/admin.sock"),
+    ],
+    ids=["the name is a file", "the lock is a folder", "the logs are a file", "the socket is a folder"],
+)
+def test_what_is_in_the_way_is_said_in_one_line(root: Path, spoil: Callable[[Path], None], at: str) -> None:
+    spoil(root / "shop")
+    with pytest.raises(ConfigError, match=rf"^{root / at}: [A-Z][a-z ]+; mend that, or set {ENV_RUN_DIR}") as refused:
+        claim(root, "shop")
+    assert "\n" not in str(refused.value)
+    assert running(root) == []
+    other = claim(root, "other")
+    other.announce("http://127.0.0.1:1")
+    assert [one.name for one in running(root)] == ["other"]
+    other.release()
+
+
+def test_a_full_disk_is_said_in_one_line(root: Path) -> None:
+    (root / "shop").mkdir()
+    (root / "shop" / "lock").symlink_to("/dev/full")
+    try:
+        with pytest.raises(ConfigError, match=r"Invalid argument|No space left on device"):
+            claim(root, "shop").announce("http://127.0.0.1:1")
+    finally:
+        assert running(root) == []
+
+
+def test_who_only_looks_does_not_hold_the_name(root: Path) -> None:
+    claim(root, "shop").release()
+    with (root / "shop" / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)  # as `dilu ps` does
+        looked = threading.Timer(0.1, fcntl.flock, (lock, fcntl.LOCK_UN))
+        looked.start()
+        claim(root, "shop").release()
+        looked.join()

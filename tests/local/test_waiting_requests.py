@@ -68,6 +68,35 @@ def test_no_replica_gets_more_than_it_takes_and_the_rest_waits_in_order() -> Non
     run(scenario())
 
 
+def test_a_stream_gives_its_place_to_the_next_and_still_counts_as_in_flight() -> None:
+    async def scenario() -> None:
+        backends = _backends()
+        one = _backend("one", 1)
+        backends.add(one)
+        await backends.acquire(0)
+        (task,) = await _settled(backends.acquire(0))
+        backends.begin_stream(one)
+        await _turn()
+        assert task.result() is one
+        assert (one.in_flight, one.streams, one.has_room) == (2, 1, False)
+        backends.end_stream(one)
+        backends.release(one)
+        assert (one.in_flight, one.streams, one.has_room) == (1, 0, False)
+
+    run(scenario())
+
+
+def test_among_replicas_with_as_many_requests_the_one_with_fewer_streams_is_taken() -> None:
+    async def scenario() -> None:
+        backends = _backends()
+        for name in ("a", "b"):
+            backends.add(_backend(name, 8))
+        backends.begin_stream(await backends.acquire(0))
+        assert [(await backends.acquire(0)).id for _ in range(3)] == ["b", "a", "b"]
+
+    run(scenario())
+
+
 def test_a_new_replica_takes_what_waits() -> None:
     async def scenario() -> None:
         backends = _backends()

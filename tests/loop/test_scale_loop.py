@@ -10,7 +10,7 @@ import pytest
 
 from dilu.spec import function_spec
 from dilu_autoscaler.loop import SHORTEST_INTERVAL_S
-from dilu_autoscaler.policy import Bounds, Decision, Observation, ScaleSpec, scale_spec_for
+from dilu_autoscaler.policy import Bounds, Decision, Observation, Policy, ScaleSpec, scale_spec_for
 from loop.scripted_world import World, made, paper, run_until, spec_of
 
 # --- a function's life ------------------------------------------------------------------------------------------------
@@ -176,6 +176,60 @@ def test_the_last_decision_is_kept_with_its_inputs(world: World) -> None:
     assert tick.seen is not None
     assert tick.seen.waiting == 3
     assert loop.last_tick("nobody") is None
+
+
+# --- what was only just raised ---------------------------------------------------------------------------------------
+
+
+def test_a_policy_that_takes_back_what_it_gave_cannot_flap_by_pokes(world: World) -> None:
+    """The worst policy there is: it wants one replica at zero, and zero at one. Each change pokes it again."""
+    loop = made(world, spec_of("f", lambda seen, now_s: Decision(replicas=1 - seen.desired, reason="the other one")))
+    for _ in range(1000):
+        loop.run_due()
+        loop.poke("f")
+        world.now_s += 0.003
+    assert [(round(now_s, 3), replicas) for now_s, _, replicas in world.log] == [
+        (1000.0, 1),
+        (1001.002, 0),
+        (1001.005, 1),
+        (1002.001, 0),  # within a second, but on a new sample
+        (1002.004, 1),
+    ]
+
+
+def test_a_held_number_is_looked_at_again_when_its_second_is_over_without_a_poke(world: World) -> None:
+    loop = made(world, spec_of("f", lambda seen, now_s: Decision(replicas=1 - seen.desired, reason="the other one")))
+    loop.run_due()
+    loop.poke("f")
+    loop.run_due()
+    assert loop.next_due_s() == 1001.0
+    world.now_s = 1001.0
+    loop.run_due()
+    assert world.replicas["f"] == 0
+
+
+def test_a_policy_whose_decision_is_held_does_not_remember_it(world: World) -> None:
+    policy = Policy(
+        name="counting",
+        settings_for=lambda function: None,
+        initial_state=lambda settings, seen, now_s: 0,
+        decide=lambda settings, seen, state, now_s: (Decision(replicas=1 - state, reason=f"state {state}"), state + 1),
+    )
+    loop = made(world, ScaleSpec(name="f", policy=policy, settings=None))
+    reasons = []
+    for _ in range(3):
+        reasons += [tick.decision.reason for tick in loop.run_due()]
+        loop.poke("f")
+    assert reasons[0] == "state 0"
+    assert reasons[1:] == ["hold: raised 0.00 s ago, and no sample since; else state 1"] * 2
+
+
+def test_a_lower_maximum_holds_at_once_also_for_what_was_only_just_raised(world: World) -> None:
+    loop = made(world, spec_of("f", lambda seen, now_s: Decision(replicas=4, reason="")))
+    loop.run_due()
+    loop.update(spec_of("f", lambda seen, now_s: Decision(replicas=0, reason=""), max_replicas=2))
+    loop.run_due()
+    assert world.replicas["f"] == 2
 
 
 # --- adding, changing, removing ---------------------------------------------------------------------------------------

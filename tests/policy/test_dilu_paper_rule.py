@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dilu.errors import ConfigError
@@ -188,6 +190,75 @@ def test_a_source_that_fell_silent_is_not_waited_for_in_the_past() -> None:
     state = DiluPaperState(replicas=1, history_rps=(1.0,), quiet_samples=0, complete_s=10.0)
     decision, _ = decide(SPEC, Observation(ready=1, desired=1), state, 1000.0)
     assert decision.next_change_s == 1040.0
+
+
+# --- while the first replica loads -----------------------------------------------------------------------------------
+
+
+def loading(samples: int, *, at_s: float = 0.0, desired: int = 1) -> Observation:
+    return replace(seen([0.0] * samples, desired=desired, at_s=at_s), ready=0, starting=desired)
+
+
+def test_a_replica_that_loads_for_minutes_is_not_stopped_and_its_forty_begin_when_it_is_ready() -> None:
+    decision, state = decide(SPEC, Observation(ready=0, desired=0, waiting=1), DiluPaperState(replicas=0), 0.5)
+    for second in range(200):
+        decision, state = decide(SPEC, loading(1, at_s=second), state, second + 1.0)
+        assert decision.replicas == 1, second
+    assert decision.reason == "coming up: none ready yet, so the last 200 samples without demand do not count"
+    assert decision.next_change_s is None, "quiet seconds alone change nothing; that it is ready pokes"
+    decision, state = decide(SPEC, seen([0.0] * 50, desired=1, at_s=200), state, 250.5)
+    assert (decision.replicas, decision.next_change_s) == (1, 290.0)
+    decision, state = decide(SPEC, seen([0.0] * 39, desired=1, at_s=250), state, 289.5)
+    assert decision.replicas == 1
+    assert decide(SPEC, seen([0.0], desired=1, at_s=289), state, 290.0)[0].replicas == 0
+
+
+def test_ready_within_a_second_it_goes_after_the_forty_too() -> None:
+    """Its request gave up meanwhile; no sample came between asking for it and its being ready."""
+    _, state = decide(SPEC, Observation(ready=0, desired=0, waiting=1), DiluPaperState(replicas=0), 0.5)
+    decision, state = decide(SPEC, Observation(ready=1, desired=1), state, 0.8)
+    assert decision.next_change_s == 40.0
+    assert decide(SPEC, seen([1.0] + [0.0] * 39, desired=1), state, 40.0)[0].replicas == 1
+    assert decide(SPEC, seen([1.0] + [0.0] * 40, desired=1), state, 41.0)[0].replicas == 0
+
+
+def test_what_was_quiet_before_the_first_observation_of_a_loading_replica_does_not_stop_it() -> None:
+    first = loading(40)
+    decision, state = decide(SPEC, first, initial_state(SPEC, first, 40.0), 40.0)
+    assert decision.replicas == 1
+    assert decide(SPEC, seen([0.0] * 40, desired=1, at_s=40), state, 80.0)[0].replicas == 1, "it was loading then"
+
+
+def test_of_many_replicas_that_load_one_is_left() -> None:
+    decision, state = decide(SPEC, loading(31, desired=2), DiluPaperState(replicas=2), 31.0)
+    assert (decision.replicas, decision.next_change_s) == (1, None)
+    assert decide(SPEC, loading(40, at_s=31), state, 71.0)[0].replicas == 1
+
+
+def test_load_above_what_one_takes_starts_another_also_while_the_first_one_loads() -> None:
+    busy = replace(seen([61.0] * 20, desired=1), ready=0, starting=1)
+    assert decide(SPEC, busy, DiluPaperState(replicas=1), 20.0)[0].replicas == 2
+
+
+def test_one_that_fails_to_start_is_let_go_where_nobody_asked_for_forty_samples() -> None:
+    decision, state = decide(SPEC, loading(60), DiluPaperState(replicas=1), 60.0)
+    assert decision.replicas == 1
+    failed = replace(seen([0.0], desired=1, at_s=60), ready=0)
+    assert decide(SPEC, failed, state, 61.0)[0].replicas == 0
+
+
+def test_a_function_that_keeps_failing_to_start_goes_to_zero() -> None:
+    """Ends of starts are seen, starts are not: nobody pokes for them."""
+    state, second, decision = DiluPaperState(replicas=1, was_ready=False), 0, None
+    for wait_s in (1, 2, 4, 8, 16, 30):
+        failed = replace(seen([0.0] * wait_s, desired=1, at_s=second), ready=0)
+        second += wait_s
+        decision, state = decide(SPEC, failed, state, float(second))
+    assert decision is not None
+    assert decision.replicas == 0
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
 
 
 def test_the_first_state_is_empty() -> None:

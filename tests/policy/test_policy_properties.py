@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from dataclasses import replace
 from typing import Any
@@ -53,12 +54,19 @@ def histories(draw: st.DrawFn) -> list[Observation]:
         rps, repeats = draw(loads), draw(st.integers(min_value=0, max_value=25))
         samples = tuple(Sample(t_s=float(second + i), concurrency=rps / 8, rps=rps) for i in range(repeats))
         second += repeats
-        ready = draw(st.integers(min_value=0, max_value=20))
+        ready, starting = draw(st.sampled_from([0, 0, 1, 7, 20])), draw(st.sampled_from([0, 1]))
         desired = draw(st.sampled_from([ready, ready + 1]))
         capacity_rps = draw(st.sampled_from([None, 40.0]))
         waiting = draw(st.sampled_from([0, 0, 5]))
         seen.append(
-            Observation(samples=samples, ready=ready, desired=desired, capacity_rps=capacity_rps, waiting=waiting)
+            Observation(
+                samples=samples,
+                ready=ready,
+                starting=starting,
+                desired=desired,
+                capacity_rps=capacity_rps,
+                waiting=waiting,
+            )
         )
     return seen
 
@@ -127,9 +135,8 @@ def wanted(decision: Decision, seen: Observation) -> int:
 
 
 @policies
-@given(data=st.data(), silent_s=st.integers(min_value=100, max_value=100_000))
+@given(data=st.data(), silent_s=st.floats(min_value=0.0, max_value=100_000.0))
 def test_no_data_never_scales_down(name: str, data: st.DataObject, silent_s: int) -> None:
-    """KPA's window outlives the samples by itself, so the silence is longer than any window here."""
     policy, spec, history = POLICIES[name], data.draw(SPECS[name]), data.draw(histories())
     if isinstance(spec, KpaSpec):  # an unlimited burst target is the case in which silence does mean no load
         spec = replace(spec, target_burst_capacity=211.0)
@@ -138,6 +145,43 @@ def test_no_data_never_scales_down(name: str, data: st.DataObject, silent_s: int
     for later_s in (silent_s, silent_s + 1, 2 * silent_s):
         decision, state = policy.decide(spec, blind, state, now_s + later_s)
         assert wanted(decision, blind) >= blind.desired
+
+
+@policies
+@given(data=st.data(), quiet=st.integers(min_value=0, max_value=500))
+def test_nothing_goes_to_zero_while_its_first_replica_is_starting(name: str, data: st.DataObject, quiet: int) -> None:
+    policy, spec, history = POLICIES[name], data.draw(SPECS[name]), data.draw(histories())
+    if isinstance(spec, KpaSpec):  # what cannot be reached need not come up
+        spec = replace(spec, reachable=True)
+    _, state, now_s = run(policy, spec, history)
+    start_s = math.ceil(now_s)
+    samples = tuple(Sample(t_s=float(start_s + i), concurrency=0.0, rps=0.0) for i in range(quiet))
+    loading = Observation(samples=samples, ready=0, starting=1, desired=1)
+    decision, state = policy.decide(spec, loading, state, start_s + quiet)
+    assert wanted(decision, loading) >= 1
+    became_ready = replace(loading, samples=(Sample(t_s=float(start_s + quiet), concurrency=0.0, rps=0.0),), ready=1)
+    if not (isinstance(spec, KpaSpec) and spec.stable_window_s == 0):
+        decision, _ = policy.decide(spec, replace(became_ready, starting=0), state, start_s + quiet + 1)
+        assert wanted(decision, became_ready) >= 1
+
+
+@policies
+@given(data=st.data(), waiting=st.integers(min_value=1, max_value=1000))
+def test_whatever_waits_keeps_a_replica_and_more_of_it_never_means_fewer(
+    name: str, data: st.DataObject, waiting: int
+) -> None:
+    policy, spec, history = POLICIES[name], data.draw(SPECS[name]), data.draw(histories())
+    _, state, now_s = run(policy, spec, history)
+    desired = data.draw(st.integers(min_value=0, max_value=3))
+    start_s, quiet = math.ceil(now_s), data.draw(st.sampled_from([0, 1, 100]))
+    samples = tuple(Sample(t_s=float(start_s + i), concurrency=0.0, rps=0.0) for i in range(quiet))
+    starting = data.draw(st.sampled_from([0, desired]))
+    few = Observation(samples=samples, ready=0, starting=starting, desired=desired, waiting=waiting)
+    now_s = start_s + quiet
+    decision, _ = policy.decide(spec, few, state, now_s)
+    assert wanted(decision, few) >= 1
+    many = replace(few, waiting=2 * waiting)
+    assert wanted(policy.decide(spec, many, state, now_s)[0], many) >= wanted(decision, few)
 
 
 @policies

@@ -76,7 +76,8 @@ class LogQuery:
         for path in self._paths():
             with contextlib.suppress(OSError):
                 self._read_bytes[path] = path.stat().st_size
-            text += [f"{path.stem} | {line}\n" for line in last_lines(path, lines)]
+            if lines:
+                text += [f"{path.stem} | {line}\n" for line in last_lines(path, lines)]
         return "".join(text).encode()
 
     async def follow(self) -> AsyncIterator[bytes]:

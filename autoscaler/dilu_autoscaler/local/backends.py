@@ -2,7 +2,7 @@
 
 A request goes to the replica with the fewest in flight and never makes that more than the replica takes at once. All
 others wait here, first come first served, and are bound to a replica only when one has room, so a new replica helps
-at once.
+at once. A stream takes no room once it has begun: it may last for hours, and its replica has little to do for it.
 """
 
 from __future__ import annotations
@@ -36,9 +36,15 @@ class Backend:
     id: str
     upstream: Upstream
     max_in_flight: int
-    in_flight: int = 0
+    in_flight: int = 0  # all requests of its, streams included
+    streams: int = 0  # those of them that take no room any more
     is_routable: bool = True
     is_removed: bool = False
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it takes one more request."""
+        return self.in_flight - self.streams < self.max_in_flight
 
 
 class Backends:
@@ -98,14 +104,15 @@ class Backends:
 
     def free(self, besides: Backend | None = None) -> Backend | None:
         """The replica with the fewest in flight that has room, if there is one."""
-        best = None
+        best, fewest, streams = None, 0, 0
         for backend in self._backends:
+            taken = backend.in_flight - backend.streams
             if (
-                backend.in_flight < backend.max_in_flight
-                and (best is None or backend.in_flight < best.in_flight)
+                taken < backend.max_in_flight
+                and (best is None or taken < fewest or (taken == fewest and backend.streams < streams))
                 and backend is not besides
             ):
-                best = backend
+                best, fewest, streams = backend, taken, backend.streams
         return best
 
     async def acquire(self, size_bytes: int, *, first: bool = False) -> Backend:
@@ -141,6 +148,16 @@ class Backends:
         backend.in_flight += 1
         return backend
 
+    def begin_stream(self, backend: Backend) -> None:
+        """One answer of this replica turned out to be a stream: the next in the queue may go to it."""
+        backend.streams += 1
+        if self._waiting:
+            self._hand_out(backend)
+
+    def end_stream(self, backend: Backend) -> None:
+        """Undoes `begin_stream`; `release` follows."""
+        backend.streams -= 1
+
     def release(self, backend: Backend) -> None:
         """One request of this replica ended: the next in the queue may go to it."""
         backend.in_flight -= 1
@@ -154,12 +171,13 @@ class Backends:
 
     def _resume(self, backend: Backend) -> None:
         if not backend.is_removed:
+            self._blocked = None
             backend.is_routable = True
             self._backends.append(backend)
             self._hand_out(backend)
 
     def _hand_out(self, backend: Backend) -> None:
-        while self._waiting and backend.is_routable and backend.in_flight < backend.max_in_flight:
+        while self._waiting and backend.is_routable and backend.has_room:
             future, _ = self._waiting.popitem(last=False)
             if not future.done():
                 backend.in_flight += 1

@@ -8,7 +8,10 @@ from typing import Any, BinaryIO
 
 import click
 
+from dilu.errors import ConfigError
 from dilu.spec.applications import Route, ScalePolicy
+
+LONGEST_ID = 128  # of a request, as the gateway has it
 
 
 @click.command()
@@ -53,14 +56,24 @@ def up(reload: bool, max_body_mib: int, log_format: str | None, access_log: bool
 @click.option("--name", help="Only the platform of this name.")
 @click.option("--json", "as_json", is_flag=True, help="Print the status of each as one JSON object a line.")
 def ps(name: str | None, as_json: bool) -> None:
-    """Show what is up: functions, replicas, load, latencies, the last decision."""
-    from dilu_autoscaler.local.client import platforms_up, read_status
+    """Show what is up: functions, replicas, load, latencies, the last decision; exit code 1 if one is silent."""
+    from dilu.errors import DiluError
+    from dilu_autoscaler.local.client import platforms_up, read_statuses
 
-    statuses = [read_status(platform) for platform in platforms_up(name)]
+    answers = [status for _, status in read_statuses(platforms_up(name))]
+    statuses = [status for status in answers if not isinstance(status, DiluError)]
     if as_json:
         for status in statuses:
             click.echo(json.dumps(status))
-        return
+    else:
+        _print_tables(statuses)
+    for error in answers:
+        if isinstance(error, DiluError):
+            click.echo(f"dilu: {error}", err=True)
+    sys.exit(0 if len(statuses) == len(answers) else 1)
+
+
+def _print_tables(statuses: list[dict[str, Any]]) -> None:
     from rich.console import Console
 
     from dilu_autoscaler.local.view import replica_table, status_view
@@ -93,7 +106,14 @@ def logs(function: str | None, follow: bool, replica: str | None, lines: int, na
 @click.argument("function")
 @click.option("--data", "-d", help="The JSON value to send.")
 @click.option("--data-file", type=click.File("rb"), help="A file to send; - is stdin, which is also the default.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), default=300.0, show_default=True, help="Seconds.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=300.0,
+    show_default=True,
+    help="Seconds.",
+)
 @click.option("--request-id", help="X-Request-Id to find the call in the logs by.")
 @click.option("--name", help="The platform, if several have such a function.")
 def invoke(
@@ -104,24 +124,36 @@ def invoke(
     request_id: str | None,
     name: str | None,
 ) -> None:
-    """Call FUNCTION through the gateway and print its answer; exit code 1 if that is an error.
+    """Call FUNCTION through the gateway and print its answer; exit code 1 if that is an error or breaks off.
 
     \b
     dilu invoke embed --data '"a sentence"'
     """
-    from dilu_autoscaler.local.client import Invocation, platform_with
+    from dilu_autoscaler.local.client import CallFailedError, Invocation, platform_with
 
+    if request_id is not None:
+        _check_request_id(request_id)
     if data is not None and data_file is not None:
         raise click.UsageError("--data and --data-file exclude each other")
     body = data.encode() if data is not None else (data_file or sys.stdin.buffer).read()
     _, status = platform_with(function, name)
     url = next(one["url"] for one in status["functions"] if one["name"] == function)
     headers = {"Content-Type": "application/json"} | ({"X-Request-Id": request_id} if request_id else {})
-    call = Invocation(url, body, timeout_s=timeout_s, headers=headers)
     output = sys.stdout.buffer
-    for piece in call.body():
-        output.write(piece)
-        output.flush()
+    try:
+        call = Invocation(url, body, timeout_s=timeout_s, headers=headers)
+        for piece in call.body():
+            output.write(piece)
+            output.flush()
+    except CallFailedError as error:
+        click.echo(f"dilu: {error}", err=True)
+        sys.exit(1)
     if output.isatty():
         output.write(b"\n")
     sys.exit(0 if call.status < 400 else 1)
+
+
+def _check_request_id(text: str) -> None:
+    """Raise `ConfigError` for an id that the gateway would not take over."""
+    if not (text and len(text) <= LONGEST_ID and text.isascii() and text.isprintable()):
+        raise ConfigError(f"--request-id {text!r}, must be 1 to {LONGEST_ID} printable ASCII characters")

@@ -14,7 +14,12 @@ from urllib.parse import urlencode, urlsplit
 from dilu.errors import DiluError
 from dilu_autoscaler.local.rundir import Running, run_directory, running
 
-_ADMIN_TIMEOUT_S = 10.0
+_STATUS_TIMEOUT_S = 2.0
+_LOGS_TIMEOUT_S = 10.0
+
+
+class CallFailedError(DiluError):
+    """A call of a function got no answer, or only the beginning of one."""
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -46,25 +51,49 @@ def platforms_up(name: str | None = None) -> list[Running]:
 
 def platform_with(function: str | None, name: str | None) -> tuple[Running, dict[str, Any]]:
     """The one platform that is meant, with its status: by its name, or by the function that only it has."""
-    statuses = [(one, read_status(one)) for one in platforms_up(name)]
+    answers = read_statuses(platforms_up(name))
+    statuses = [(one, status) for one, status in answers if not isinstance(status, DiluError)]
+    silent = [status for _, status in answers if isinstance(status, DiluError)]
     if function is not None:
         known = [one["name"] for _, status in statuses for one in status["functions"]]
         statuses = [(one, status) for one, status in statuses if function in _function_names(status)]
-        if not statuses:
+        if not statuses and not silent:
             raise DiluError(f"{function}: no such function is up; there are: {', '.join(known)}")
+    elif len(answers) > 1:
+        raise DiluError(f"several are up ({', '.join(one.name for one, _ in answers)}): say which with --name")
+    if not statuses:
+        raise silent[0]
     if len(statuses) > 1:
         raise DiluError(f"several are up ({', '.join(one.name for one, _ in statuses)}): say which with --name")
     return statuses[0]
 
 
+def read_statuses(platforms: list[Running]) -> list[tuple[Running, dict[str, Any] | DiluError]]:
+    """The status of each, or why it has none: all at the same time, so that those who are silent cost it once."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(len(platforms)) as threads:
+        return list(zip(platforms, threads.map(_status_or_error, platforms), strict=True))
+
+
+def _status_or_error(platform: Running) -> dict[str, Any] | DiluError:
+    try:
+        return read_status(platform)
+    except DiluError as error:
+        return error
+
+
 def read_status(platform: Running) -> dict[str, Any]:
     """The platform's `/v1/status`."""
-    connection = UnixConnection(platform.socket, _ADMIN_TIMEOUT_S)
+    connection = UnixConnection(platform.socket, _STATUS_TIMEOUT_S)
     try:
         connection.request("GET", "/v1/status")
         status: dict[str, Any] = json.loads(connection.getresponse().read())
-    except OSError as error:
-        raise DiluError(f"{platform.name} (pid {platform.pid}) does not answer: {error}") from error
+    except TimeoutError:
+        reason = f"does not answer within {_STATUS_TIMEOUT_S:g} s"
+        raise DiluError(f"{platform.name} (pid {platform.pid}) {reason}; is it stopped?") from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise DiluError(f"{platform.name} (pid {platform.pid}) does not answer: {_said(error)}") from error
     finally:
         connection.close()
     return status
@@ -76,7 +105,7 @@ def read_logs(
     """The replicas' logs, line by line; while following, for as long as the platform is up."""
     asked = {"function": function, "replica": replica, "lines": str(lines), "follow": "1" if follow else None}
     query = urlencode({key: value for key, value in asked.items() if value is not None})
-    connection = UnixConnection(platform.socket, None if follow else _ADMIN_TIMEOUT_S)
+    connection = UnixConnection(platform.socket, None if follow else _LOGS_TIMEOUT_S)
     try:
         connection.request("GET", f"/v1/logs?{query}")
         for line in connection.getresponse():
@@ -88,29 +117,51 @@ def read_logs(
 
 
 class Invocation:
-    """One call of a function through the gateway."""
+    """One call of a function through the gateway. Raises `CallFailedError` if its answer does not come in full."""
 
     def __init__(self, url: str, body: bytes, *, timeout_s: float, headers: dict[str, str]) -> None:
         parts = urlsplit(url)
         host = parts.hostname or "127.0.0.1"
         # NAME.localhost is this machine, also where no resolver says so.
         address = "127.0.0.1" if host.endswith(".localhost") else host
+        self._url = url
+        self._timeout_s = timeout_s
         self._connection = http.client.HTTPConnection(address, parts.port, timeout=timeout_s)
         try:
             self._connection.request("POST", parts.path or "/", body, {"Host": parts.netloc, **headers})
             self._answer = self._connection.getresponse()
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             self._connection.close()
-            raise DiluError(f"{url}: {error or type(error).__name__}") from error
+            raise self._failed(error, "the answer") from error
         self.status = self._answer.status
 
     def body(self) -> Iterator[bytes]:
         """The answer's body, as it comes."""
+        missing = self._answer.length  # None: it says itself where it ends
         try:
             while piece := self._answer.read1(64 * 1024):
                 yield piece
+                if missing is not None:
+                    missing -= len(piece)
+            if missing:  # `read1` takes the end of the connection for the end of the answer
+                raise http.client.IncompleteRead(b"", missing)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._failed(error, "the rest of the answer") from error
         finally:
             self._connection.close()
+
+    def _failed(self, error: Exception, awaited: str) -> CallFailedError:
+        if isinstance(error, TimeoutError):
+            return CallFailedError(f"{self._url}: {awaited} did not come within {self._timeout_s:g} s (--timeout)")
+        if isinstance(error, http.client.IncompleteRead):
+            return CallFailedError(f"{self._url}: the connection ended in the middle of the answer")
+        return CallFailedError(f"{self._url}: {_said(error)}")
+
+
+def _said(error: Exception) -> str:
+    """One line, whatever a broken answer holds."""
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error).strip() or type(error).__name__
+    return said if said.isprintable() else ascii(said)
 
 
 def _function_names(status: dict[str, Any]) -> list[str]:

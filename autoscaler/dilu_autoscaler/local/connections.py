@@ -15,6 +15,8 @@ from dilu.errors import DiluError
 Headers = list[tuple[bytes, bytes]]
 
 _HIGH_WATER_BYTES = 256 * 1024
+# An answer's head, also what lies between two pieces of its body, and its trailers.
+_MOST_HEAD_BYTES = 64 * 1024
 
 
 class AnswerLostError(DiluError):
@@ -117,6 +119,7 @@ class Connection(asyncio.Protocol):
         self._complete = False
         self._keep_alive = False
         self._paused = False
+        self._unparsed_bytes = 0  # that came since the parser last had something to say
 
     @property
     def is_open(self) -> bool:
@@ -127,6 +130,7 @@ class Connection(asyncio.Protocol):
         """Send one request; its answer, once the head has come."""
         self._is_head = is_head
         self._complete = self._has_end = False
+        self._unparsed_bytes = 0
         self._answer = Answer(self)
         self._head = self._loop.create_future()
         if len(body) < _HIGH_WATER_BYTES:
@@ -169,16 +173,19 @@ class Connection(asyncio.Protocol):
         if answer is None:
             self.abort()  # nothing was asked
             return
+        self._unparsed_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            if not self._complete:
-                self._lose(AnswerLostError(f"what the replica answered is not HTTP: {error}"))
-                self.abort()
-                return
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._keep_alive = False
+            if not self._complete:
+                self._give_up(_reason(error))
+                return
         if self._complete:
             self._set_free()
+        elif self._unparsed_bytes > _MOST_HEAD_BYTES:
+            self._give_up(f"the head of the replica's answer is larger than {_MOST_HEAD_BYTES} bytes")
+            return
         if answer.status and self._head is not None and not self._head.done():
             self._head.set_result(answer)
 
@@ -196,32 +203,45 @@ class Connection(asyncio.Protocol):
 
     # -- the parser's callbacks
 
+    def on_message_begin(self) -> None:
+        """An answer begins. Nobody asked for a second one, so what follows the first is no longer in step."""
+        if self._complete:
+            self._keep_alive = False
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header of the answer."""
-        if self._answer is not None:
+        """One header of the answer; one that comes after the head (a trailer) is none."""
+        if self._answer is not None and not self._answer.status:
             self._answer.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The answer's head is complete."""
         answer = self._answer
-        if answer is None:
+        if answer is None or answer.status:
             return
         status = self._parser.get_status_code()
         if status < 200:  # an interim answer
             answer.headers.clear()
             return
-        answer.status = status
+        size = 0
         for name, value in answer.headers:
+            size += len(name) + len(value)
             lower = name.lower()
             if lower == b"content-length":
                 answer.has_length = self._has_end = True
             elif lower == b"transfer-encoding" and b"chunked" in value.lower():
                 self._has_end = True
+        if size > _MOST_HEAD_BYTES:
+            raise ValueError(f"a head of {size} bytes, must be at most {_MOST_HEAD_BYTES}")
+        answer.status = status
+        self._unparsed_bytes = 0
         if self._is_head:
             self._end(keep_alive=False)  # the parser cannot be told that no body follows
 
     def on_body(self, chunk: bytes) -> None:
         """A piece of the answer's body."""
+        self._unparsed_bytes = 0
+        if self._complete:
+            return
         if self._answer is not None and self._answer.put(chunk) and not self._paused:
             self._paused = True
             self._transport.pause_reading()
@@ -249,9 +269,22 @@ class Connection(asyncio.Protocol):
         self._lose(AnswerLateError(f"the replica's answer did not begin within {within_s:g} s"))
         self.abort()
 
+    def _give_up(self, reason: str) -> None:
+        self._lose(AnswerLostError(reason))
+        self.abort()
+
     def _lose(self, error: AnswerLostError) -> None:
         answer, self._answer = self._answer, None
         if self._head is not None and not self._head.done():
             self._head.set_exception(error)
         elif answer is not None:
             answer.fail(error)
+
+
+def _reason(error: Exception) -> str:
+    """Why what the parser stopped at is no answer."""
+    if isinstance(error, httptools.HttpParserUpgrade):
+        return "the replica switched to another protocol, for which nobody asked"
+    if isinstance(error, httptools.HttpParserCallbackError) and error.__context__ is not None:
+        error = error.__context__ if isinstance(error.__context__, Exception) else error
+    return f"what the replica answered is not HTTP: {error}"

@@ -58,6 +58,8 @@ class Exchange:
 
     __slots__ = (
         "_closing",
+        "_is_abandoned",
+        "_is_broken",
         "_latency_s",
         "_limits",
         "_receive",
@@ -90,6 +92,8 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._status = 0  # of the answer that has begun; 0: none has
+        self._is_broken = False  # it began and will not come to its end
+        self._is_abandoned = False  # the client is gone
         self._started_s = time.monotonic()
         self._latency_s: float | None = None
 
@@ -102,7 +106,7 @@ class Exchange:
         except RequestError as error:
             await self._fail(error)
         except ClientGoneError:
-            pass
+            self._is_abandoned = True
         except AnswerLostError as error:
             await self._fail_lost(error)
         except Exception:
@@ -115,10 +119,16 @@ class Exchange:
 
     def _count(self, now_s: float) -> None:
         latency_s = now_s - self._started_s if self._latency_s is None else self._latency_s
-        if self._status >= 500 or self._status == 429:
-            self.function.outcomes.failed()
-        elif self._status:
-            self.function.outcomes.answered(now_s, latency_s)
+        status, outcomes = self._status, self.function.outcomes
+        # Most streams end by their client: they had their answer when they began.
+        if self._is_abandoned and self._latency_s is None:
+            outcomes.gave_up(latency_s)
+        elif status >= 500 or status == 429 or self._is_broken:
+            outcomes.failed()
+        elif status >= 400:
+            outcomes.rejected()
+        elif status:
+            outcomes.answered(now_s, latency_s)
         if _access_log.isEnabledFor(logging.INFO):
             self._log_access(latency_s)
 
@@ -127,7 +137,7 @@ class Exchange:
             "fn=%s %s %s %d %.1f ms",
             self.function.name,
             self.scope["method"],
-            self.scope["path"],
+            _as_sent(self.scope["raw_path"]),
             self._status,
             latency_s * 1000.0,
             extra={"request_ids": [self.head.request_id]},
@@ -156,7 +166,7 @@ class Exchange:
                 backend = await backends.acquire(len(body), first=attempt > 0)
             else:
                 backends.take(backend)
-            tried = backend
+            tried, is_stream = backend, False
             try:
                 answer = await tried.upstream.send(
                     head,
@@ -171,6 +181,10 @@ class Exchange:
                         is_elsewhere, backend = self._elsewhere(refused, tried)
                         if is_elsewhere:
                             continue
+                    if not answer.has_length and not answer.complete:
+                        is_stream = True
+                        self._latency_s = time.monotonic() - self._started_s  # a stream counts by its beginning
+                        backends.begin_stream(tried)
                     await self._hand_over(answer, watch)
                     return
                 finally:
@@ -188,6 +202,8 @@ class Exchange:
                     backends.suspend(tried)
                 raise
             finally:
+                if is_stream:
+                    backends.end_stream(tried)
                 backends.release(tried)
         raise RequestError(503, "unreachable", f"{self.function.name}: no replica takes connections", retry_after_s=1)
 
@@ -205,8 +221,6 @@ class Exchange:
         send = self._send
         headers = answer_headers(answer.headers, self.head.request_id, answer.status)
         self._status = answer.status
-        if not answer.has_length and not answer.complete:
-            self._latency_s = time.monotonic() - self._started_s  # a stream counts by its beginning
         await send({"type": "http.response.start", "status": answer.status, "headers": headers + self._closing()})
         chunk = answer.taken()
         while not answer.complete:
@@ -218,6 +232,7 @@ class Exchange:
 
     async def _fail(self, error: RequestError) -> None:
         if self._status:
+            self._is_broken = True
             return  # too late for another answer: the connection is cut, so that the client sees that it is incomplete
         self._status = error.status
         await send_error(self._send, error, self.head.request_id, self._closing())
@@ -227,6 +242,12 @@ class Exchange:
         _log.warning("fn=%s %s", self.function.name, error, extra={"request_ids": [self.head.request_id]})
         code = "answer-late" if late else "replica-lost"
         await self._fail(RequestError(504 if late else 502, code, f"{self.function.name}: {error}"))
+
+
+def _as_sent(path: bytes) -> str:
+    """A path for a log line: still encoded, so that it can neither begin a line nor steer a terminal."""
+    text = path.decode("latin-1")
+    return text if text.isascii() and text.isprintable() else ascii(text)[1:-1]
 
 
 class _ClientWatch:

@@ -74,6 +74,10 @@ class LocalFunction:
         served = self.served
         samples = served.seconds.take(now_s)
         served.is_watched = not served.seconds.is_quiet
+        if self.supervisor.is_failing:
+            # What is refused because no replica can start would not be served by more that cannot: seconds with
+            # demand are left out (nothing is known of them), quiet ones are not, so that it can go to zero.
+            samples = tuple(sample for sample in samples if not (sample.rps or sample.concurrency))
         ready = self.supervisor.ready
         return Observation(
             samples=samples,

@@ -57,7 +57,7 @@ class RequestHead:
 def read_head(headers: Iterable[tuple[bytes, bytes]], client: str, scheme: str) -> RequestHead:
     """The request's head: its id is taken over or made, the client is named in X-Forwarded-For, Host stays.
 
-    Names are in lower case, as ASGI has them.
+    Names are in lower case, as ASGI has them. Those with an underscore are left out, as in nginx.
     """
     id_ = call_id = host = forwarded_for = b""
     named: bytes | None = None
@@ -79,6 +79,8 @@ def read_head(headers: Iterable[tuple[bytes, bytes]], client: str, scheme: str) 
             if name == b"connection" and value.lower() not in (b"keep-alive", b"close"):
                 named = value if named is None else named + b"," + value
             continue
+        elif b"_" in name:
+            continue  # behind WSGI `x_forwarded_for` and `x-forwarded-for` are the same header
         lines.append(b"%s: %s\r\n" % (name, value))
     if named is not None:
         lines = _without_named(lines, named)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,15 @@ from typing import Any
 import msgspec
 
 from dilu.errors import ConfigError
-from dilu.spec import FunctionSpec, from_mapping, names
+from dilu.spec import FunctionSpec, names
 from dilu.spec.applications import Application, FunctionEntry, Gateway, Route, application_name
 from dilu.spec.documents import read_application
-from dilu.spec.fields import label
+from dilu.spec.fields import FieldError, label
+from dilu_autoscaler.local.describing import DILU, START_LIMIT_S, Found, describe
 from dilu_autoscaler.policy import DEFAULT_POLICY
 
-# -P: a file of the application that is called like a module of Python's (random.py) must not replace it.
-_DILU = (sys.executable, "-P", "-m", "dilu")
+DRAIN_S = 300.0
+"""A replica that is told to stop finishes requests for so long: as long as the gateway waits for an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,7 @@ class FunctionPlan:
     policy: str = DEFAULT_POLICY
     overrides: Mapping[str, object] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
+    start_limit_s: float = START_LIMIT_S
 
     def environment(self, *, replica: str, control_fd: int, log_format: str) -> dict[str, str]:
         """The environment of one replica; what the platform sets wins over what was there."""
@@ -74,6 +75,7 @@ class Outline:
     gateway: Gateway
     folder: Path
     request: Request
+    application: Path | None  # the dilu.yaml
     target: str | None  # a single target, whose functions are not known yet ...
     entries: tuple[FunctionEntry, ...]  # ... or what a dilu.yaml lists
 
@@ -97,10 +99,10 @@ def read_outline(request: Request) -> Outline:
     if target.endswith((".yaml", ".yml")):
         application = read_application(target)
         name, gateway, folder = application.name, application.gateway, application.folder.resolve()
-        entries, single = application.functions, None
+        entries, single, file = application.functions, None, folder / Path(target).name
     else:
         folder = Path.cwd()
-        name, gateway, entries, single = application_name(folder), Gateway(), (), target
+        name, gateway, entries, single, file = application_name(folder), Gateway(), (), target, None
     return Outline(
         name=label("name", request.name or name),
         gateway=Gateway(
@@ -110,6 +112,7 @@ def read_outline(request: Request) -> Outline:
         ),
         folder=folder,
         request=request,
+        application=file,
         target=single,
         entries=tuple(_with_typed(entry, request) for entry in entries),
     )
@@ -123,14 +126,13 @@ async def make_plan(outline: Outline) -> Plan:
         entries = tuple(_with_typed(FunctionEntry(target=target), outline.request) for target, _ in found)
     else:
         entries = outline.entries
-        found = await asyncio.gather(*(_describe_entry(entry, folder) for entry in entries))
-    application = Application(name=outline.name, functions=entries, folder=folder)
-    specs = application.specs([spec for _, spec in found])
+        found = await _gathered(_describe_entry(entry, folder) for entry in entries)
+    specs = _specs(outline, entries, [spec for _, spec in found])
     functions = tuple(
         FunctionPlan(
             spec=spec,
             target=target,
-            command=(*_DILU, "serve", target),
+            command=(*DILU, "serve", target, "--drain-timeout", f"{DRAIN_S:g}"),
             folder=folder,
             policy=str(entry.policy),
             overrides=entry.overrides,
@@ -139,6 +141,22 @@ async def make_plan(outline: Outline) -> Plan:
         for entry, (target, _), spec in zip(entries, found, specs, strict=True)
     )
     return Plan(name=outline.name, folder=folder, functions=functions)
+
+
+def _specs(
+    outline: Outline, entries: tuple[FunctionEntry, ...], declared: Sequence[FunctionSpec]
+) -> tuple[FunctionSpec, ...]:
+    """Each function's spec with what was said beside the code. Raises `ConfigError` that names the file."""
+    try:
+        specs = Application(name=outline.name, functions=entries, folder=outline.folder).specs(declared)
+    except FieldError as error:  # of a single target: what is read from a dilu.yaml knows its place
+        raise error.about(outline.target or "") from None
+    for entry, before, spec in zip(entries, declared, specs, strict=True):
+        if (before.batch is None) != (spec.batch is None):
+            takes = "one item" if before.batch is None else "a list of items"
+            rule = f"the handler of {spec.name} takes {takes}, which only its code can change"
+            raise entry.located(FieldError("batch", rule, spec.batch))
+    return specs
 
 
 def _with_typed(entry: FunctionEntry, request: Request) -> FunctionEntry:
@@ -150,7 +168,7 @@ def _with_typed(entry: FunctionEntry, request: Request) -> FunctionEntry:
     return replace(entry, **changes)
 
 
-async def _describe_entry(entry: FunctionEntry, folder: Path) -> tuple[str, FunctionSpec]:
+async def _describe_entry(entry: FunctionEntry, folder: Path) -> Found:
     target = entry.target_in(folder)
     found = await describe(target, folder, entry.env)
     if len(found) > 1:
@@ -159,37 +177,11 @@ async def _describe_entry(entry: FunctionEntry, folder: Path) -> tuple[str, Func
     return found[0]
 
 
-async def describe(target: str, folder: Path, env: Mapping[str, str]) -> list[tuple[str, FunctionSpec]]:
-    """The functions that a target holds, found by a child process, so that nothing of theirs is loaded here.
-
-    Raises `ConfigError` with the child's one line if they cannot be loaded.
-    """
-    child = await asyncio.create_subprocess_exec(
-        *_DILU,
-        "describe",
-        target,
-        cwd=folder,
-        env={**os.environ, **env},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+async def _gathered(found: Iterable[Coroutine[Any, Any, Found]]) -> list[Found]:
+    """All of them at once; none goes on once one of them has failed."""
     try:
-        output, errors = await child.communicate()
-    except asyncio.CancelledError:
-        child.kill()
-        await child.wait()
-        raise
-    if child.returncode != 0:
-        raise ConfigError(_reason(target, errors.decode(errors="replace"), child.returncode))
-    described = msgspec.json.decode(output, type=list[dict[str, Any]])
-    return [(one["target"], from_mapping(one["spec"])) for one in described]
-
-
-def _reason(target: str, errors: str, code: int | None) -> str:
-    """The line that `dilu describe` says on purpose, or the last one of whatever broke."""
-    lines = errors.strip().splitlines() or ["it said nothing"]
-    for line in reversed(lines):
-        if line.startswith("dilu: "):
-            return line.removeprefix("dilu: ")
-    return f"{target}: could not be loaded (exit code {code}): {lines[-1]}"
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in found]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]

@@ -25,8 +25,9 @@ from dilu_autoscaler.local.rundir import Claim
 
 _log = logging.getLogger(__name__)
 
-# After the first signal: what was accepted may take so long, as long as a replica's own drain.
+# After the first signal: what was accepted may take so long; and so long has each model at least to unload.
 _DRAIN_S = 30.0
+_LEAST_UNLOAD_S = 5.0
 # For so long clients are told on their open connections to leave, before idle ones are closed.
 _LAST_WORD_S = 0.1
 
@@ -65,9 +66,9 @@ class Platform:
         self._stops: asyncio.Queue[int] = asyncio.Queue()
 
     async def run(self) -> int:
-        """Serve until SIGINT or SIGTERM, then drain; the exit code (1 if a second signal cut the drain short)."""
+        """Serve until a stop signal, then drain; the exit code (1 if a second signal cut the drain short)."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, *termination_signals()):
             loop.add_signal_handler(number, self._stops.put_nowait, number)
         driving = loop.create_task(self._driver.run())
         try:
@@ -138,18 +139,29 @@ class Platform:
         _log.info("stopping: %d requests in flight; again Ctrl-C stops at once", in_flight)
         self._gateway.is_draining = True
         self._listener.stop_accepting()
+        deadline_s = time.monotonic() + _DRAIN_S
         await asyncio.sleep(_LAST_WORD_S)
         await self._listener.close(_DRAIN_S)
-        await asyncio.gather(*(function.supervisor.close() for function in self._functions.values()))
+        await self._close_supervisors(max(_LEAST_UNLOAD_S, deadline_s - time.monotonic()))
 
     async def _end_at_once(self) -> None:
         """Leave nothing behind, whatever happened before."""
         for function in self._functions.values():
             function.supervisor.kill()
-        await asyncio.gather(*(function.supervisor.close() for function in self._functions.values()))
+        await self._close_supervisors(0.0)
         await self._driver.close()
         await self._listener.close(0.0)
         await self._admin.close()
+
+    async def _close_supervisors(self, grace_s: float) -> None:
+        await asyncio.gather(*(function.supervisor.close(grace_s) for function in self._functions.values()))
+
+
+def termination_signals() -> tuple[signal.Signals, ...]:
+    """What tells us to stop beside Ctrl-C: also the end of our terminal, unless that is to be ignored (`nohup`)."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return (signal.SIGTERM,)
+    return signal.SIGTERM, signal.SIGHUP
 
 
 def _client_url(gateway_socket: socket.socket) -> str:

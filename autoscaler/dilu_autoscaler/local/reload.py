@@ -2,32 +2,113 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import logging
+import os
+from pathlib import Path
 
-from watchfiles import DefaultFilter, awatch
+from watchfiles import Change, DefaultFilter, awatch
 
 from dilu.errors import DiluError
-from dilu_autoscaler.local.plans import Request, make_plan, read_outline
+from dilu_autoscaler.local.plans import Outline, make_plan, read_outline
 from dilu_autoscaler.local.platform import Platform
 
 _log = logging.getLogger(__name__)
-_WATCHED = (".py", ".yaml", ".yml", ".json", ".toml")
+_WATCH_AGAIN_S = 5.0
 
 
-class _SourceFilter(DefaultFilter):
-    """Files that make up an application; caches, environments and hidden folders are passed over."""
+class SourceFiles(DefaultFilter):
+    """The files that make up an application: Python's, and its dilu.yaml. Knows what was in each of them last.
 
-    def __call__(self, change: object, path: str) -> bool:
-        return path.endswith(_WATCHED) and super().__call__(change, path)  # type: ignore[arg-type]  # passed through
+    Caches, environments and hidden folders are passed over.
+    """
+
+    def __init__(self, folder: Path, application: Path | None) -> None:
+        super().__init__()
+        self._folder = folder
+        self._application = None if application is None else str(application)
+        self._contents: dict[str, bytes | None] = {}
+
+    def __call__(self, change: Change, path: str) -> bool:
+        """Whether this file is one of them."""
+        if path == self._application:
+            return True
+        return path.endswith(".py") and super().__call__(change, path) and not self._is_left_out(Path(path).parent)
+
+    def read_all(self) -> None:
+        """Learn what is in each of them now."""
+        for name, subfolders, files in os.walk(self._folder):
+            folder = Path(name)
+            subfolders[:] = [one for one in subfolders if not _is_foreign(folder / one)]
+            self.changed([path for file in files if self(Change.added, path := str(folder / file))])
+
+    def _is_left_out(self, folder: Path) -> bool:
+        while folder.is_relative_to(self._folder) and folder != self._folder:
+            if _is_foreign(folder):
+                return True
+            folder = folder.parent
+        return False
+
+    def changed(self, paths: list[str]) -> list[str]:
+        """Those of the paths whose content is not what it was when it was last looked at."""
+        return [path for path in paths if self._is_new(path)]
+
+    def _is_new(self, path: str) -> bool:
+        content = _digest(path)
+        is_new = self._contents.get(path) != content
+        self._contents[path] = content
+        return is_new
 
 
-async def reload_on_change(platform: Platform, request: Request) -> None:
-    """Watch the application's folder and replan at each change, until cancelled."""
-    async for changes in awatch(platform.folder, watch_filter=_SourceFilter()):
-        changed = ", ".join(sorted({path.rpartition("/")[2] for _, path in changes})[:3])
+async def reload_on_change(platform: Platform, outline: Outline) -> None:
+    """Watch the application's files and replan at each change, until cancelled."""
+    files = SourceFiles(outline.folder, outline.application)
+    await asyncio.to_thread(files.read_all)
+    while True:
         try:
-            platform.replan(await make_plan(read_outline(request)))
-        except DiluError as error:
-            _log.error("%s changed, but does not load; what runs stays: %s", changed, error)
-        else:
-            _log.info("%s changed: replicas are replaced one by one", changed)
+            async for changes in awatch(outline.folder, watch_filter=files):
+                changed = files.changed(sorted(path for _, path in changes))
+                if changed:
+                    outline = await _reload(platform, outline, changed)
+        except Exception:
+            _log.exception("%s cannot be watched; next try in %g s", outline.folder, _WATCH_AGAIN_S)
+        await asyncio.sleep(_WATCH_AGAIN_S)
+
+
+async def _reload(platform: Platform, outline: Outline, paths: list[str]) -> Outline:
+    """Serve what is written now, if it can be served; the outline that was read last."""
+    changed = ", ".join(sorted({path.rpartition("/")[2] for path in paths})[:3])
+    try:
+        now = read_outline(outline.request)
+        plan = await make_plan(now)
+        _say_what_stays(outline, now, changed)
+        platform.replan(plan)
+    except DiluError as error:
+        _log.error("%s changed, but does not load; what runs stays: %s", changed, error)
+    except Exception:
+        _log.exception("%s changed, but cannot be served; what runs stays", changed)
+    else:
+        _log.info("%s changed: replicas are replaced one by one", changed)
+        return now
+    return outline
+
+
+def _say_what_stays(before: Outline, now: Outline, changed: str) -> None:
+    keys = [key for key in ("name", "gateway") if getattr(before, key) != getattr(now, key)]
+    if keys:
+        _log.warning("%s changed %s: takes effect when `dilu up` is stopped and started", changed, " and ".join(keys))
+
+
+def _is_foreign(folder: Path) -> bool:
+    """Whether the folder is hidden, made by tools, or a virtual environment of whatever name."""
+    is_known = folder.name.startswith(".") or folder.name in DefaultFilter.ignore_dirs
+    return is_known or (folder / "pyvenv.cfg").exists()
+
+
+def _digest(path: str) -> bytes | None:
+    """What is in the file; None if there is none."""
+    try:
+        return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).digest()
+    except OSError:
+        return None

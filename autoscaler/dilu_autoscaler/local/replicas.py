@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import signal
 import socket
@@ -16,11 +17,14 @@ from typing import Any
 
 import msgspec
 
-from dilu_autoscaler.local.plans import FunctionPlan
+from dilu_autoscaler.local.plans import DRAIN_S, FunctionPlan
 
 _log = logging.getLogger(__name__)
 
-STOP_GRACE_S = 35.0  # a replica gives its own drain 30 s
+_STOP_GRACE_S = DRAIN_S + 1.0  # by then a replica has cut by itself what still ran
+_CUT_S = 5.0  # from the second SIGTERM, which cuts what still runs, to the end by force
+# What a process said last may still be on its way when it has ended; a child of its own may hold the socket open.
+_LAST_WORDS_S = 0.5
 _MOST_TAIL_BYTES = 64 * 1024
 _MOST_LOG_BYTES = 32 * 1024 * 1024
 
@@ -81,10 +85,16 @@ class Replica:
         self._log_format = log_format
         self._on_change = on_change
         self._process: asyncio.subprocess.Process | None = None
-        self._killer: asyncio.TimerHandle | None = None
+        self._is_told = False  # to stop, by whomever
+        self._cut_at_s = math.inf  # when a stop's grace is over
+        self._stop_timer: asyncio.TimerHandle | None = None
+        self._start_timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
-        """Start the process, hear what it says, wait for its end."""
+        """Start the process, hear what it says, wait for its end.
+
+        The state is `ENDED` as soon as the process has ended; when `run` returns, its last words are known as well.
+        """
         parent, child = socket.socketpair()
         try:
             with child:
@@ -100,28 +110,37 @@ class Replica:
         hearing = asyncio.ensure_future(self._hear(reader))
         try:
             code = await process.wait()
-            # What it said last may still be on its way; a child of its own may hold the socket open.
-            await asyncio.wait({hearing}, timeout=1.0)
+            self._kill_group()  # whatever it started ends with it
+            self._ended(code)
+            await asyncio.wait({hearing}, timeout=_LAST_WORDS_S)
         finally:
             hearing.cancel()
             writer.close()
-            self._stop_killer()
-        self._ended(code)
+            self._cancel_timers()
 
-    def stop(self, grace_s: float = STOP_GRACE_S) -> None:
-        """Ask the process to finish what it has and end; after `grace_s` it is killed."""
+    def stop(self, grace_s: float = _STOP_GRACE_S) -> None:
+        """Ask the process to finish what it has and end.
+
+        After `grace_s` it is told to cut what still runs, and killed soon after. A later call can make that sooner.
+        """
         self.was_stopped = True
         self._become(ReplicaState.DRAINING)
-        if self._process is not None and self._killer is None:
+        now_s = time.monotonic()
+        is_sooner = now_s + grace_s < self._cut_at_s
+        self._cut_at_s = min(now_s + grace_s, self._cut_at_s)
+        if self._process is None or self.state is ReplicaState.ENDED:
+            return
+        if not self._is_told:
+            self._is_told = True
             self._signal(signal.SIGTERM)
-            self._killer = asyncio.get_running_loop().call_later(grace_s, self.kill)
+        if is_sooner or self._stop_timer is None:
+            self._set_stop_timer(max(0.0, self._cut_at_s - now_s), self._cut)
 
     def kill(self) -> None:
         """End the process, and what it started, at once."""
         self.was_stopped = True
         if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            self._kill_group()
 
     def tail(self, lines: int) -> list[str]:
         """The last lines that it wrote."""
@@ -152,8 +171,20 @@ class Replica:
                 start_new_session=True,  # Ctrl-C at the terminal is for us alone: we stop the replicas in order
             )
         self.pid = self._process.pid
+        self._start_timer = asyncio.get_running_loop().call_later(self._plan.start_limit_s, self._start_too_long)
         if self.was_stopped:
             self.stop()  # it came while the process was being made
+
+    def _start_too_long(self) -> None:
+        if self.state is ReplicaState.STARTING:
+            self.failure = f"not ready within {self._plan.start_limit_s:g} s"
+            self._kill_group()
+
+    def _cut(self) -> None:
+        """The grace is over: a second SIGTERM ends what still runs."""
+        self._cut_at_s = -math.inf
+        self._signal(signal.SIGTERM)
+        self._set_stop_timer(_CUT_S, self.kill)
 
     async def _hear(self, reader: asyncio.StreamReader) -> None:
         try:
@@ -173,16 +204,17 @@ class Replica:
         elif event.event == "ready":
             self._heard_ready(event)
         elif event.event == "draining":
+            self._is_told = True
             self._become(ReplicaState.DRAINING)
-        elif event.event == "failed":
+        elif event.event == "failed" and self.failure is None:
             self.failure = f"{event.phase}: {event.error}"
 
     def _heard_ready(self, event: _Event) -> None:
         self.port, self.stats_port = event.port, event.stats_port
         self.max_in_flight = max(1, event.max_in_flight)
         self.phases_s.update(event.cold_start_s)
-        self.ready_s = time.monotonic()
         if self.state is ReplicaState.STARTING:
+            self.ready_s = time.monotonic()
             self._become(ReplicaState.READY)
 
     def _ended(self, code: int | None) -> None:
@@ -200,10 +232,21 @@ class Replica:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
-    def _stop_killer(self) -> None:
-        if self._killer is not None:
-            self._killer.cancel()
-            self._killer = None
+    def _kill_group(self) -> None:
+        """End the process and those it started: it leads a group of its own."""
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says so where only zombies are left
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _set_stop_timer(self, wait_s: float, then: Callable[[], None]) -> None:
+        if self._stop_timer is not None:
+            self._stop_timer.cancel()
+        self._stop_timer = asyncio.get_running_loop().call_later(wait_s, then)
+
+    def _cancel_timers(self) -> None:
+        for timer in (self._stop_timer, self._start_timer):
+            if timer is not None:
+                timer.cancel()
 
     def status(self) -> dict[str, Any]:
         """What `dilu ps` shows of it."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import stat
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from dilu.spec.names import ENV_RUN_DIR
 _LOCK = "lock"
 _SOCKET = "admin.sock"
 _LONGEST_SOCKET_PATH = 100  # the kernel takes 107 bytes
+_LOOK_S = 0.3
 
 
 def run_directory(environ: Mapping[str, str]) -> Path:
@@ -63,42 +66,71 @@ class Claim:
     def announce(self, url: str) -> None:
         """Say to others who holds the name."""
         content = json.dumps({"pid": os.getpid(), "url": url}).encode()
-        os.ftruncate(self._lock_fd, 0)
-        os.pwrite(self._lock_fd, content, 0)
+        with _usable(self.folder / _LOCK):
+            os.ftruncate(self._lock_fd, 0)
+            os.pwrite(self._lock_fd, content, 0)
 
     def release(self) -> None:
         """Give the name back. The logs stay until the name is claimed again."""
-        self.socket.unlink(missing_ok=True)
-        os.ftruncate(self._lock_fd, 0)
+        with contextlib.suppress(OSError):
+            self.socket.unlink(missing_ok=True)
+            os.ftruncate(self._lock_fd, 0)
         os.close(self._lock_fd)
 
 
 def claim(root: Path, name: str) -> Claim:
     """The name for this process. Raises `ConfigError` that says who holds it if another process does."""
     folder = root / name
-    folder.mkdir(mode=0o700, exist_ok=True)
     if len(os.fsencode(folder / _SOCKET)) > _LONGEST_SOCKET_PATH:
         raise ConfigError(f"{folder}: too long a path for a socket; set {ENV_RUN_DIR} to a shorter one")
-    lock_fd = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with _usable(folder):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        lock_fd = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = _read(lock_fd)
+        _lock(lock_fd, name)
+        held = Claim(folder, lock_fd)
+        with _usable(folder):
+            _start_afresh(held)
+    except BaseException:
         os.close(lock_fd)
-        who = f"pid {holder[0]}, {holder[1]}" if holder else "it is starting or stopping"
-        raise ConfigError(
-            f"{name} is up already ({who}); stop it with Ctrl-C there, or give this one another --name"
-        ) from None
-    held = Claim(folder, lock_fd)
-    _start_afresh(held)
+        raise
     return held
+
+
+def _lock(lock_fd: int, name: str) -> None:
+    """Lock for this process alone; who only looks (`dilu ps`) holds the lock for a moment."""
+    give_up_s = time.monotonic() + _LOOK_S
+    while True:
+        try:
+            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= give_up_s:
+                break
+            time.sleep(_LOOK_S / 20)
+    holder = _read(lock_fd)
+    who = f"pid {holder[0]}, {holder[1]}" if holder else "it is starting or stopping"
+    raise ConfigError(f"{name} is up already ({who}); stop it with Ctrl-C there, or give this one another --name")
+
+
+@contextlib.contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    """Turns what the file system refuses below `path` into one line that says where."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        raise ConfigError(f"{where}: {error.strerror}; mend that, or set {ENV_RUN_DIR} to another folder") from error
 
 
 def running(root: Path) -> list[Running]:
     """Every `dilu up` that runs under this folder, by name."""
     found = []
     for lock in sorted(root.glob(f"*/{_LOCK}")):
-        lock_fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            lock_fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:  # it is gone, or is no such file: not ours
+            continue
         try:
             fcntl.flock(lock_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -14,9 +14,10 @@ from typing import Any
 from dilu.errors import RequestError
 from dilu_autoscaler.local.backends import Backend, Backends
 from dilu_autoscaler.local.changes import Living, next_changes
-from dilu_autoscaler.local.failures import EarlyEnds
+from dilu_autoscaler.local.failures import SETTLED_S, EarlyEnd, EarlyEnds
 from dilu_autoscaler.local.plans import FunctionPlan
 from dilu_autoscaler.local.replicas import Replica, ReplicaState
+from dilu_autoscaler.local.routes import Routes
 from dilu_autoscaler.local.upstream import Upstream
 
 _log = logging.getLogger(__name__)
@@ -50,11 +51,12 @@ class Supervisor:
         self._generation = 0
         self._replaces = False  # older generations are being replaced
         self._replicas: dict[str, Replica] = {}
-        self._routed: dict[str, tuple[Backend, Upstream]] = {}  # what requests go to, and where its statistics are
+        self._routes = Routes(backends)
         self._tasks: set[asyncio.Task[None]] = set()
         self._started = 0
         self._inherited_restarts: list[int] = []  # of replicas that died and have no successor yet
         self._early_ends = EarlyEnds()
+        self._ends: dict[str, EarlyEnd] = {}  # of replicas that end by themselves, until that is said
         self._retry: asyncio.TimerHandle | None = None
         self._ended_seconds = 0.0  # lifetimes of replicas that are gone
         self._is_closing = False
@@ -84,13 +86,16 @@ class Supervisor:
         for replica in self._replicas.values():
             replica.bound_log()
 
-    async def close(self) -> None:
-        """Stop every replica in order; returns when all processes have ended."""
+    async def close(self, grace_s: float) -> None:
+        """Stop every replica in order; returns when all processes have ended.
+
+        Those that drain already have no longer than `grace_s` from now either.
+        """
         self._is_closing = True
         self.desired = 0
         self._cancel_retry()
         for replica in list(self._replicas.values()):
-            replica.stop()
+            replica.stop(grace_s)
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -114,6 +119,11 @@ class Supervisor:
         return self._backends.ready
 
     @property
+    def is_failing(self) -> bool:
+        """Whether no replica is ready because starts fail."""
+        return not self._backends.ready and self._early_ends.is_backing_off
+
+    @property
     def replica_seconds(self) -> float:
         """How long replicas lived, summed over all there were."""
         return self._ended_seconds + sum(replica.lifetime_s for replica in self._replicas.values())
@@ -121,15 +131,13 @@ class Supervisor:
     @property
     def statistics(self) -> list[Upstream]:
         """Where each ready replica answers `/v1/stats`."""
-        return [statistics for _, statistics in self._routed.values()]
+        return self._routes.statistics
 
     def status(self) -> list[dict[str, Any]]:
         """The replicas as `dilu ps` shows them."""
-        shown = []
-        for replica in self._replicas.values():
-            routed = self._routed.get(replica.id)
-            shown.append({**replica.status(), "in_flight": routed[0].in_flight if routed else 0})
-        return shown
+        return [
+            {**replica.status(), "in_flight": self._routes.in_flight(replica.id)} for replica in self._replicas.values()
+        ]
 
     # -- how it is brought about
 
@@ -153,6 +161,7 @@ class Supervisor:
             self._backends.unblock()
         if self.desired == 0:
             self._inherited_restarts.clear()
+            self._backends.unblock()  # the next request is a new try
 
     def _living(self) -> list[Living]:
         return [
@@ -160,7 +169,7 @@ class Supervisor:
                 id=replica.id,
                 is_ready=replica.state is ReplicaState.READY,
                 generation=replica.generation,
-                in_flight=self._routed[replica.id][0].in_flight if replica.id in self._routed else 0,
+                in_flight=self._routes.in_flight(replica.id),
                 age_s=replica.lifetime_s,
             )
             for replica in self._replicas.values()
@@ -178,6 +187,8 @@ class Supervisor:
 
     def _retry_now(self) -> None:
         self._retry = None
+        if not self._early_ends.wait_s(time.monotonic()):
+            self._backends.unblock()
         self._reconcile()
 
     def _start(self) -> None:
@@ -192,7 +203,7 @@ class Supervisor:
             on_change=self._changed,
         )
         self._replicas[replica.id] = replica
-        task = asyncio.get_running_loop().create_task(replica.run())
+        task = asyncio.get_running_loop().create_task(self._run(replica))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -202,61 +213,62 @@ class Supervisor:
         (self._logs / f"{name}-{self._started - _KEPT_LOGS}.log").unlink(missing_ok=True)
         return self._logs / f"{name}-{self._started}.log"
 
+    async def _run(self, replica: Replica) -> None:
+        await replica.run()
+        self._say_end(replica)
+
     def _changed(self, replica: Replica) -> None:
         if replica.state is ReplicaState.READY:
             self._became_ready(replica)
         else:
-            self._unroute(replica)
+            self._routes.remove(replica)
+            if not replica.was_stopped and replica.id not in self._ends:
+                self._ends_by_itself(replica)
             if replica.state is ReplicaState.ENDED:
-                self._ended(replica)
+                self._routes.ended(replica)
+                del self._replicas[replica.id]
+                self._ended_seconds += replica.lifetime_s
         self._reconcile()
         self._on_change()
 
     def _became_ready(self, replica: Replica) -> None:
-        backend = Backend(replica.id, Upstream("127.0.0.1", replica.port), replica.max_in_flight)
-        self._routed[replica.id] = (backend, Upstream("127.0.0.1", replica.stats_port))
         total_s = replica.lifetime_s
         self.cold_starts.append({**replica.phases_s, "total_s": total_s})
         phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in replica.phases_s.items())
         _log.info("fn=%s replica=%s ready in %.2f s (%s)", self._plan.spec.name, replica.id, total_s, phases)
-        self._backends.add(backend)
+        self._routes.add(replica)
+        asyncio.get_running_loop().call_later(SETTLED_S, self._settled, replica)
 
-    def _unroute(self, replica: Replica) -> None:
-        routed = self._routed.pop(replica.id, None)
-        if routed is not None:
-            backend, statistics = routed
-            self._backends.remove(backend)
-            statistics.close()
+    def _settled(self, replica: Replica) -> None:
+        if replica.state is ReplicaState.READY:
+            self._early_ends.settled()
 
-    def _ended(self, replica: Replica) -> None:
-        del self._replicas[replica.id]
-        self._ended_seconds += replica.lifetime_s
-        name = self._plan.spec.name
-        if replica.was_stopped:
-            _log.info("fn=%s replica=%s stopped", name, replica.id)
-        elif replica.exit_code == 0 and replica.ready_s is not None:
-            _log.info("fn=%s replica=%s was told to stop by someone else: replaced", name, replica.id)
-            self._inherited_restarts.append(replica.restarts + 1)
-        else:
-            self._failed(replica)
-
-    def _failed(self, replica: Replica) -> None:
-        """It died. Say why once, and wait longer each time that it happens soon after a start."""
-        wait_s = self._early_ends.add(ready_s=replica.ready_s, ended_s=time.monotonic())
+    def _ends_by_itself(self, replica: Replica) -> None:
+        """It drains or has ended, and nobody here asked for that: its successor waits if that happens too often."""
+        self._ends[replica.id] = self._early_ends.add(
+            started_s=replica.started_s, ready_s=replica.ready_s, ended_s=time.monotonic()
+        )
         self._inherited_restarts.append(replica.restarts + 1)
         if replica.generation == self._generation and replica.ready_s is None:
             self._replaces = False  # the new code does not start: what runs stays
-        reason = replica.failure or _exit_text(replica.exit_code)
-        _log.error(
-            "fn=%s replica=%s %s: %s; next start %s%s",
-            self._plan.spec.name,
-            replica.id,
-            "died" if replica.ready_s is not None else "did not start",
-            reason,
-            f"in {wait_s:g} s" if wait_s else "at once",
-            "" if self._early_ends.count > 1 else self._shown_log(replica),
-        )
-        if wait_s and not self.starting:
+
+    def _say_end(self, replica: Replica) -> None:
+        """Say once why it ended, and tell the requests that wait for it if no other one starts."""
+        end = self._ends.pop(replica.id, None)
+        name = self._plan.spec.name
+        if end is None or (self._is_closing and replica.was_stopped):
+            _log.info("fn=%s replica=%s stopped", name, replica.id)
+            return
+        what = f"next start in {end.wait_s:.0f} s" if end.wait_s >= 0.5 else "next start at once"
+        if replica.exit_code == 0 and replica.ready_s is not None:
+            _log.info("fn=%s replica=%s was told to stop by someone else: replaced, %s", name, replica.id, what)
+            reason = "its replicas stop by themselves"
+        else:
+            reason = replica.failure or _exit_text(replica.exit_code)
+            did = "died" if replica.ready_s is not None else "did not start"
+            shown = self._shown_log(replica) if end.is_first else ""
+            _log.error("fn=%s replica=%s %s: %s; %s%s", name, replica.id, did, reason, what, shown)
+        if self._early_ends.wait_s(time.monotonic()) and self.desired and not self.starting:
             self._backends.block(lambda: self._cannot_start(reason))
 
     def _shown_log(self, replica: Replica) -> str:

@@ -82,25 +82,45 @@ class Outcomes:
         self.slo_ms = slo_ms
         self.requests = 0
         self.errors = 0
+        self.abandoned = 0  # by their clients, before there was an answer
         self.slo_met = 0
+        self.slo_missed = 0
         self._recent: deque[tuple[float, float]] = deque(maxlen=_RECENT_ANSWERS)
 
     def answered(self, now_s: float, latency_s: float) -> None:
         """One request was answered without an error."""
         self.requests += 1
         self._recent.append((now_s, latency_s))
-        if self.slo_ms is not None and latency_s * 1000.0 <= self.slo_ms:
+        if self._is_late(latency_s):
+            self.slo_missed += 1
+        else:
             self.slo_met += 1
 
+    def rejected(self) -> None:
+        """One request was its client's mistake (4xx): how fast it was told so says nothing of the function."""
+        self.requests += 1
+
     def failed(self) -> None:
-        """One request got a 5xx, or was refused for want of capacity: for its client the objective is missed."""
+        """One request got a 5xx, half an answer, or no capacity: for its client the objective is missed."""
         self.requests += 1
         self.errors += 1
+        self.slo_missed += 1
+
+    def gave_up(self, latency_s: float) -> None:
+        """One request lost its client before it had an answer: missed if it was late by then, else neither."""
+        self.requests += 1
+        self.abandoned += 1
+        if self._is_late(latency_s):
+            self.slo_missed += 1
 
     @property
     def slo_attainment(self) -> float | None:
         """The share of requests, errors included, that met the objective; None without an objective or a request."""
-        return self.slo_met / self.requests if self.slo_ms is not None and self.requests else None
+        counted = self.slo_met + self.slo_missed
+        return self.slo_met / counted if self.slo_ms is not None and counted else None
+
+    def _is_late(self, latency_s: float) -> bool:
+        return self.slo_ms is not None and latency_s * 1000.0 > self.slo_ms
 
     def percentiles_ms(self, now_s: float) -> tuple[float, float] | None:
         """p50 and p95 of the last answers (half a minute, at most 1,024), or None if there were none."""

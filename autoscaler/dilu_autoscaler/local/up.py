@@ -22,7 +22,7 @@ from dilu.spec.applications import Gateway
 from dilu_autoscaler.local.events import configure_events
 from dilu_autoscaler.local.exchange import GatewayLimits
 from dilu_autoscaler.local.plans import Outline, Request, make_plan, read_outline
-from dilu_autoscaler.local.platform import Platform
+from dilu_autoscaler.local.platform import Platform, termination_signals
 from dilu_autoscaler.local.reload import reload_on_change
 from dilu_autoscaler.local.rundir import Claim, claim, run_directory, running
 
@@ -69,7 +69,8 @@ async def _serve(
     task = asyncio.current_task()
     assert task is not None
     # Until the platform listens to signals itself: the child that loads the code must not stay behind.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in termination_signals():
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     platform = Platform(
         await make_plan(outline),
         held,
@@ -80,7 +81,7 @@ async def _serve(
     )
     beside: list[asyncio.Task[None]] = []
     if options.reload:
-        beside.append(asyncio.ensure_future(reload_on_change(platform, outline.request)))
+        beside.append(asyncio.ensure_future(reload_on_change(platform, outline)))
     if console is not None:
         from dilu_autoscaler.local.view import show_live
 

@@ -32,6 +32,7 @@ class Upstream:
         self._host = host
         self._loop = asyncio.get_running_loop()
         self._idle: list[Connection] = []
+        self._all: set[Connection] = set()  # the busy ones, too
         self._closed = False
 
     async def send(self, head: bytes, body: bytes, *, is_head: bool = False, answer_within_s: float) -> Answer:
@@ -44,6 +45,12 @@ class Upstream:
         self._closed = True
         while self._idle:
             self._idle.pop().close()
+
+    def abort_all(self) -> None:
+        """End every connection at once: the replica is gone, and what was in flight there will not be answered."""
+        self._closed = True
+        for connection in list(self._all):
+            connection.abort()
 
     def _free_connection(self) -> Connection | None:
         idle = self._idle
@@ -63,6 +70,7 @@ class Upstream:
         except (OSError, TimeoutError) as error:  # the replica is too busy to accept, or we are out of files or ports
             reason = error.strerror if isinstance(error, OSError) and error.strerror else f"not within {_CONNECT_S:g} s"
             raise ConnectFailedError(f"{self._host}:{self.port}: {reason}", is_closed=False) from error
+        self._all.add(connection)
         return connection
 
     # -- called by the connection
@@ -77,5 +85,6 @@ class Upstream:
 
     def forget(self, connection: Connection) -> None:
         """A connection is gone."""
+        self._all.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 _REFRESH_S = 0.5
+# What a narrow terminal shows first. A function's name and its replicas are shown on the narrowest.
+_FUNCTION_COLUMNS = ("waiting", "p95 ms", "errors", "rps", "in SLO", "p50 ms", "requests", "abandoned")
+_REPLICA_COLUMNS = ("pid", "in flight", "port", "restarts")
+_GAP = 2  # between two columns
 _STATE_STYLES = {"ready": "green", "starting": "yellow", "draining": "dim"}
 
 
@@ -25,25 +30,38 @@ async def show_live(status: Callable[[], dict[str, Any]], console: Console) -> N
 
 def status_view(status: dict[str, Any]) -> RenderableType:
     """A platform's status as a table, with the last decision on each function below it."""
-    table = Table(title=f"{status['name']}  {status['gateway']['url']}", title_justify="left", box=None, pad_edge=False)
-    for heading in ("function", "replicas", "rps", "waiting", "p50 ms", "p95 ms", "in SLO", "requests", "errors"):
-        table.add_column(heading, justify="left" if heading in ("function", "replicas") else "right", no_wrap=True)
-    for function in status["functions"]:
-        table.add_row(*_cells(function))
-    return Group(table, *(_decision(function) for function in status["functions"]))
+    title = Text(f"{status['name']}  {status['gateway']['url']}", style="italic", overflow="ellipsis", no_wrap=True)
+    table = FittingTable(
+        headings=(
+            "function",
+            "replicas",
+            "rps",
+            "waiting",
+            "p50 ms",
+            "p95 ms",
+            "in SLO",
+            "requests",
+            "errors",
+            "abandoned",
+        ),
+        rows=[_cells(function) for function in status["functions"]],
+        optional=_FUNCTION_COLUMNS,
+    )
+    return Group(title, table, *(_decision(function) for function in status["functions"]))
 
 
-def _cells(function: dict[str, Any]) -> list[RenderableType]:
+def _cells(function: dict[str, Any]) -> list[Text]:
     return [
-        function["name"],
+        Text(function["name"]),
         _replicas(function),
-        f"{function['rps']:.0f}",
-        str(function["waiting"]),
-        _milliseconds(function["p50_ms"]),
-        _milliseconds(function["p95_ms"]),
-        _attainment(function),
-        str(function["requests"]),
+        Text(f"{function['rps']:.0f}"),
+        Text(str(function["waiting"])),
+        Text(_milliseconds(function["p50_ms"])),
+        Text(_milliseconds(function["p95_ms"])),
+        Text(_attainment(function)),
+        Text(str(function["requests"])),
         Text(str(function["errors"]), style="red" if function["errors"] else ""),
+        Text(str(function.get("abandoned", 0))),
     ]
 
 
@@ -76,15 +94,45 @@ def _decision(function: dict[str, Any]) -> Text:
     return Text(f"{function['name']} -> {said}", style="dim", overflow="ellipsis", no_wrap=True)
 
 
-def replica_table(status: dict[str, Any]) -> Table:
+def replica_table(status: dict[str, Any]) -> RenderableType:
     """Every replica of a platform on a line."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("replica", "state", "pid", "port", "in flight", "restarts"):
-        table.add_column(heading, justify="left" if heading in ("replica", "state") else "right")
+    rows: list[list[Text]] = []
     for function in status["functions"]:
         for replica in function["replicas"]:
             style = _STATE_STYLES.get(replica["state"], "")
             numbers = (replica[key] for key in ("pid", "port", "in_flight", "restarts"))
             shown = ("-" if number is None else str(number) for number in numbers)
-            table.add_row(replica["id"], Text(replica["state"], style=style), *shown)
-    return table
+            rows.append([Text(replica["id"]), Text(replica["state"], style=style), *map(Text, shown)])
+    headings = ("replica", "state", "pid", "port", "in flight", "restarts")
+    return FittingTable(headings=headings, rows=rows, optional=_REPLICA_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittingTable:
+    """A table that leaves out its less important columns where they have no room; the first two always stay."""
+
+    headings: tuple[str, ...]
+    rows: Sequence[Sequence[Text]]
+    optional: tuple[str, ...] = field(default=())  # all but the first two, the most important first
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """What the console prints: no more columns than its width has room for."""
+        shown = self.shown(options.max_width)
+        table = Table(box=None, pad_edge=False)
+        for at in shown:
+            table.add_column(self.headings[at], justify="left" if at < 2 else "right", no_wrap=True)
+        for row in self.rows:
+            table.add_row(*(row[at] for at in shown))
+        yield table
+
+    def shown(self, width: int) -> list[int]:
+        """The columns that have room, as they come."""
+        order = [0, 1, *(self.headings.index(heading) for heading in self.optional)]
+        shown: list[int] = []
+        for at in order:
+            cells = (len(self.headings[at]), *(row[at].cell_len for row in self.rows))
+            width -= max(cells) + (_GAP if shown else 0)
+            if width < 0 and len(shown) >= 2:
+                break
+            shown.append(at)
+        return sorted(shown)

@@ -15,10 +15,12 @@ from dilu_autoscaler.policy.catalog import (
     scale_spec_for,
 )
 from dilu_autoscaler.policy.observations import Decision, Observation, Sample
+from dilu_autoscaler.policy.steady import RAISED_STAYS_S, steady
 
 __all__ = [
     "DEFAULT_POLICY",
     "POLICIES",
+    "RAISED_STAYS_S",
     "AnyPolicy",
     "Bounds",
     "Decision",
@@ -29,4 +31,5 @@ __all__ = [
     "bounded",
     "policy_named",
     "scale_spec_for",
+    "steady",
 ]

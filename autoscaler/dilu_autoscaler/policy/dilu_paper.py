@@ -2,7 +2,8 @@
 
 It leaves short bursts to vertical scaling, so it goes out only when the load stayed above what all replicas take, and
 in only when it stayed below what one replica fewer takes. The paper keeps one replica; here that is `min_replicas`,
-and with 0 the last one goes after 40 samples without demand, and comes back at the first demand.
+and with 0 the last one goes after 40 samples without demand, and comes back at the first demand. The 40 begin when the
+first replica is ready, however long it loads; one that fails to start instead is let go if nobody asked for so long.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 from dilu.errors import ConfigError
 from dilu.spec import FunctionSpec
-from dilu_autoscaler.policy.observations import Decision, Observation
+from dilu_autoscaler.policy.observations import Decision, Observation, quiet_after
 
 WINDOW_SAMPLES = 40
 OUT_SAMPLES = 20
@@ -45,9 +46,12 @@ class DiluPaperState:
     history_rps: tuple[float, ...] = ()
     """At most WINDOW_SAMPLES, oldest first."""
     quiet_samples: int = 0
-    """How many of the newest had no arrival and nothing in flight."""
+    """How many of the newest had no arrival and nothing in flight; counted anew with each waiting request, and when the
+    first replica is ready."""
     complete_s: float | None = None
     """When the newest sample was complete. None: there was none yet."""
+    was_ready: bool = True
+    """Whether any replica was ready when last seen."""
 
 
 def dilu_paper_spec_for(function: FunctionSpec) -> DiluPaperSpec:
@@ -57,7 +61,7 @@ def dilu_paper_spec_for(function: FunctionSpec) -> DiluPaperSpec:
 
 def initial_state(spec: DiluPaperSpec, seen: Observation, now_s: float) -> DiluPaperState:
     """The state of a function first looked at now."""
-    return DiluPaperState(replicas=seen.desired)
+    return DiluPaperState(replicas=seen.desired, was_ready=seen.ready > 0)
 
 
 def decide(
@@ -68,14 +72,17 @@ def decide(
     if seen.desired == 0:
         return _from_zero(spec, seen, state, now_s)
     tally = _tally(state, spec.rps_limit or seen.capacity_rps or None)
-    to_less = _quiet_samples_to_less(spec, state, tally)
+    to_less = _quiet_samples_to_less(spec, state, tally, is_coming_up=seen.is_coming_up)
     if seen.samples and to_less == 0:
-        return _changed(spec, state, state.replicas - 1, _reason_for_less(state, tally), now_s)
+        return _changed(spec, seen, state, state.replicas - 1, _reason_for_less(state, tally), now_s)
     if seen.samples and tally.above >= OUT_SAMPLES and not _at_most(spec, state):
-        return _changed(spec, state, state.replicas + 1, f"out: {tally.above_text()}", now_s)
+        return _changed(spec, seen, state, state.replicas + 1, f"out: {tally.above_text()}", now_s)
     next_change_s = _after_samples(state, to_less, now_s)
     if not seen.samples:
         return Decision(replicas=None, reason="hold: no new sample", next_change_s=next_change_s), state
+    if seen.is_coming_up and state.quiet_samples >= WINDOW_SAMPLES:
+        reason = f"coming up: none ready yet, so the last {state.quiet_samples} samples without demand do not count"
+        return Decision(replicas=state.replicas, reason=reason, next_change_s=next_change_s), state
     if tally.limit_rps is None:
         return Decision(replicas=None, reason=UNKNOWN_THROUGHPUT, next_change_s=next_change_s), state
     reason = _reason_to_stay(spec, state, tally)
@@ -87,35 +94,33 @@ def _from_zero(
 ) -> tuple[Decision, DiluPaperState]:
     with_demand = sum([sample.rps > 0 or sample.concurrency > 0 for sample in seen.samples])
     if seen.waiting:
-        return _changed(spec, state, 1, f"from zero: {seen.waiting} waiting", now_s)
+        return _changed(spec, seen, state, 1, f"from zero: {seen.waiting} waiting", now_s)
     if with_demand:
         reason = f"from zero: {with_demand} of {len(seen.samples)} new samples with demand"
-        return _changed(spec, state, 1, reason, now_s)
+        return _changed(spec, seen, state, 1, reason, now_s)
     return Decision(replicas=0, reason="zero: no demand"), state
 
 
 def _changed(
-    spec: DiluPaperSpec, state: DiluPaperState, replicas: int, reason: str, now_s: float
+    spec: DiluPaperSpec, seen: Observation, state: DiluPaperState, replicas: int, reason: str, now_s: float
 ) -> tuple[Decision, DiluPaperState]:
     """The decision to change, with the history cleared: the next one is about the new number alone."""
-    fresh = DiluPaperState(replicas=replicas, complete_s=state.complete_s)
-    to_less = _quiet_samples_to_less(spec, fresh, _tally(fresh, None))
+    fresh = DiluPaperState(replicas=replicas, complete_s=state.complete_s, was_ready=state.was_ready)
+    to_less = _quiet_samples_to_less(spec, fresh, _tally(fresh, None), is_coming_up=seen.is_coming_up)
     return Decision(replicas=replicas, reason=reason, next_change_s=_after_samples(fresh, to_less, now_s)), fresh
 
 
 def _recorded(seen: Observation, state: DiluPaperState) -> DiluPaperState:
     if state.replicas != seen.desired:  # someone else changed it: the history is about another number
-        state = DiluPaperState(replicas=seen.desired)
-    if not seen.samples:
-        return state
-    quiet = state.quiet_samples
-    for sample in seen.samples:
-        quiet = quiet + 1 if sample.rps == 0 and sample.concurrency == 0 else 0
+        state = DiluPaperState(replicas=seen.desired, was_ready=state.was_ready)
+    begins_anew = seen.waiting or (seen.ready and not state.was_ready)
+    quiet = 0 if begins_anew else quiet_after(seen.samples, state.quiet_samples)
     return DiluPaperState(
         replicas=state.replicas,
         history_rps=(*state.history_rps, *[sample.rps for sample in seen.samples])[-WINDOW_SAMPLES:],
         quiet_samples=quiet,
-        complete_s=seen.samples[-1].t_s + 1,
+        complete_s=seen.samples[-1].t_s + 1 if seen.samples else state.complete_s,
+        was_ready=seen.ready > 0,
     )
 
 
@@ -153,12 +158,14 @@ def _tally(state: DiluPaperState, limit_rps: float | None) -> _Tally:
     )
 
 
-def _quiet_samples_to_less(spec: DiluPaperSpec, state: DiluPaperState, tally: _Tally) -> int | None:
+def _quiet_samples_to_less(
+    spec: DiluPaperSpec, state: DiluPaperState, tally: _Tally, *, is_coming_up: bool
+) -> int | None:
     """How many more quiet samples it takes until one replica goes. 0: it goes now. None: it never does."""
     if state.replicas <= spec.min_replicas:
         return None
     if state.replicas == 1:
-        return max(0, WINDOW_SAMPLES - state.quiet_samples)
+        return None if is_coming_up else max(0, WINDOW_SAMPLES - state.quiet_samples)
     missing, room = IN_SAMPLES - tally.below, WINDOW_SAMPLES - tally.samples
     if missing <= room:
         return max(0, missing)

@@ -3,15 +3,27 @@
 A surge (the need over the panic window is `panic_threshold_ratio` times the ready replicas) starts *panic*: until the
 surge has been over for a whole stable window, the count only goes up. Every number comes out as in Knative, bit for
 bit; what Knative does around it (bounds, activation, scale to zero in two phases) is not decided here.
+
+`evaluate` is Knative's. It is asked every two seconds there, with what every second brought. `decide` is asked whenever
+something happened, so it adds what keeps a look between two seconds, or while the first replica loads, from going down.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 from dilu_autoscaler.policy.kpa_spec import UNLIMITED_BURST, KpaSpec, Metric
-from dilu_autoscaler.policy.kpa_state import TICK_S, Averages, KpaState, averages_now, recorded, state_for_ready
+from dilu_autoscaler.policy.kpa_state import (
+    TICK_S,
+    Averages,
+    KpaState,
+    averages_now,
+    recorded,
+    silence_is_no_load,
+    state_for_ready,
+)
 from dilu_autoscaler.policy.observations import Decision, Observation
 from dilu_autoscaler.policy.windows import SlidingMaximum, record_maximum
 
@@ -24,12 +36,43 @@ def initial_state(spec: KpaSpec, seen: Observation, now_s: float) -> KpaState:
 
 
 def decide(spec: KpaSpec, seen: Observation, state: KpaState, now_s: float) -> tuple[Decision, KpaState]:
-    """How many replicas, from what was seen since the last call."""
-    state = recorded(spec, seen.samples, state)
+    """How many replicas, from what was seen since the last call.
+
+    As many at least as what waits asks for. Fewer only with a new sample, and none only after a stable window of quiet
+    ones, which begins when the first replica is ready.
+    """
+    state = recorded(spec, seen, state)
     averages = averages_now(spec, state, now_s)
-    if seen.waiting and seen.desired == 0:
+    if seen.waiting:
         averages = (averages or Averages(stable=0.0, panic=0.0)).at_least(seen.waiting)
-    return evaluate(spec, averages, seen.ready, state, now_s)
+    decision, after = evaluate(spec, averages, seen.ready, state, now_s)
+    return _with_reason_to_go_down(spec, seen, decision, after, now_s), after
+
+
+def _with_reason_to_go_down(
+    spec: KpaSpec, seen: Observation, decision: Decision, state: KpaState, now_s: float
+) -> Decision:
+    """The decision, or one that keeps more where nothing that was seen allows so few."""
+    silent = silence_is_no_load(spec, state, now_s)
+    missing = 0 if silent or not spec.reachable else max(0, spec.stable_window_s - state.quiet_samples)
+    if decision.replicas is None:
+        return replace(decision, next_change_s=_next_down_s(spec, seen, seen.desired, missing, now_s))
+    if decision.replicas < seen.desired and not seen.samples and not silent:
+        next_change_s = _next_down_s(spec, seen, seen.desired, missing, now_s)
+        return replace(decision, replicas=None, reason="hold: no new sample", next_change_s=next_change_s)
+    keeps_last = missing > 0 or (seen.is_coming_up and spec.reachable)
+    if decision.replicas == 0 and seen.desired > 0 and keeps_last:
+        why = "none is ready yet" if seen.is_coming_up else f"{missing} more quiet samples to zero"
+        next_change_s = _next_down_s(spec, seen, 1, missing, now_s)
+        return replace(decision, replicas=1, reason=f"{decision.reason}; 1: {why}", next_change_s=next_change_s)
+    return decision
+
+
+def _next_down_s(spec: KpaSpec, seen: Observation, replicas: int, missing: int, now_s: float) -> float | None:
+    """When quiet seconds can make it fewer than so many replicas. None: they alone cannot."""
+    if replicas == 0 or (replicas == 1 and seen.is_coming_up and spec.reachable):
+        return None
+    return float(math.floor(now_s) + (max(1, missing) if replicas == 1 else 1))
 
 
 def evaluate(
@@ -120,6 +163,8 @@ def _with(state: KpaState, panic_since_s: float | None, peak: int, delay: Slidin
         panic_peak=peak,
         delay=delay,
         aggregation=state.aggregation,
+        quiet_samples=state.quiet_samples,
+        was_ready=state.was_ready,
         concurrency=state.concurrency,
         rps=state.rps,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dilu_autoscaler.policy.kpa_spec import UNLIMITED_BURST, Aggregation, KpaSpec, Metric
-from dilu_autoscaler.policy.observations import Sample
+from dilu_autoscaler.policy.observations import Observation, quiet_after
 from dilu_autoscaler.policy.windows import (
     SlidingMaximum,
     Window,
@@ -43,6 +43,11 @@ class KpaState:
     notice a later one, nor a new length."""
     aggregation: Aggregation = Aggregation.LINEAR
     """As it was when the state was made; Knative does not notice a later change."""
+    quiet_samples: int = 0
+    """How many of the newest had no arrival and nothing in flight, since it was last wanted: counted anew at zero, with
+    each waiting request, and when the first replica is ready."""
+    was_ready: bool = True
+    """Whether any replica was ready when last seen."""
     concurrency: Windows
     rps: Windows
     """Both metrics are recorded always, so that a change of metric finds its history."""
@@ -73,6 +78,7 @@ def state_for_ready(spec: KpaSpec, ready: int | None, now_s: float) -> KpaState:
         panic_peak=peak,
         delay=SlidingMaximum(slots=slots) if slots else None,
         aggregation=spec.aggregation,
+        was_ready=peak > 0,
         concurrency=_windows(spec),
         rps=_windows(spec),
     )
@@ -82,11 +88,12 @@ def _windows(spec: KpaSpec) -> Windows:
     return Windows(stable=empty_window(max(1, spec.stable_window_s)), panic=empty_window(spec.panic_window_s))
 
 
-def recorded(spec: KpaSpec, samples: tuple[Sample, ...], state: KpaState) -> KpaState:
-    """The state with the samples in its windows, and the windows as long as the spec now says."""
+def recorded(spec: KpaSpec, seen: Observation, state: KpaState) -> KpaState:
+    """The state with the new samples in its windows, and the windows as long as the spec now says."""
+    samples, was_ready, quiet = seen.samples, seen.ready > 0, _quiet_samples(seen, state)
     stable_s, panic_s = max(1, spec.stable_window_s), spec.panic_window_s
     same_length = len(state.rps.stable.buckets) == stable_s and len(state.rps.panic.buckets) == panic_s
-    if same_length and not samples:
+    if same_length and not samples and (was_ready, quiet) == (state.was_ready, state.quiet_samples):
         return state
     concurrency = [(sample.t_s, sample.concurrency) for sample in samples]
     rps = [(sample.t_s, sample.rps) for sample in samples]
@@ -95,9 +102,17 @@ def recorded(spec: KpaSpec, samples: tuple[Sample, ...], state: KpaState) -> Kpa
         panic_peak=state.panic_peak,
         delay=state.delay,
         aggregation=state.aggregation,
+        quiet_samples=quiet,
+        was_ready=was_ready,
         concurrency=_record_both(state.concurrency, concurrency, stable_s, panic_s),
         rps=_record_both(state.rps, rps, stable_s, panic_s),
     )
+
+
+def _quiet_samples(seen: Observation, state: KpaState) -> int:
+    if seen.desired == 0 or seen.waiting or (seen.ready and not state.was_ready):
+        return 0
+    return quiet_after(seen.samples, state.quiet_samples)
 
 
 def _record_both(windows: Windows, points: list[tuple[float, float]], stable_s: int, panic_s: int) -> Windows:
@@ -105,14 +120,23 @@ def _record_both(windows: Windows, points: list[tuple[float, float]], stable_s: 
     return Windows(stable=record(stable, points), panic=record(panic, points))
 
 
-def averages_now(spec: KpaSpec, state: KpaState, now_s: float) -> Averages | None:
-    """The load over both windows; None where nothing is known of the last seconds.
+def silence_is_no_load(spec: KpaSpec, state: KpaState, now_s: float) -> bool:
+    """Whether a stable window without a sample means that there was no load.
 
-    With an unlimited burst target Knative asks no replica: all that is reported comes through the activator, and its
-    silence means that there is no load.
+    With an unlimited burst target Knative asks no replica: all that is reported comes through the activator, which
+    says nothing where there is nothing.
     """
-    windows = state.rps if spec.metric is Metric.RPS else state.concurrency
+    return spec.target_burst_capacity == UNLIMITED_BURST and is_empty(_windows_of(spec, state).stable, now_s)
+
+
+def averages_now(spec: KpaSpec, state: KpaState, now_s: float) -> Averages | None:
+    """The load over both windows; None where nothing is known of the last seconds."""
+    windows = _windows_of(spec, state)
     if is_empty(windows.stable, now_s) and spec.target_burst_capacity != UNLIMITED_BURST:
         return None
     mean = average if state.aggregation is Aggregation.LINEAR else weighted_average
     return Averages(stable=mean(windows.stable, now_s), panic=mean(windows.panic, now_s))
+
+
+def _windows_of(spec: KpaSpec, state: KpaState) -> Windows:
+    return state.rps if spec.metric is Metric.RPS else state.concurrency

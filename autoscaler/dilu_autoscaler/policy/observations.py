@@ -19,6 +19,19 @@ class Sample:
     rps: float
     """Requests that arrived, refused ones included: what was asked for, not what was served."""
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing arrived and nothing was in flight."""
+        return self.rps == 0 and self.concurrency == 0
+
+
+def quiet_after(samples: tuple[Sample, ...], quiet_before: int) -> int:
+    """How many of the newest samples are quiet, given how many were before these."""
+    quiet = quiet_before
+    for sample in samples:
+        quiet = quiet + 1 if sample.is_quiet else 0
+    return quiet
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
@@ -39,6 +52,12 @@ class Observation:
     """Learned throughput of one replica. None: nothing learned yet. A source that once knew it keeps saying it."""
     next_sample_s: float | None = None
     """When the source will next have something new. None: quiet until it pokes the loop."""
+
+    @property
+    def is_coming_up(self) -> bool:
+        """Whether the first replica is still starting. Nobody can be served yet, so a lull says nothing about demand:
+        whoever asked may have given up. No policy goes to zero meanwhile."""
+        return self.ready == 0 and self.starting > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import click
+
+from dilu.errors import DiluError
+
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 @click.command()
@@ -57,8 +63,25 @@ def serve(
 
 @click.command(hidden=True)
 @click.argument("target")
-def describe(target: str) -> None:
+@click.option("--parent", type=int, help="End together with this process, which started this one.")
+def describe(target: str, parent: int | None) -> None:
     """Print the functions that TARGET holds, as JSON."""
+    from dilu.runtime.process import exit_surely
+
+    if parent is not None:
+        _end_with(parent)
+    output_fd = _take_output()
+    try:
+        answer, code = _described(target), 0
+    except DiluError as error:
+        click.echo(f"dilu: {error}", err=True)
+        answer, code = b"", 2
+    with os.fdopen(output_fd, "wb") as output:
+        output.write(answer)
+    exit_surely(code, finish=logging.shutdown)  # whatever threads the module has started
+
+
+def _described(target: str) -> bytes:
     import msgspec
 
     from dilu.loading import file_location, load_functions, split_target
@@ -67,14 +90,12 @@ def describe(target: str) -> None:
     source, _ = split_target(target)
     if source.endswith(".py"):
         source = str(file_location(Path(source)))
-    output_fd = _take_output()
     functions = load_functions(target)
     described = [
         {"target": f"{source}:{attribute}", "spec": to_mapping(definition.spec)}
         for attribute, definition in functions.items()
     ]
-    with os.fdopen(output_fd, "wb") as output:
-        output.write(msgspec.json.encode(described) + b"\n")
+    return msgspec.json.encode(described) + b"\n"
 
 
 def _take_output() -> int:
@@ -85,3 +106,14 @@ def _take_output() -> int:
     output_fd = os.dup(1)
     os.dup2(2, 1)
     return output_fd
+
+
+def _end_with(parent: int) -> None:
+    """Let the kernel kill this process when `parent` ends, even while the module is stuck in C; only Linux can."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before that
+        os._exit(1)

@@ -107,7 +107,7 @@ class _Run:
         return time.perf_counter() - self._start_s
 
     async def send_all(self) -> LoadResult:
-        """The result, once every request has come to its end."""
+        """The result, once the time of the arrivals is over and every request has come to its end."""
         bodies = self._plan.bodies()
         for index, due_s in self._arrivals:
             self._next = (index, due_s)
@@ -121,6 +121,8 @@ class _Run:
             task.add_done_callback(self.tasks.discard)
             self._next = None
             await asyncio.sleep(0)  # sent before the next one is looked at, even if that one is due as well
+        while (left_s := self._plan.arrivals.duration_s - self.now_s()) > 0.0:
+            await asyncio.sleep(left_s)  # a quiet end is part of the run, as a quiet start is
         while self.tasks:
             await asyncio.wait(self.tasks)
         return self._result(stopped=False)

@@ -51,7 +51,7 @@ class Summary:
     seed: int
     started_unix_s: float
     duration_s: float  # of the arrivals; of what was run of them if the run was ended early
-    elapsed_s: float  # to the end of the last request
+    elapsed_s: float  # to the end of the arrivals and of the last request
     scheduled: int
     ok: int
     failed: int
@@ -162,6 +162,8 @@ def _per_second(count: int, duration_s: float) -> float | None:
 
 def _warnings(result: LoadResult, lag: Spread | None, errors: dict[str, int]) -> Iterator[str]:
     """What a reader must know before trusting the numbers."""
+    if not result.records:
+        yield "no request was due in that time, so there is nothing to measure; take a higher rate or a longer time"
     waited, limit = result.slot_waits, result.plan.max_in_flight
     if waited:
         yield (

@@ -55,6 +55,6 @@ class LoadResult:
     plan: LoadPlan
     records: tuple[Record, ...]
     started_unix_s: float  # wall time of the start, to lay records beside what others recorded
-    elapsed_s: float  # to the end of the last request, or to the interruption
+    elapsed_s: float  # to the end of the arrivals and of the last request, or to the interruption
     slot_waits: int = 0  # requests that waited because `max_in_flight` were in flight
     stopped: bool = False  # ended by the caller before its time

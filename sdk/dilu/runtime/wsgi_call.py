@@ -61,6 +61,8 @@ def environ_of(scope: Scope, body: bytes) -> dict[str, Any]:
     if client is not None:
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = client[0], str(client[1])
     for name, value in scope["headers"]:
+        if b"_" in name:
+            continue  # it would become the same key as the name with a dash, which proxies check or set
         key = name.decode("latin-1").upper().replace("-", "_")
         if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             key = f"HTTP_{key}"
