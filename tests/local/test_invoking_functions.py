@@ -50,6 +50,7 @@ def test_a_complete_answer_is_its_body() -> None:
     [
         pytest.param(b"", True, "the answer did not come within 0.3 s", id="none"),
         pytest.param(b"", False, "closed connection without response", id="hung up"),
+        pytest.param(b"rubbish\r\n\r\n", False, "rubbish", id="not HTTP"),
         pytest.param(
             b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", False, "in the middle", id="half of a length"
         ),

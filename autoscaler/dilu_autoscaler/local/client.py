@@ -155,7 +155,7 @@ class Invocation:
             return CallFailedError(f"{self._url}: {awaited} did not come within {self._timeout_s:g} s (--timeout)")
         if isinstance(error, http.client.IncompleteRead):
             return CallFailedError(f"{self._url}: the connection ended in the middle of the answer")
-        return CallFailedError(f"{self._url}: {_said(error)}")
+        return CallFailedError(f"{self._url}: {' '.join(_said(error).split())}")
 
 
 def _said(error: Exception) -> str:
