@@ -90,6 +90,7 @@ def test_of_several_that_load_none_goes_on_when_one_has_failed(tmp_path: Path) -
         (HANDLER, "4", "the handler of one takes one item, which only its code can change (seen 4)"),
         (BATCHED, "null", "the handler of many takes a list of items, which only its code can change (seen None)"),
     ],
+    ids=["one item", "a list"],
 )
 def test_an_override_cannot_make_a_handler_batched_nor_the_reverse(
     tmp_path: Path, source: str, batch: str, rule: str
