@@ -89,6 +89,11 @@ def test_a_function_that_writes_files_settles_and_a_broken_file_keeps_what_runs(
     platform = start_platform(writing, "--reload", target="app.yaml", beside={"app.yaml": yaml})
     platform.wait_for_ready("version", 1)
     folder = platform.log_path.parent / "app"
+    (folder / "app.yaml").write_text("name: other\ngateway: {port: 5555}\n" + yaml)
+    # Changes that come together are one: app.yaml may be named beside made.py. The port was typed, so it stays.
+    said = "changed name: takes effect when `dilu up` is stopped and started"
+    wait_until(lambda: said in platform.log(), "it is said", 20.0)
+    wait_until(lambda: "replicas are replaced one by one" in platform.log(), "the rest is done", 20.0)
     (folder / "app.yaml").write_text("functions: [{target: app.py, bogus: 1}]\n")
     wait_until(lambda: "does not load" in platform.log(), "an error is said", 20.0)
     assert platform.post("/version", 0).json() == 1
