@@ -46,7 +46,7 @@ def test_what_was_accepted_is_finished_and_the_replica_exits_0(serve_function: S
 def test_new_connections_are_refused_while_the_last_requests_finish(serve_function: ServeFunction) -> None:
     replica = serve_function(SLOW)
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(replica.post, 1.0)
+        answer = pool.submit(replica.post, 3.0)
         wait_until(lambda: replica.stats()["in_flight"] == 1, "one request in flight")
         replica.terminate()
         replica.wait_for("draining")

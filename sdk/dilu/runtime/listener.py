@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import socket
+import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -22,6 +24,7 @@ KEEP_ALIVE_S = 120
 # While closing: for how long a request may still come in, and an answer be left unread.
 SLOW_CLIENT_S = 2.0
 _TICK_S = 1.0
+_SO_ATTACH_FILTER = 26  # Linux, asm-generic/socket.h; the socket module does not name it
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -81,6 +84,14 @@ class Listener:
         listening = [sock for server in self._server.servers for sock in server.sockets] if self._accepting else []
         connections = [one.transport.get_extra_info("socket") for one in self._connections()]
         return [self._sock.fileno(), *(sock.fileno() for sock in (*listening, *connections) if sock is not None)]
+
+    def begin_no_handshakes(self) -> None:
+        """Let the kernel drop what would begin a connection (Linux), so that none is half-way when the socket closes.
+
+        A connection whose handshake ends between the last `accept` and the close would be reset, request and all.
+        """
+        with contextlib.suppress(OSError):
+            self._sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _drop_syn_filter())
 
     def stop_accepting(self) -> None:
         """Close the listening socket; connections that are open, or wait to be accepted, are served."""
@@ -149,3 +160,18 @@ class Listener:
             await self._server.on_tick(0)
             for connection in self._connections():
                 connection.check_unread(loop.time())
+
+
+_DROP_SYN = (  # classic BPF (code, jump if true, jump if false, k); a TCP socket's filter sees the TCP header first
+    (0x30, 0, 0, 13),  # load the byte of flags
+    (0x54, 0, 0, 0x12),  # keep SYN and ACK
+    (0x15, 0, 1, 0x02),  # only SYN: a client begins
+    (0x06, 0, 0, 0),  # drop
+    (0x06, 0, 0, 0xFFFFFFFF),  # accept
+)
+_DROP_SYN_CODE = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in _DROP_SYN))
+
+
+def _drop_syn_filter() -> bytes:
+    """A `struct sock_fprog` that points at `_DROP_SYN_CODE`."""
+    return struct.pack("HL", len(_DROP_SYN), ctypes.addressof(_DROP_SYN_CODE))

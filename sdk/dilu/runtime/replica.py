@@ -34,8 +34,12 @@ _log = logging.getLogger(__name__)
 
 # After SIGTERM: how long the listening socket stays open for connections that are on their way, ...
 _LAST_CONNECTIONS_S = 0.05
-# ... and for how long nothing must have come before idle connections are closed.
-_QUIET_S = 0.1
+# ... for how long it then finishes handshakes and begins none, ...
+_LAST_HANDSHAKES_S = 0.02
+# ... and at how many looks in a row nothing must have come before idle connections are closed. Looks, not seconds:
+# a machine that stalls stalls the clients as well.
+_QUIET_LOOKS = 10
+_LOOK_S = 0.02
 # Handlers that wake while the server's loop computes should get the interpreter soon (CPython's default is 5 ms,
 # as long as a whole batch may take).
 _SWITCH_INTERVAL_S = 0.0005
@@ -176,6 +180,8 @@ class Replica:
         service.start_draining()
         self._control.send("draining")
         await asyncio.sleep(_LAST_CONNECTIONS_S)
+        listener.begin_no_handshakes()
+        await asyncio.sleep(_LAST_HANDSHAKES_S)
         listener.stop_accepting()
         await self._until_quiet()
         answered = await listener.close(self._deadline_s - loop.time())
@@ -191,12 +197,11 @@ class Replica:
     async def _until_quiet(self) -> None:
         """Wait while requests still come on connections that were open; their clients are told to leave."""
         loop = asyncio.get_running_loop()
-        quiet_since_s = loop.time()
-        seen = self._metrics.arrival_count
-        while loop.time() < self._deadline_s and loop.time() - quiet_since_s < _QUIET_S:
-            await asyncio.sleep(_QUIET_S / 5)
-            if self._metrics.arrival_count != seen:
-                seen, quiet_since_s = self._metrics.arrival_count, loop.time()
+        quiet_looks, seen = 0, self._metrics.arrival_count
+        while loop.time() < self._deadline_s and quiet_looks < _QUIET_LOOKS:
+            await asyncio.sleep(_LOOK_S)
+            quiet_looks = quiet_looks + 1 if self._metrics.arrival_count == seen else 0
+            seen = self._metrics.arrival_count
 
 
 def _overridden(definition: FunctionDefinition, overrides: Mapping[str, Any] | None) -> FunctionDefinition:
