@@ -18,7 +18,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 
 import harness
-from dilu.runtime.metrics import BATCH_BUCKETS, LATENCY_BUCKETS_S, ReplicaMetrics
+from dilu.runtime.exposition import ReplicaCollector
+from dilu.runtime.metrics import BATCH_BUCKETS, LATENCY_BUCKETS_S, FunctionMetrics
 
 NAME: Final = "metrics_cost"
 PACKAGES: Final = ("dilu", "prometheus-client")
@@ -44,8 +45,8 @@ class Ours:
     """The metrics of our runtime, called as it calls them."""
 
     def __init__(self) -> None:
-        self._metrics = ReplicaMetrics("echo", slo_s=SLO_S)
-        self.registry = self._metrics.registry()
+        self._metrics = FunctionMetrics("echo", slo_s=SLO_S)
+        self.registry = ReplicaCollector([self._metrics], version="").registry()
 
     def requests(self, count: int) -> None:
         """The updates of `count` requests, each a batch of its own."""

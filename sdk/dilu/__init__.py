@@ -8,19 +8,25 @@ class Embed:
     def predict(self, texts: list[str]) -> list[list[float]]: ...
 """
 
-from dilu.errors import ConfigError, DiluError, LoadError, RequestError
+from dilu.context import Context
+from dilu.errors import ConfigError, DiluError, ItemError, LoadError, RequestError
 from dilu.handlers import FunctionDefinition, RuntimeOptions, function
 from dilu.spec import FunctionSpec, Kind, Slo
+from dilu.training_handlers import TrainingDefinition, training
 
 __all__ = [
     "ConfigError",
+    "Context",
     "DiluError",
     "FunctionDefinition",
     "FunctionSpec",
+    "ItemError",
     "Kind",
     "LoadError",
     "RequestError",
     "RuntimeOptions",
     "Slo",
+    "TrainingDefinition",
     "function",
+    "training",
 ]

@@ -81,6 +81,21 @@ class BatchRule:
     slo_s: float | None = None  # None: no objective, so only the gain bounds the wait
     max_wait_s: float | None = None  # a cap on what is learned; None: no cap
 
+    def size_for(self, fit: ExecutionFit | None) -> int:
+        """The most items that one batch should have: a request may have to wait for one batch before its own runs.
+
+        So both together must fit into the objective. Where not even one item does, size cannot help: the whole
+        size, for the throughput.
+
+        >>> BatchRule(max_size=16, slo_s=0.060).size_for(ExecutionFit(fixed_s=0.010, per_item_s=0.002))
+        10
+        """
+        if fit is None or self.slo_s is None or fit.execution_s(self.max_size) <= self.slo_s / 2:
+            return self.max_size
+        if fit.per_item_s <= 0.0 or fit.execution_s(1) > self.slo_s / 2:
+            return self.max_size
+        return max(1, int((self.slo_s / 2 - fit.fixed_s) / fit.per_item_s + 1e-9))
+
 
 def batch_wait_s(
     rule: BatchRule, *, queued: int, oldest_wait_s: float, arrival_rps: float, fit: ExecutionFit | None
@@ -96,11 +111,12 @@ def batch_wait_s(
     >>> batch_wait_s(rule, queued=2, oldest_wait_s=0.005, arrival_rps=200.0, fit=fit)
     0.015
     """
-    if fit is None or queued >= rule.max_size:
+    size = rule.size_for(fit)
+    if fit is None or queued >= size:
         return 0.0
     longest_s = fit.fixed_s if rule.max_wait_s is None else min(fit.fixed_s, rule.max_wait_s)
     if arrival_rps * longest_s < 1.0:
         return 0.0  # fewer than one companion is expected: waiting only delays
     if rule.slo_s is not None:
-        longest_s = min(longest_s, rule.slo_s - fit.execution_s(rule.max_size))
+        longest_s = min(longest_s, rule.slo_s - fit.execution_s(size))
     return max(0.0, longest_s - oldest_wait_s)

@@ -4,12 +4,12 @@
   * ConfigError         what a person wrote cannot be used: a spec, a file, a flag
     * FieldError        one value of it, with its key and the rule (in `dilu.spec`)
   * LoadError           a function's module or handler cannot be loaded
+  * TrainingFailedError a training run was ended by its code or by the disk (in `dilu.trainer`)
   * RequestError        one request cannot be answered as asked; carries its HTTP status
+    * ItemError           a handler says so of one item of its batch
 """
 
 from __future__ import annotations
-
-from typing import final
 
 
 class DiluError(Exception):
@@ -24,7 +24,6 @@ class LoadError(DiluError):
     """A function's module or handler cannot be loaded. The message names the file and the line where known."""
 
 
-@final
 class RequestError(DiluError):
     """One request cannot be answered as asked.
 
@@ -49,3 +48,18 @@ class RequestError(DiluError):
         self.field = field
         self.retry_after_s = retry_after_s
         self.refused = refused
+
+
+class ItemError(RequestError):
+    """One item cannot be answered: a handler raises it, or returns it in the place of that item's result.
+
+    Only the request with that item fails, with HTTP `status` (400..599); the rest of the batch is answered.
+
+        def predict(self, texts: list[str]) -> list[list[float] | dilu.ItemError]:
+            return [embed(text) if text else dilu.ItemError("the text is empty", field="$") for text in texts]
+    """
+
+    def __init__(self, message: str, *, status: int = 422, code: str = "bad-item", field: str | None = None) -> None:
+        if not 400 <= status <= 599:
+            raise ConfigError(f"ItemError: status = {status}, must be an error of HTTP, 400..599")
+        super().__init__(status, code, message, field=field)

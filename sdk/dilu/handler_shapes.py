@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from dilu.errors import ConfigError
 
 _HOOKS = ("load", "unload")
+CONTEXT_PARAMETER = "ctx"
 _POSITIONAL = (
     inspect.Parameter.POSITIONAL_ONLY,
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
@@ -28,7 +29,10 @@ class HandlerShape:
 
     is_class: bool
     is_async: bool
+    is_streaming: bool  # a generator: each of its values is a part of the answer
+    takes_context: bool  # it has a parameter named `ctx`
     item_type: Any  # type of one request's payload; Any accepts everything
+    result_type: Any  # type of one item's result, or of one part of it; Any if it is not stated
 
 
 def check_target(target: Any, *, has_name: bool) -> None:
@@ -54,13 +58,14 @@ def shape_of(target: Callable[..., Any], name: str, *, batched: bool) -> Handler
     if is_class:
         _check_class(target, name)
     call = target.predict if is_class else target  # type: ignore[attr-defined]  # checked by _check_class
-    if _is_generator(call):
-        raise ConfigError(f"function {name}: the handler is a generator; it must return its result")
-    item = _item_parameter(target, call, name, batched=batched)
+    item, takes_context = _parameters(target, call, name, batched=batched)
     return HandlerShape(
         is_class=is_class,
-        is_async=inspect.iscoroutinefunction(call),
+        is_async=inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call),
+        is_streaming=_is_generator(call),
+        takes_context=takes_context,
         item_type=_item_type(_item_hint(call, item, name), name, batched=batched),
+        result_type=result_type(call, batched=batched, streaming=_is_generator(call)),
     )
 
 
@@ -104,8 +109,8 @@ def _needed_to_construct(target: Any) -> list[str]:
     return [one.name for one in parameters if one.default is one.empty and one.kind not in optional]
 
 
-def _item_parameter(target: Any, call: Any, name: str, *, batched: bool) -> inspect.Parameter:
-    """The one parameter that gets the item or the list of items."""
+def _parameters(target: Any, call: Any, name: str, *, batched: bool) -> tuple[inspect.Parameter, bool]:
+    """The one parameter that gets the item or the list of items, and whether there is one for the context."""
     try:
         signature = inspect.signature(call)
     except (ValueError, TypeError):
@@ -115,6 +120,10 @@ def _item_parameter(target: Any, call: Any, name: str, *, batched: bool) -> insp
     has_self = inspect.isclass(target) and _takes_self(target)
     if has_self and positional and positional[0].kind is not inspect.Parameter.VAR_POSITIONAL:
         positional = positional[1:]
+    takes_context = any(_is_context(one) and one is not next(iter(positional), None) for one in parameters)
+    if takes_context:
+        positional = [one for one in positional if not _is_context(one)]
+        parameters = [one for one in parameters if not _is_context(one)]
     required = [one for one in positional if one.default is one.empty and one.kind is not one.VAR_POSITIONAL]
     if not positional or len(required) > 1:
         wanted = "the list of items" if batched else "the item"
@@ -128,7 +137,12 @@ def _item_parameter(target: Any, call: Any, name: str, *, batched: bool) -> insp
             f"function {name}: the handler is called with one argument, so {', '.join(keywords)} needs a default; "
             f"its signature is {signature}"
         )
-    return positional[0]
+    return positional[0], takes_context
+
+
+def _is_context(parameter: inspect.Parameter) -> bool:
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return parameter.name == CONTEXT_PARAMETER and parameter.kind in named
 
 
 def _takes_self(target: Any) -> bool:
@@ -141,19 +155,41 @@ def _item_hint(call: Any, item: inspect.Parameter, name: str) -> Any:
     """The item's annotation, evaluated; Any with a warning if that fails. Other annotations are not looked at."""
     if item.annotation is item.empty:
         return Any
+    try:
+        # An annotation in quotes is an expression of the user: it may raise anything.
+        return _evaluated(call, item.annotation)
+    except Exception as error:
+        _warn_unchecked(name, item, error)
+        return Any
+
+
+def _evaluated(call: Any, annotation: Any) -> Any:
+    """One annotation of `call`, evaluated where that was written. Raises whatever the annotation raises."""
     function = inspect.unwrap(getattr(call, "__func__", call))
 
     def stand_in() -> None: ...
 
-    stand_in.__annotations__ = {"item": item.annotation}
+    stand_in.__annotations__ = {"one": annotation}
     if hasattr(function, "__type_params__"):  # from Python 3.12: the T of `def f[T](...)`
         stand_in.__type_params__ = function.__type_params__  # type: ignore[attr-defined]  # 3.11 does not know it
-    try:
-        # An annotation in quotes is an expression of the user: it may raise anything.
-        return typing.get_type_hints(stand_in, getattr(function, "__globals__", {}), include_extras=True)["item"]
-    except Exception as error:
-        _warn_unchecked(name, item, error)
+    return typing.get_type_hints(stand_in, getattr(function, "__globals__", {}), include_extras=True)["one"]
+
+
+def result_type(call: Any, *, batched: bool, streaming: bool) -> Any:
+    """The type of one item's result, or of one part of a stream, by the return annotation; Any where it says none."""
+    annotation = inspect.signature(call).return_annotation
+    if annotation is inspect.Signature.empty:
         return Any
+    try:
+        hint = _evaluated(call, annotation)
+    except Exception:  # nothing is checked by it: it only describes
+        return Any
+    for _ in range(streaming + batched):
+        arguments = typing.get_args(hint)
+        if not arguments:
+            return Any
+        hint = arguments[0]
+    return hint
 
 
 def _warn_unchecked(name: str, item: inspect.Parameter, error: Exception) -> None:

@@ -25,6 +25,13 @@ _LEAST_QUEUE_SIZE = 64
 _QUEUE_BATCHES = 16
 _MAX_BODY_BYTES = 16 * 1024 * 1024
 
+# `slo`: what cannot meet the objective for the requests before it is refused; `queue`: only what finds no room.
+ADMIT_BY_SLO = "slo"
+_ADMISSIONS = (ADMIT_BY_SLO, "queue")
+OPENAI_EMBEDDINGS = "embeddings"
+OPENAI_CHAT = "chat"
+_OPENAI_ROUTES = (OPENAI_EMBEDDINGS, OPENAI_CHAT)
+
 _NO_EXAMPLE = object()
 # Where a decorator may copy our attribute to (functools.wraps, functools.lru_cache). By their real types: proxies
 # such as `flask.request` answer isinstance() by looking for what they stand for.
@@ -43,6 +50,9 @@ class RuntimeOptions:
     example: Any = None  # one item to warm up with before the replica is ready
     has_example: bool = False
     app: Flask | None = None  # the Flask application that answers every other route
+    timeout_s: float | None = None  # longest that a request may take, wait included; None: as long as it takes
+    admission: str = ADMIT_BY_SLO  # which requests are refused at once
+    openai: str | None = None  # the OpenAI route that the handler serves: embeddings | chat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +65,9 @@ class FunctionDefinition:
     is_class: bool
     is_async: bool
     item_type: Any  # type of one request's payload; Any accepts everything
+    is_streaming: bool = False  # a generator: each of its values is a part of the answer
+    takes_context: bool = False  # it has a parameter named `ctx`
+    result_type: Any = Any  # type of one item's result, or of one part of it; for descriptions only
 
     @property
     def is_batched(self) -> bool:
@@ -93,6 +106,9 @@ def function(
     max_body_bytes: int = _MAX_BODY_BYTES,
     example: Any = _NO_EXAMPLE,
     app: Flask | None = None,
+    timeout_s: float | None = None,
+    admission: str = ADMIT_BY_SLO,
+    openai: str | None = None,
     **spec: Unpack[SpecOptions],
 ) -> Callable[[_Target], _Target]: ...
 
@@ -108,6 +124,9 @@ def function(
     max_body_bytes: int = _MAX_BODY_BYTES,
     example: Any = _NO_EXAMPLE,
     app: Flask | None = None,
+    timeout_s: float | None = None,
+    admission: str = ADMIT_BY_SLO,
+    openai: str | None = None,
     **spec: Unpack[SpecOptions],
 ) -> Any:
     """Make a class or a plain function servable by Dilu.
@@ -127,7 +146,15 @@ def function(
     `queue_size` requests may wait (default 16 batches, at least 64 and one for each slot of a running batch),
     further ones are refused with 429. `max_wait_ms` caps the wait for a fuller batch, which is learned: it can
     only shorten it, and 0 turns it off. `example` is one item that warms the model up. `app` is a Flask
-    application whose routes are served beside the handler. `spec` are the fields of `dilu.spec.FunctionSpec`:
+    application whose routes are served beside the handler. `timeout_s` bounds what a request may take, wait
+    included (504). `admission="slo"` refuses at once what would miss `slo_ms` because of the requests before it;
+    `"queue"` refuses only when the queue is full. `openai="embeddings"` or `"chat"` adds OpenAI's route.
+
+    A generator streams: each value that it yields is sent at once. With batch it yields lists, one entry for each
+    item (None: nothing for it now). A parameter named `ctx` gets the item's `dilu.Context`, with batch a list of them.
+    An item that cannot be answered is a `dilu.ItemError`, raised or returned in its place.
+
+    `spec` are the fields of `dilu.spec.FunctionSpec`:
     `slo_ms`, `batch`, `sm_request`, `sm_limit` (milli-GPU), `gpu_memory`, `kind`, `min_scale`, `max_scale` and
     so on.
 
@@ -148,6 +175,9 @@ def function(
             example=None if example is _NO_EXAMPLE else example,
             has_example=example is not _NO_EXAMPLE,
             app=app,
+            timeout_s=timeout_s,
+            admission=admission,
+            openai=openai,
         )
         setattr(decorated, DEFINITION_ATTRIBUTE, definition)
         return decorated
@@ -202,6 +232,10 @@ def _define(
     default_concurrency = _ASYNC_CONCURRENCY if shape.is_async else _SYNC_CONCURRENCY
     _check_wait(options["max_wait_ms"])
     _check_app(options["app"])
+    _check_timeout(options["timeout_s"])
+    _check_one_of("admission", options["admission"], _ADMISSIONS)
+    if options["openai"] is not None:
+        _check_one_of("openai", options["openai"], _OPENAI_ROUTES)
     return FunctionDefinition(
         spec=spec,
         options=RuntimeOptions(
@@ -214,6 +248,9 @@ def _define(
         is_class=shape.is_class,
         is_async=shape.is_async,
         item_type=shape.item_type,
+        is_streaming=shape.is_streaming,
+        takes_context=shape.takes_context,
+        result_type=shape.result_type,
     )
 
 
@@ -229,6 +266,17 @@ def _check_wait(max_wait_ms: Any) -> None:
     is_number = isinstance(max_wait_ms, (int, float)) and not isinstance(max_wait_ms, bool)
     if not is_number or not 0 <= max_wait_ms < float("inf"):
         raise ConfigError(f"max_wait_ms = {max_wait_ms!r}, must be a number of milliseconds, 0 or more")
+
+
+def _check_timeout(timeout_s: Any) -> None:
+    is_number = isinstance(timeout_s, (int, float)) and not isinstance(timeout_s, bool)
+    if timeout_s is not None and (not is_number or not 0 < timeout_s < float("inf")):
+        raise ConfigError(f"timeout_s = {timeout_s!r}, must be a number of seconds above 0")
+
+
+def _check_one_of(key: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{key} = {value!r}, must be one of {', '.join(allowed)}")
 
 
 def _check_app(app: Any) -> None:

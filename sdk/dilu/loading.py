@@ -12,6 +12,7 @@ from types import ModuleType
 
 from dilu.errors import LoadError
 from dilu.handlers import FunctionDefinition, definition_of, wrapped_definition_of
+from dilu.training_handlers import TrainingDefinition, is_remade_training, training_definition_of
 
 
 def load_function(target: str) -> FunctionDefinition:
@@ -34,7 +35,7 @@ def load_functions(target: str) -> dict[str, FunctionDefinition]:
     if attribute is None:
         _check_wrappers(module, source, found)
         if not found:
-            raise LoadError(f"{source}: holds no function; decorate a class or a function with @dilu.function")
+            raise LoadError(f"{source}: {_no_function(module)}")
         return found
     value = getattr(module, attribute, None)
     definition = found.get(attribute) or definition_of(value)
@@ -42,9 +43,37 @@ def load_functions(target: str) -> dict[str, FunctionDefinition]:
         return {attribute: definition}
     if wrapped_definition_of(value) is not None:
         raise _wrapped_error(target, attribute)
+    if training_definition_of(value) is not None:
+        raise LoadError(f"{target}: {attribute} trains and does not serve; start it with dilu run {target}")
     known = f"; it has {', '.join(found)}" if found else ""
     what = "is not decorated with @dilu.function" if hasattr(module, attribute) else "does not exist"
     raise LoadError(f"{target}: {attribute} {what} in {source}{known}")
+
+
+def load_training(target: str) -> TrainingDefinition:
+    """The one training class that `target` names; without `:NAME` the module must hold exactly one.
+
+    Imports the module. Raises `LoadError` in one line that names the file and, where known, the line.
+    """
+    source, attribute = split_target(target)
+    module = _import_source(source)
+    found = _own_trainings(module)
+    if attribute is not None:
+        value = getattr(module, attribute, None)
+        definition = training_definition_of(value)
+        if definition is not None:
+            return definition
+        if is_remade_training(value):
+            raise LoadError(f"{target}: another decorator has made {attribute} anew; put @dilu.training on top")
+        what = "is not decorated with @dilu.training" if hasattr(module, attribute) else "does not exist"
+        known = f"; it has {', '.join(found)}" if found else ""
+        raise LoadError(f"{target}: {attribute} {what} in {source}{known}")
+    if len(found) > 1:
+        names = ", ".join(f"{target}:{name}" for name in found)
+        raise LoadError(f"{target}: holds {len(found)} training functions, say which one: {names}")
+    if not found:
+        raise LoadError(f"{source}: holds no training function; decorate a class with @dilu.training")
+    return next(iter(found.values()))
 
 
 def split_target(target: str) -> tuple[str, str | None]:
@@ -73,6 +102,23 @@ def _own_functions(module: ModuleType) -> dict[str, FunctionDefinition]:
         if definition is not None and is_own and all(definition is not other for other in found.values()):
             found[name] = definition
     return found
+
+
+def _own_trainings(module: ModuleType) -> dict[str, TrainingDefinition]:
+    """The training classes that the module itself defines, each under its first name."""
+    found: dict[str, TrainingDefinition] = {}
+    for name, value in vars(module).items():
+        definition = training_definition_of(value)
+        if definition is not None and value.__module__ == module.__name__ and definition not in found.values():
+            found[name] = definition
+    return found
+
+
+def _no_function(module: ModuleType) -> str:
+    trainings = _own_trainings(module)
+    if trainings:
+        return f"holds nothing to serve, only training functions ({', '.join(trainings)}); start one with dilu run"
+    return "holds no function; decorate a class or a function with @dilu.function"
 
 
 def _check_wrappers(module: ModuleType, source: str, found: dict[str, FunctionDefinition]) -> None:

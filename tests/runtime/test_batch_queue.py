@@ -7,7 +7,7 @@ import threading
 import time
 
 from dilu.batching import BatchRule, ExecutionFit
-from dilu.runtime.batch_queue import BatchQueue
+from dilu.runtime.batch_queue import BatchQueue, Dropped
 from dilu.runtime.jobs import Job
 
 
@@ -28,7 +28,7 @@ def job(item: int) -> Job:
 
 def filled(queue: BatchQueue, count: int) -> BatchQueue:
     for item in range(count):
-        assert queue.put(job(item))
+        assert queue.put([job(item)])
     return queue
 
 
@@ -43,15 +43,15 @@ def test_batches_come_in_order_and_no_larger_than_allowed() -> None:
 
 def test_a_full_queue_refuses() -> None:
     queue = filled(BatchQueue(BatchRule(max_size=4), capacity=3), 3)
-    assert not queue.put(job(3))
+    assert not queue.put([job(3)])
     queue.take()
-    assert queue.put(job(4))
+    assert queue.put([job(4)])
 
 
 def test_a_closed_queue_refuses_and_gives_out_what_it_has_without_waiting() -> None:
     queue = filled(patient(4), 2)
     queue.close()
-    assert not queue.put(job(9))
+    assert not queue.put([job(9)])
     assert items(queue.take()) == [0, 1]
     assert queue.take() == []
     assert queue.is_drained
@@ -62,7 +62,7 @@ def test_an_idle_taker_gets_a_lone_request_at_once() -> None:
     taken: list[list[Job]] = []
     taker = threading.Thread(target=lambda: taken.append(queue.take()))
     taker.start()
-    queue.put(job(7))
+    queue.put([job(7)])
     taker.join(10)
     assert [items(batch) for batch in taken] == [[7]]
 
@@ -72,7 +72,7 @@ def test_a_batch_that_fills_up_while_it_waits_closes_at_once() -> None:
     taken: list[list[Job]] = []
     taker = threading.Thread(target=lambda: taken.append(queue.take()))
     taker.start()
-    assert queue.put(job(2))
+    assert queue.put([job(2)])
     taker.join(10)
     assert [items(batch) for batch in taken] == [[0, 1, 2]]
 
@@ -123,7 +123,7 @@ def test_many_producers_and_takers_lose_nothing() -> None:
 
     def put(first: int) -> None:
         for item in range(first, first + 250):
-            assert queue.put(job(item))
+            assert queue.put([job(item)])
 
     takers = [threading.Thread(target=take) for _ in range(3)]
     producers = [threading.Thread(target=put, args=(250 * number,)) for number in range(4)]
@@ -139,10 +139,15 @@ def test_many_producers_and_takers_lose_nothing() -> None:
 
 def test_jobs_of_clients_that_left_are_dropped_and_take_no_place() -> None:
     dropped: list[Job] = []
-    queue = BatchQueue(BatchRule(max_size=2), capacity=9, on_drop=dropped.append)
+
+    def drop(one: Job, why: Dropped) -> None:
+        assert why is Dropped.ABANDONED
+        dropped.append(one)
+
+    queue = BatchQueue(BatchRule(max_size=2), capacity=9, on_drop=drop)
     jobs = [job(item) for item in range(4)]
     for one in jobs:
-        queue.put(one)
+        queue.put([one])
     jobs[0].is_abandoned = jobs[2].is_abandoned = lambda: True
     assert items(queue.take()) == [1, 3]
     assert items(dropped) == [0, 2]

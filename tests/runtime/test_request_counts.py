@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu.runtime.metrics import Histogram, ReplicaMetrics
+from dilu.runtime.metrics import FunctionMetrics, Histogram
 from dilu.runtime.rates import LastSecond
 from dilu.runtime.server_cost import ServerCost
 
@@ -46,13 +46,13 @@ def test_histogram_bounds_are_inclusive() -> None:
     assert histogram.total == 8.0
 
 
-def finish(metrics: ReplicaMetrics, code: int, latency_s: float) -> None:
+def finish(metrics: FunctionMetrics, code: int, latency_s: float) -> None:
     metrics.arrived(10.0)
     metrics.finished(code, 10.0 + latency_s, 10.0, 10.0)
 
 
 def test_the_objective_counts_what_callers_felt() -> None:
-    metrics = ReplicaMetrics("f", slo_s=0.1)
+    metrics = FunctionMetrics("f", slo_s=0.1)
     finish(metrics, 200, 0.1)
     finish(metrics, 200, 0.101)
     finish(metrics, 500, 0.01)
@@ -73,7 +73,7 @@ def test_the_objective_counts_what_callers_felt() -> None:
 
 
 def test_without_an_objective_nothing_is_missed() -> None:
-    metrics = ReplicaMetrics("f", slo_s=None)
+    metrics = FunctionMetrics("f", slo_s=None)
     finish(metrics, 200, 100.0)
     finish(metrics, 500, 100.0)
     assert (metrics.slo_met, metrics.slo_missed) == (0, 0)

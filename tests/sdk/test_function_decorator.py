@@ -203,10 +203,6 @@ def only_by_keyword(item: int, *, scale: int) -> int:
     return item * scale
 
 
-def generator(x: int) -> Any:
-    yield x
-
-
 def takes_text(text: str) -> str:
     return text
 
@@ -260,7 +256,6 @@ class Callback:
         (no_argument, {}, r"must take one argument \(the item\)"),
         (two_arguments, {"batch": 4}, r"must take one argument \(the list of items\)"),
         (only_by_keyword, {}, "called with one argument, so scale needs a default"),
-        (generator, {}, "is a generator"),
         (NoPredict, {}, r"class NoPredict needs a method predict"),
         (NoSelf, {}, r"must take one argument beside self \(the item\), its signature is \(item\)"),
         (Abstract, {}, "class Abstract is abstract, it lacks predict"),

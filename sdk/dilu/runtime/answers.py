@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from dilu.errors import RequestError
-from dilu.runtime.protocol import answer_at_once, whole_body
+from dilu.runtime.call_headers import CallHeaders
+from dilu.runtime.protocol import whole_body
 from dilu.spec import names
 
 Scope = Mapping[str, Any]
@@ -22,7 +23,6 @@ Headers = list[tuple[bytes, bytes]]
 BODY_TIMEOUT_S = 30.0  # for a body that comes in pieces, from its first piece to its last
 _JSON = (b"content-type", b"application/json")
 CLOSE = (b"connection", b"close")
-_MAX_ID_LENGTH = 128
 
 _id_prefix = os.urandom(6).hex()
 _id_numbers = itertools.count(1)
@@ -33,17 +33,8 @@ class ClientGoneError(Exception):
 
 
 def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """The caller's `X-Request-Id` (or OpenFaaS' `X-Call-Id`) if it is printable and short, else a new one."""
-    found = b""
-    for name, value in headers:
-        if name == b"x-request-id":
-            found = value
-            break
-        if name == b"x-call-id":
-            found = value
-    if found and len(found) <= _MAX_ID_LENGTH and found.isascii() and (text := found.decode()).isprintable():
-        return text
-    return new_request_id()
+    """The caller's id (`X-Request-Id`, `X-Call-Id`, `ce-id`) if it is printable and short, else a new one."""
+    return CallHeaders(headers).request_id or new_request_id()
 
 
 def new_request_id() -> str:
@@ -86,15 +77,6 @@ def _too_large(max_bytes: int) -> RequestError:
     return RequestError(413, "body-too-large", f"the body is larger than {max_bytes} bytes")
 
 
-async def send_result(scope: Scope, send: Send, body: bytes, id_: str, headers: Headers) -> None:
-    """A function's result: the same as `send_json` with status 200, in one write where that can be."""
-    if not headers:
-        head = b"content-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n"
-        if answer_at_once(scope, 200, head % (len(body), id_.encode()), body):
-            return
-    await send_json(send, 200, body, [(b"x-request-id", id_.encode()), *headers])
-
-
 async def send_json(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
     """One complete JSON answer."""
     length = (b"content-length", b"%d" % len(body))
@@ -104,12 +86,17 @@ async def send_json(send: Send, status: int, body: bytes, headers: Iterable[tupl
 
 async def send_error(send: Send, error: RequestError, id_: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
     """An error as the JSON object that every part of Dilu answers with."""
-    extra: Headers = [(names.HEADER_REQUEST_ID.lower().encode(), id_.encode()), *headers]
+    await send_json(send, error.status, error_body(error, id_), [*error_headers(error, id_), *headers])
+
+
+def error_headers(error: RequestError, id_: str) -> Headers:
+    """What an error says in headers: the request's id, when to come again, and whether nothing was executed."""
+    extra: Headers = [(names.HEADER_REQUEST_ID.lower().encode(), id_.encode())]
     if error.retry_after_s is not None:
         extra.append((b"retry-after", b"%d" % error.retry_after_s))
     if error.refused is not None:
         extra.append((names.HEADER_REFUSED.lower().encode(), error.refused.encode()))
-    await send_json(send, error.status, error_body(error, id_), extra)
+    return extra
 
 
 def error_body(error: RequestError, id_: str) -> bytes:

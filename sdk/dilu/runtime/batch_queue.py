@@ -5,22 +5,33 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from enum import StrEnum
 
 from dilu.batching import BatchRule, ExecutionFit, batch_wait_s
 from dilu.runtime.jobs import Job
 
 # The rate of arrivals is taken over this many of them.
 _RATE_ARRIVALS = 16
+_URGENCIES = 8  # RFC 9218: 0 is the most urgent
 # While a batch fills there is no point in waking for each item, only for the one that completes it.
 _WAKE_AT_FIRST = 1
+
+
+class Dropped(StrEnum):
+    """Why a job left the queue without having run."""
+
+    ABANDONED = "abandoned"  # its client has gone away
+    EXPIRED = "expired"  # its client wants no answer any more
+    DISPLACED = "displaced"  # a more urgent one took its place
 
 
 class BatchQueue:
     """Jobs in, batches out. `put` is for the server's loop, `take` for worker threads, `poll` for async workers.
 
-    `on_put` (if given) is called after each `put`, outside the lock, so that an async worker can look. `on_drop` gets
-    each job that leaves the queue because its client has gone away; it may be called from any thread.
+    More urgent jobs go first, equally urgent ones in the order of arrival. `on_put` (if given) is called after each
+    `put`, outside the lock, so that an async worker can look. `on_drop` gets each job that leaves the queue without
+    having run; it may be called from any thread. What was taken counts as running until `finished` is called.
     """
 
     def __init__(
@@ -29,15 +40,16 @@ class BatchQueue:
         *,
         capacity: int,
         on_put: Callable[[], None] | None = None,
-        on_drop: Callable[[Job], None] = lambda job: None,
+        on_drop: Callable[[Job, Dropped], None] = lambda job, why: None,
     ) -> None:
         self.rule = rule
-        self._full_size = min(rule.max_size, capacity)  # a batch larger than the queue can never fill
         self._on_drop = on_drop
         self.capacity = capacity
         self.fit: ExecutionFit | None = None  # written by the server's loop as it learns
         self._on_put = on_put
-        self._jobs: deque[Job] = deque()
+        self._lanes: list[deque[Job]] = [deque() for _ in range(_URGENCIES)]
+        self._waiting = 0
+        self._running_since_s: dict[int, float] = {}
         self._arrivals_s: deque[float] = deque(maxlen=_RATE_ARRIVALS)
         self._changed = threading.Condition(threading.Lock())
         self._idle_takers = 0
@@ -45,23 +57,39 @@ class BatchQueue:
         self._closed = False
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        return self._waiting
 
     def oldest_arrival_s(self) -> float | None:
         """Monotonic arrival time of the job that has waited longest, or None if nobody waits."""
-        try:
-            return self._jobs[0].arrived_s
-        except IndexError:
-            return None
+        oldest_s: float | None = None
+        for lane in self._lanes:
+            try:
+                arrived_s = lane[0].arrived_s if lane else None
+            except IndexError:  # a worker took it just now
+                continue
+            if arrived_s is not None and (oldest_s is None or arrived_s < oldest_s):
+                oldest_s = arrived_s
+        return oldest_s
 
-    def put(self, job: Job) -> bool:
-        """Whether there was room for the job."""
+    def ahead_of(self, urgency: int) -> int:
+        """How many jobs would run before one of that urgency that came now."""
+        return sum(len(lane) for lane in self._lanes[: urgency + 1])
+
+    def running_since_s(self) -> list[float]:
+        """Monotonic times at which the batches began that run now."""
         with self._changed:
-            if self._closed or len(self._jobs) >= self.capacity:
+            return list(self._running_since_s.values())
+
+    def put(self, jobs: Sequence[Job]) -> bool:
+        """Whether there was room for all the jobs, which are equally urgent; less urgent ones make room if need be."""
+        with self._changed:
+            missing = self._waiting + len(jobs) - self.capacity
+            if self._closed or (missing > 0 and not self._displace(missing, jobs[0].urgency)):
                 return False
-            self._jobs.append(job)
-            self._arrivals_s.append(job.arrived_s)
-            if self._idle_takers and len(self._jobs) >= self._wake_at:
+            self._lanes[jobs[0].urgency].extend(jobs)
+            self._waiting += len(jobs)
+            self._arrivals_s.extend([job.arrived_s for job in jobs])
+            if self._idle_takers and self._waiting >= self._wake_at:
                 self._changed.notify()
         if self._on_put is not None:
             self._on_put()
@@ -72,12 +100,17 @@ class BatchQueue:
         with self._changed:
             while True:
                 batch, wait_s = self._close_batch(time.monotonic())
-                if batch or (self._closed and not self._jobs):
+                if batch or (self._closed and not self._waiting):
                     return batch
-                self._wake_at = _WAKE_AT_FIRST if wait_s is None else self._full_size
+                self._wake_at = _WAKE_AT_FIRST if wait_s is None else self._full_size()
                 self._idle_takers += 1
                 self._changed.wait(wait_s)
                 self._idle_takers -= 1
+
+    def finished(self, batch: list[Job]) -> None:
+        """A batch that was taken runs no more."""
+        with self._changed:
+            self._running_since_s.pop(id(batch), None)
 
     def poll(self) -> tuple[list[Job], float | None]:
         """The next batch if the rule closes it now, else after how many seconds to look again (None: at a put)."""
@@ -100,34 +133,59 @@ class BatchQueue:
     @property
     def is_drained(self) -> bool:
         """Whether the queue is closed and empty."""
-        return self._closed and not self._jobs
+        return self._closed and not self._waiting
 
     def _close_batch(self, now_s: float) -> tuple[list[Job], float | None]:
-        jobs = self._jobs
-        if not jobs:
+        if not self._waiting:
             return [], None
         wait_s = 0.0 if self._closed else self._wait_s(now_s)
         if wait_s > 0.0:
             return [], wait_s
-        batch: list[Job] = []
-        while jobs and len(batch) < self.rule.max_size:
-            job = jobs.popleft()
-            if job.is_abandoned():
-                self._on_drop(job)
-            else:
-                batch.append(job)
-        if jobs and self._idle_takers:
+        batch = self._pop_batch(now_s)
+        if batch:
+            self._running_since_s[id(batch)] = now_s
+        if self._waiting and self._idle_takers:
             self._changed.notify()  # another taker may start on what is left
         return batch, None
 
+    def _pop_batch(self, now_s: float) -> list[Job]:
+        batch: list[Job] = []
+        size = self.rule.size_for(self.fit)
+        for lane in self._lanes:
+            while lane and len(batch) < size:
+                job = lane.popleft()
+                self._waiting -= 1
+                if job.is_abandoned():
+                    self._on_drop(job, Dropped.ABANDONED)
+                elif job.deadline_s is not None and job.deadline_s <= now_s:
+                    self._on_drop(job, Dropped.EXPIRED)
+                else:
+                    batch.append(job)
+        return batch
+
+    def _displace(self, count: int, urgency: int) -> bool:
+        """Whether `count` jobs that are less urgent made room: the least urgent first, and of those the youngest."""
+        if sum(len(lane) for lane in self._lanes[urgency + 1 :]) < count:
+            return False
+        for lane in reversed(self._lanes[urgency + 1 :]):
+            while lane and count:
+                self._on_drop(lane.pop(), Dropped.DISPLACED)
+                self._waiting -= 1
+                count -= 1
+        return True
+
+    def _full_size(self) -> int:
+        """Items at which there is nothing more to wait for; a batch larger than the queue can never fill."""
+        return min(self.rule.size_for(self.fit), self.capacity)
+
     def _wait_s(self, now_s: float) -> float:
-        queued = len(self._jobs)
-        if queued >= self._full_size:
+        oldest_s = self.oldest_arrival_s()
+        if oldest_s is None or self._waiting >= self._full_size():
             return 0.0
         return batch_wait_s(
             self.rule,
-            queued=queued,
-            oldest_wait_s=now_s - self._jobs[0].arrived_s,
+            queued=self._waiting,
+            oldest_wait_s=now_s - oldest_s,
             arrival_rps=self._arrival_rps(now_s),
             fit=self.fit,
         )

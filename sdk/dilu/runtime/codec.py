@@ -17,26 +17,50 @@ _FIELD = re.compile(r"^(?P<what>.*?)(?: - at (?:`key` in )?`(?P<field>[^`]*)`)?$
 _LONGEST_TEXT = 500  # of an error that a user's type raised: it may quote the whole item
 
 
-def item_decoder(item_type: Any) -> Callable[[bytes], Any]:
-    """A function from a request's body to one item of `item_type`.
+class ItemCodec:
+    """Makes items of one type out of what came: a body, or a value that a protocol carries inside its own JSON.
 
-    It raises `RequestError`: 400 for what is not JSON, 422 for JSON of another type or with a value that the type
-    itself refuses, with the field at fault. Types that JSON cannot state (arrays, tensors, classes of others, unions
-    of two classes) are not checked: a warning says so once. Pydantic models are validated.
+    Both ways raise `RequestError`: 400 for what is not JSON, 422 for JSON of another type or with a value that the
+    type itself refuses, with the field at fault. Types that JSON cannot state (arrays, tensors, classes of others,
+    unions of two classes) are not checked: a warning says so once. Pydantic models are validated.
     """
-    decoder = _decoder(item_type)
 
-    def decode(body: bytes) -> Any:
+    def __init__(self, item_type: Any) -> None:
+        self._decoder = _decoder(item_type)
+
+    def decode(self, body: bytes) -> Any:
+        """One item from a request's body."""
         if not body:
             raise RequestError(400, "empty-body", "the body is empty; send one JSON value")
         try:
-            return decoder.decode(body)
+            return self._decoder.decode(body)
         except (KeyboardInterrupt, RequestError):
             raise
         except BaseException as error:  # the type's own code may raise anything, SystemExit too
             raise _refusal(body, error) from None
 
-    return decode
+    def convert(self, value: Any) -> Any:
+        """One item from parsed JSON."""
+        if self._decoder.type is Any:
+            return value
+        try:
+            return msgspec.convert(value, self._decoder.type, dec_hook=_decode_foreign)
+        except (KeyboardInterrupt, RequestError):
+            raise
+        except msgspec.ValidationError as error:
+            raise _mismatch(error) from None
+        except BaseException as error:
+            raise RequestError(422, "invalid-value", _said(error), field="$") from None
+
+
+def item_decoder(item_type: Any) -> Callable[[bytes], Any]:
+    """`ItemCodec(item_type).decode`."""
+    return ItemCodec(item_type).decode
+
+
+def item_converter(item_type: Any) -> Callable[[Any], Any]:
+    """`ItemCodec(item_type).convert`."""
+    return ItemCodec(item_type).convert
 
 
 def encode_result(result: Any) -> bytes:

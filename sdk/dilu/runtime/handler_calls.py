@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Coroutine, Iterator, Mapping, Set
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Set
 from typing import Any
 
+from dilu.context import Context
 from dilu.errors import DiluError
 from dilu.handlers import FunctionDefinition
 
@@ -14,6 +15,11 @@ from dilu.handlers import FunctionDefinition
 _NOT_BY_ITEM = (Mapping, Set, str, bytes, bytearray)
 # Tables iterate by column. An attribute that tells each library (pandas, polars, pyarrow), and what gives the rows.
 _TABLE_ROWS = {"iloc": '.to_dict("records")', "to_dicts": ".to_dicts()", "to_pylist": ".to_pylist()"}
+
+
+# Gets one part for each item of the batch; False: nobody listens any more.
+Deliver = Callable[[list[Any]], bool]
+DeliverAsync = Callable[[list[Any]], Awaitable[bool]]
 
 
 class HandlerContractError(DiluError):
@@ -61,17 +67,53 @@ class Handler:
         sizes = sorted({1, self.definition.max_batch})
         return [[example] * size for size in sizes for _ in range(2)]
 
-    def run(self, items: list[Any]) -> list[Any]:
-        """One result per item, from a sync handler. Raises what the handler raises."""
-        if not self.definition.is_batched:
-            return [_returned(self._call(items[0]))]
-        return _matched(_returned(self._call(items)), len(items))
+    def warm_up_contexts(self, size: int) -> list[Context] | None:
+        """What a handler that asks for it gets as the context of warm-up items."""
+        if not self.definition.takes_context:
+            return None
+        return [Context(request_id="warm-up") for _ in range(size)]
 
-    async def run_async(self, items: list[Any]) -> list[Any]:
+    def run(self, items: list[Any], contexts: list[Context] | None = None) -> list[Any]:
+        """One result per item, from a sync handler; an `ItemError` in its place is a result. Raises what it raises."""
+        if not self.definition.is_batched:
+            return [_returned(self._called(items, contexts))]
+        return _matched(_returned(self._called(items, contexts)), len(items))
+
+    async def run_async(self, items: list[Any], contexts: list[Context] | None = None) -> list[Any]:
         """One result per item, from an async handler. Raises what the handler raises."""
         if not self.definition.is_batched:
-            return [await self._call(items[0])]
-        return _matched(await self._call(items), len(items))
+            return [await self._called(items, contexts)]
+        return _matched(await self._called(items, contexts), len(items))
+
+    def stream(self, items: list[Any], contexts: list[Context] | None, deliver: Deliver) -> None:
+        """Run a sync generator to its end, or until `deliver` says that nobody listens any more."""
+        generator = self._called(items, contexts)
+        try:
+            for value in generator:
+                if not deliver(self._parts(value, len(items))):
+                    return
+        finally:
+            generator.close()
+
+    async def stream_async(self, items: list[Any], contexts: list[Context] | None, deliver: DeliverAsync) -> None:
+        """Run an async generator to its end, or until `deliver` says that nobody listens any more."""
+        generator = self._called(items, contexts)
+        try:
+            async for value in generator:
+                if not await deliver(self._parts(value, len(items))):
+                    return
+        finally:
+            await generator.aclose()
+
+    def _called(self, items: list[Any], contexts: list[Context] | None) -> Any:
+        argument = items if self.definition.is_batched else items[0]
+        if contexts is None:
+            return self._call(argument)
+        return self._call(argument, ctx=contexts if self.definition.is_batched else contexts[0])
+
+    def _parts(self, value: Any, expected: int) -> list[Any]:
+        """One part for each item; None of a batch means: nothing for that item now."""
+        return _matched(value, expected) if self.definition.is_batched else [value]
 
 
 def _hook(instance: Any, name: str) -> Coroutine[Any, Any, None] | None:

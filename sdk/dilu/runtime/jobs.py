@@ -1,11 +1,16 @@
-"""One accepted request on its way through the queue and the handler."""
+"""One accepted item on its way through the queue and the handler."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from dilu.context import DEFAULT_URGENCY, Context
+
+if TYPE_CHECKING:
+    from dilu.runtime.streams import PartStream
 
 
 def _never() -> bool:
@@ -14,14 +19,26 @@ def _never() -> bool:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """An accepted request; `answer` is resolved on the server's loop with the handler's result or error."""
+    """An accepted item; `answer` is resolved on the server's loop with the handler's result or error."""
 
     item: Any
     request_id: str
     arrived_s: float  # monotonic
     answer: asyncio.Future[Any]
     is_abandoned: Callable[[], bool] = _never  # whether its client has gone away; may be asked from any thread
+    urgency: int = DEFAULT_URGENCY
+    deadline_s: float | None = None  # monotonic; after it the client wants no answer
+    context: Context | None = None  # where the handler asks for it
+    parts: PartStream | None = None  # where the handler streams
+    promised_s: float | None = None  # monotonic time at which admission expected the answer
     started_s: float = 0.0  # monotonic time at which its batch began to run; 0.0 until then
+    finished_s: float = 0.0  # ... and ended
+    batch_size: int = 0
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nobody wants more of its answer: to be asked between the parts of a stream, from any thread."""
+        return self.is_abandoned() or (self.parts is not None and self.parts.is_cut)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,24 +1,14 @@
-"""What a replica reports about its requests: Prometheus metrics and the numbers behind `/v1/stats`.
+"""What a function reports about its requests: the numbers behind `/metrics` and `/v1/stats`.
 
 Every request costs one call of `finished` on the server's loop, so the numbers are plain lists without locks
-and become Prometheus families only when somebody looks (a custom collector). `benchmarks/metrics_cost.py`
-measures that call.
+and become Prometheus families only when somebody looks (`exposition`). `benchmarks/metrics_cost.py` measures that
+call.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
-
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-    Metric,
-)
-from prometheus_client.registry import Collector
+from collections.abc import Callable, Sequence
 
 from dilu.runtime.rates import LastSecond
 
@@ -59,13 +49,12 @@ class Histogram:
         return buckets
 
 
-class ReplicaMetrics(Collector):
-    """The numbers of one replica. Only the server's loop writes them; a scrape may read them from any thread."""
+class FunctionMetrics:
+    """The numbers of one function. Only the server's loop writes them; a scrape may read them from any thread."""
 
-    def __init__(self, function: str, *, slo_s: float | None, version: str = "") -> None:
+    def __init__(self, function: str, *, slo_s: float | None) -> None:
         self.function = function
         self.slo_s = slo_s
-        self.version = version
         self.in_flight = 0
         self.arrival_count = 0
         self.queue_depth: Callable[[], int] = lambda: 0  # set by the service that owns the queue
@@ -75,6 +64,7 @@ class ReplicaMetrics(Collector):
         self.slo_missed = 0
         self.duration = Histogram(LATENCY_BUCKETS_S)
         self.queue_wait = Histogram(LATENCY_BUCKETS_S)
+        self.first_part = Histogram(LATENCY_BUCKETS_S)
         self.execution = Histogram(LATENCY_BUCKETS_S)
         self.batch_size = Histogram(BATCH_BUCKETS)
         self.cold_start_s: dict[str, float] = {}
@@ -112,6 +102,10 @@ class ReplicaMetrics(Collector):
         if code >= 500 or code in REFUSED:  # a client's own mistake (4xx) says nothing of the objective
             self.slo_missed += self.slo_s is not None
 
+    def sent_first_part(self, latency_s: float) -> None:
+        """A streamed answer began `latency_s` after its request arrived."""
+        self.first_part.observe(latency_s)
+
     def refused(self, reason: str) -> None:
         """A request was refused without executing anything."""
         self.refused_by[reason] = self.refused_by.get(reason, 0) + 1
@@ -139,49 +133,3 @@ class ReplicaMetrics(Collector):
         """Mean items per batch since the start, or None before the first batch."""
         batches = sum(self.batch_size.counts)
         return self.batch_size.total / batches if batches else None
-
-    def registry(self) -> CollectorRegistry:
-        """A registry of its own, so that two replicas in one process (tests) do not clash."""
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(self)
-        return registry
-
-    def collect(self) -> Iterable[Metric]:
-        """The numbers as Prometheus families."""
-        yield InfoMetricFamily("dilu", "The Dilu SDK of this replica.", {"version": self.version})
-        yield self._by_label("dilu_requests", "Requests answered, by HTTP status.", "code", self.codes)
-        yield self._by_label(
-            "dilu_requests_refused", "Requests refused before anything ran, by reason.", "reason", self.refused_by
-        )
-        yield self._by_label(
-            "dilu_slo_requests",
-            "Requests within and beyond the latency objective; refused and failed ones count as beyond.",
-            "met",
-            {"true": self.slo_met, "false": self.slo_missed},
-        )
-        yield self._gauge("dilu_requests_in_flight", "Requests accepted and not yet answered.", self.in_flight)
-        yield self._gauge("dilu_queue_depth", "Requests that wait for a batch.", self.queue_depth())
-        yield self._histogram("dilu_request_duration_seconds", "From arrival to answer.", self.duration)
-        yield self._histogram("dilu_queue_wait_seconds", "From arrival to the start of the batch.", self.queue_wait)
-        yield self._histogram("dilu_batch_execution_seconds", "One call of the handler.", self.execution)
-        yield self._histogram("dilu_batch_size", "Items in one call of the handler.", self.batch_size)
-        cold = GaugeMetricFamily("dilu_cold_start_seconds", "Time to ready, by phase.", labels=("function", "phase"))
-        for phase, seconds in self.cold_start_s.items():
-            cold.add_metric((self.function, phase), seconds)
-        yield cold
-
-    def _by_label(self, name: str, text: str, label: str, counts: dict[int, int] | dict[str, int]) -> Metric:
-        family = CounterMetricFamily(name, text, labels=("function", label))
-        for value, count in sorted(counts.items(), key=lambda item: str(item[0])):
-            family.add_metric((self.function, str(value)), count)
-        return family
-
-    def _gauge(self, name: str, text: str, value: float) -> Metric:
-        family = GaugeMetricFamily(name, text, labels=("function",))
-        family.add_metric((self.function,), value)
-        return family
-
-    def _histogram(self, name: str, text: str, histogram: Histogram) -> Metric:
-        family = HistogramMetricFamily(name, text, labels=("function",))
-        family.add_metric((self.function,), histogram.cumulative(), histogram.total)
-        return family

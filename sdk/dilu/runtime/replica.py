@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -18,14 +18,16 @@ import uvloop
 
 from dilu.errors import ConfigError, DiluError
 from dilu.handlers import FunctionDefinition
-from dilu.loading import load_function
+from dilu.loading import load_functions
 from dilu.runtime.cold_start import seconds_since_process_start
 from dilu.runtime.control import ControlLine
+from dilu.runtime.exposition import ReplicaCollector
 from dilu.runtime.invoke_app import InvokeApp
 from dilu.runtime.listener import AsgiApp, Listener, bind
-from dilu.runtime.metrics import ReplicaMetrics
+from dilu.runtime.metrics import FunctionMetrics
 from dilu.runtime.process import ease_cold_start, shield_forks
-from dilu.runtime.service import FunctionService
+from dilu.runtime.service import FunctionService, State
+from dilu.runtime.service_group import ServiceGroup
 from dilu.runtime.settings import ReplicaSettings
 from dilu.runtime.stats_app import StatsApp
 from dilu.spec import merge, names
@@ -46,23 +48,19 @@ _SWITCH_INTERVAL_S = 0.0005
 
 
 class Replica:
-    """Serves one loaded definition until it is told to stop."""
+    """Serves the functions of one module until it is told to stop."""
 
     def __init__(
         self,
-        definition: FunctionDefinition,
+        definitions: Sequence[FunctionDefinition],
         settings: ReplicaSettings,
         control: ControlLine,
         cold_start_s: dict[str, float],
     ) -> None:
-        self._definition = definition = _overridden(definition, settings.overrides)
+        self._definitions = _configured(definitions, settings)
         self._settings = settings
         self._control = control
-        slo_ms = definition.spec.slo_ms
-        self._metrics = ReplicaMetrics(
-            definition.spec.name, slo_s=None if slo_ms is None else slo_ms / 1000.0, version=sdk_version()
-        )
-        self._metrics.cold_start_s.update(cold_start_s)
+        self._metrics = [_metrics_of(definition, cold_start_s) for definition in self._definitions]
         self._deadline_s = float("inf")  # of the drain, on the loop's clock
         self._listeners: list[Listener] = []  # the one for statistics, then the one for requests
         # Bound before the model loads, so that a port in use is known at once and not after a minute.
@@ -76,9 +74,11 @@ class Replica:
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         stop = self._stop_event()
         ready = ease_cold_start()
-        service = FunctionService(self._definition, self._metrics, on_phase=self._phase_ended)
-        stats = StatsApp(service, self._metrics.registry(), replica=self._settings.replica)
-        app = InvokeApp(service, stats)
+        functions = zip(self._definitions, self._metrics, strict=True)
+        service = ServiceGroup([self._service(definition, metrics) for definition, metrics in functions])
+        registry = ReplicaCollector(self._metrics, version=sdk_version()).registry()
+        stats = StatsApp(service, registry, replica=self._settings.replica)
+        app = InvokeApp(service.services, stats)
         await self._listen(stats, self._sockets[0])
         if not self._settings.bind_after_ready:
             await self._listen(app, self._sockets[1])
@@ -90,7 +90,7 @@ class Replica:
             self._sockets.append(bind(self._settings.host, self._settings.port))
             await self._listen(app, self._sockets[1])
         stats_listener, listener = self._listeners
-        self._say_ready(listener, stats_listener)
+        self._say_ready(service, listener, stats_listener)
         if not await self._serve(service, stop):
             return 1
         return await self._drain(service, listener, stats_listener)
@@ -121,7 +121,7 @@ class Replica:
         await listener.start()
         self._listeners.append(listener)
 
-    async def _load(self, service: FunctionService, stop: asyncio.Event) -> int | None:
+    async def _load(self, service: ServiceGroup, stop: asyncio.Event) -> int | None:
         """None if the replica is to serve, else the exit code with which it ends."""
         load = asyncio.ensure_future(service.load())
         stopped = asyncio.ensure_future(stop.wait())
@@ -133,13 +133,14 @@ class Replica:
         error = load.exception()
         if error is None:
             return None
-        phase = names.PHASE_WARMUP if names.PHASE_LOAD in self._metrics.cold_start_s else names.PHASE_LOAD
-        _log.error("%s of %s failed", phase, self._definition.spec.name, exc_info=error)
+        failed = next(one for one in service.services if one.state is State.STARTING)
+        phase = names.PHASE_WARMUP if names.PHASE_LOAD in failed.metrics.cold_start_s else names.PHASE_LOAD
+        _log.error("%s of %s failed", phase, failed.definition.spec.name, exc_info=error)
         reason = str(error) if isinstance(error, DiluError) else f"{type(error).__name__}: {error}"
         self._control.send("failed", phase=phase, error=reason.partition("\n")[0])
         return 1
 
-    async def _serve(self, service: FunctionService, stop: asyncio.Event) -> bool:
+    async def _serve(self, service: ServiceGroup, stop: asyncio.Event) -> bool:
         """Whether it was told to stop; otherwise its threads died, and it must make room for another replica."""
         stopped = asyncio.ensure_future(stop.wait())
         ended = asyncio.ensure_future(service.ended())
@@ -147,43 +148,56 @@ class Replica:
         if stopped.done():
             ended.cancel()
             return True
-        _log.critical("the threads of %s ended by themselves", self._definition.spec.name, exc_info=ended.exception())
+        _log.critical("the threads of %s ended by themselves", service.name, exc_info=ended.exception())
         return False
 
-    def _phase_ended(self, phase: str, seconds: float) -> None:
-        self._metrics.cold_start_s[phase] = seconds
-        self._control.send("phase", phase=phase, seconds=seconds)
+    def _service(self, definition: FunctionDefinition, metrics: FunctionMetrics) -> FunctionService:
+        def phase_ended(phase: str, seconds: float) -> None:
+            metrics.cold_start_s[phase] = seconds
+            self._control.send("phase", phase=phase, seconds=seconds)
 
-    def _say_ready(self, listener: Listener, stats_listener: Listener) -> None:
+        return FunctionService(definition, metrics, on_phase=phase_ended)
+
+    def _cold_start_s(self) -> dict[str, float]:
+        """Seconds by phase: what the functions share once, and the sum of what each does for itself."""
+        seconds: dict[str, float] = {}
+        for metrics in self._metrics:
+            for phase, phase_s in metrics.cold_start_s.items():
+                is_own = phase in (names.PHASE_LOAD, names.PHASE_WARMUP)
+                seconds[phase] = (seconds.get(phase, 0.0) if is_own else 0.0) + phase_s
+        return seconds
+
+    def _say_ready(self, service: ServiceGroup, listener: Listener, stats_listener: Listener) -> None:
+        cold_start_s = self._cold_start_s()
         _log.info(
             "%s is ready on %s:%d, stats on port %d (%s)",
-            self._definition.spec.name,
+            service.name,
             self._settings.host,
             listener.port,
             stats_listener.port,
-            ", ".join(f"{phase} {seconds:.2f} s" for phase, seconds in self._metrics.cold_start_s.items()),
+            ", ".join(f"{phase} {seconds:.2f} s" for phase, seconds in cold_start_s.items()),
         )
         self._control.send(
             "ready",
             port=listener.port,
             stats_port=stats_listener.port,
             pid=os.getpid(),
-            max_in_flight=self._definition.max_in_flight,
-            cold_start_s=self._metrics.cold_start_s,
+            max_in_flight=sum(definition.max_in_flight for definition in self._definitions),
+            cold_start_s=cold_start_s,
         )
 
-    async def _drain(self, service: FunctionService, listener: Listener, stats_listener: Listener) -> int:
+    async def _drain(self, service: ServiceGroup, listener: Listener, stats_listener: Listener) -> int:
         """Stop accepting, finish what was accepted, unload."""
         loop = asyncio.get_running_loop()
         self._deadline_s = min(self._deadline_s, loop.time() + self._settings.drain_timeout_s)
-        _log.info("draining: %d requests in flight", self._metrics.in_flight)
+        _log.info("draining: %d requests in flight", service.in_flight)
         service.start_draining()
         self._control.send("draining")
         await asyncio.sleep(_LAST_CONNECTIONS_S)
         listener.begin_no_handshakes()
         await asyncio.sleep(_LAST_HANDSHAKES_S)
         listener.stop_accepting()
-        await self._until_quiet()
+        await self._until_quiet(service)
         answered = await listener.close(self._deadline_s - loop.time())
         if not answered:
             _log.error("requests were cut: they did not end within %g s", self._settings.drain_timeout_s)
@@ -194,14 +208,38 @@ class Replica:
         self._control.close()
         return 0 if answered and unloaded else 1
 
-    async def _until_quiet(self) -> None:
+    async def _until_quiet(self, service: ServiceGroup) -> None:
         """Wait while requests still come on connections that were open; their clients are told to leave."""
         loop = asyncio.get_running_loop()
-        quiet_looks, seen = 0, self._metrics.arrival_count
+        quiet_looks, seen = 0, service.arrival_count
         while loop.time() < self._deadline_s and quiet_looks < _QUIET_LOOKS:
             await asyncio.sleep(_LOOK_S)
-            quiet_looks = quiet_looks + 1 if self._metrics.arrival_count == seen else 0
-            seen = self._metrics.arrival_count
+            quiet_looks = quiet_looks + 1 if service.arrival_count == seen else 0
+            seen = service.arrival_count
+
+
+def _configured(definitions: Sequence[FunctionDefinition], settings: ReplicaSettings) -> tuple[FunctionDefinition, ...]:
+    """The definitions as the deployment wants them. Raises `ConfigError`."""
+    if settings.overrides and len(definitions) > 1:
+        found = ", ".join(definition.spec.name for definition in definitions)
+        raise ConfigError(f"{names.ENV_FUNCTION_SPEC} is for one function, but this replica serves {found}")
+    return tuple(
+        _with_timeout(_overridden(definition, settings.overrides), settings.request_timeout_s)
+        for definition in definitions
+    )
+
+
+def _with_timeout(definition: FunctionDefinition, timeout_s: float | None) -> FunctionDefinition:
+    if timeout_s is None or definition.options.timeout_s is not None:
+        return definition
+    return replace(definition, options=replace(definition.options, timeout_s=timeout_s))
+
+
+def _metrics_of(definition: FunctionDefinition, cold_start_s: Mapping[str, float]) -> FunctionMetrics:
+    slo_ms = definition.spec.slo_ms
+    metrics = FunctionMetrics(definition.spec.name, slo_s=None if slo_ms is None else slo_ms / 1000.0)
+    metrics.cold_start_s.update(cold_start_s)
+    return metrics
 
 
 def _overridden(definition: FunctionDefinition, overrides: Mapping[str, Any] | None) -> FunctionDefinition:
@@ -236,11 +274,13 @@ def run_replica(target: str, settings: ReplicaSettings) -> int:
     control.send("phase", phase=names.PHASE_PROCESS, seconds=process_s)
     began_s = time.monotonic()
     try:
-        definition = load_function(target)
+        definitions = tuple(load_functions(target).values())
         import_s = time.monotonic() - began_s
         control.send("phase", phase=phase, seconds=import_s)
         phase = names.PHASE_LOAD
-        replica = Replica(definition, settings, control, {names.PHASE_PROCESS: process_s, names.PHASE_IMPORT: import_s})
+        replica = Replica(
+            definitions, settings, control, {names.PHASE_PROCESS: process_s, names.PHASE_IMPORT: import_s}
+        )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(replica.run())
     except DiluError as error:

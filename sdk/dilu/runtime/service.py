@@ -7,19 +7,21 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
 from dilu.batching import BatchRule, ExecutionModel
-from dilu.errors import RequestError
+from dilu.errors import ItemError, RequestError
 from dilu.handlers import FunctionDefinition
+from dilu.runtime.admission_desk import AdmissionDesk
 from dilu.runtime.answers import ClientGoneError
-from dilu.runtime.batch_queue import BatchQueue
+from dilu.runtime.batch_queue import BatchQueue, Dropped
+from dilu.runtime.codec import ItemCodec
 from dilu.runtime.handler_calls import Handler
 from dilu.runtime.jobs import BatchOutcome, Job
-from dilu.runtime.metrics import ReplicaMetrics
+from dilu.runtime.metrics import FunctionMetrics
 from dilu.runtime.server_cost import ServerCost
 from dilu.runtime.workers import LoopWorkers, ThreadWorkers, Workers
 from dilu.spec import names
@@ -40,18 +42,13 @@ def starting_error() -> RequestError:
     return RequestError(503, "starting", "the model is loading", retry_after_s=1, refused=names.REFUSED_STARTING)
 
 
-def _give_up(job: Job) -> None:
-    if not job.answer.done():
-        job.answer.set_exception(ClientGoneError())
-
-
 class FunctionService:
     """Runs one function: everything but the workers' own threads happens on the loop that made it."""
 
     def __init__(
         self,
         definition: FunctionDefinition,
-        metrics: ReplicaMetrics,
+        metrics: FunctionMetrics,
         *,
         on_phase: Callable[[str, float], None] = lambda phase, seconds: None,
     ) -> None:
@@ -70,12 +67,17 @@ class FunctionService:
             slo_s=None if spec.slo_ms is None else spec.slo_ms / 1000.0,
             max_wait_s=None if options.max_wait_ms is None else options.max_wait_ms / 1000.0,
         )
+        self.timeout_s = options.timeout_s
+        codec = ItemCodec(definition.item_type)
+        self.decode, self.convert = codec.decode, codec.convert
+        self.on_call: Callable[[Any, int], None] | None = None  # (call, status): a tracer looks at finished calls
         self.queue = BatchQueue(
             rule,
             capacity=definition.queue_size,
             on_put=self._wake if definition.is_async else None,
             on_drop=self._dropped,
         )
+        self.desk = AdmissionDesk(definition, rule, self.queue)
         metrics.queue_depth = self.queue.__len__
         worker_class = LoopWorkers if definition.is_async else ThreadWorkers
         self._workers: Workers = worker_class(
@@ -96,27 +98,36 @@ class FunctionService:
         """Returns when the handler's threads have ended; before a drain that is a failure, and raised."""
         await asyncio.shield(asyncio.wrap_future(self._workers.ended))
 
-    def new_job(
-        self, item: Any, request_id: str, arrived_s: float, is_abandoned: Callable[[], bool] = lambda: False
-    ) -> Job:
-        """One decoded request, not yet admitted."""
-        return Job(item, request_id, arrived_s, self._loop.create_future(), is_abandoned)
+    def new_answer(self) -> asyncio.Future[Any]:
+        """The future of one job's answer."""
+        return self._loop.create_future()
 
-    def check_room(self) -> None:
+    def check_room(self, urgency: int, deadline_s: float | None) -> None:
         """Raise `RequestError` (429, 503) if a request that came now would be refused."""
         if self.state is State.STARTING:
             raise starting_error()
-        if len(self.queue) >= self.queue.capacity:
+        if len(self.queue) - self.queue.ahead_of(urgency) == 0 and len(self.queue) >= self.queue.capacity:
             raise self._refusal()
+        self.desk.check(time.monotonic(), urgency, deadline_s)
 
-    async def run(self, job: Job) -> Any:
-        """The handler's result for the job.
+    def admit(self, jobs: Sequence[Job]) -> None:
+        """Let jobs of one request, which are equally urgent, into the queue: all of them or none.
 
-        Raises `RequestError`: 429 or 503 if refused, 500 if the handler failed; `ClientGoneError` if nobody waits.
+        Raises `RequestError`: 413 if they can never fit, 429 or 503 if they are refused now.
         """
-        if not self.queue.put(job):
+        if len(jobs) > self.queue.capacity:
+            most = self.queue.capacity
+            raise RequestError(413, "too-many-items", f"{len(jobs)} items in one request, at most {most} are taken")
+        self.desk.promise(time.monotonic(), jobs)
+        if not self.queue.put(jobs):
             raise self._refusal()
-        return await job.answer
+        for job in jobs:
+            if job.deadline_s is not None:
+                self._expire_at(job, job.deadline_s)
+
+    def _expire_at(self, job: Job, deadline_s: float) -> None:
+        expiry = self._loop.call_at(deadline_s, _expire, job)
+        job.answer.add_done_callback(lambda _: expiry.cancel())
 
     def start_draining(self) -> None:
         """From now on the replica asks to be left alone; what comes all the same is still served."""
@@ -140,10 +151,15 @@ class FunctionService:
         Full batches one after the other in each concurrent call, unless its own server is the narrower part.
         """
         fit = self.model.fit()
-        one_rps = None if fit is None else fit.capacity_rps(self.definition.max_batch)
+        one_rps = None if fit is None else fit.capacity_rps(self.queue.rule.size_for(fit))
         if one_rps is None:
             return None
         return min(one_rps * self.definition.options.concurrency, self._server_cost.limit_rps or math.inf)
+
+    def traced(self, call: Any, status: int) -> None:
+        """A call was answered: let a tracer know, if there is one."""
+        if self.on_call is not None:
+            self.on_call(call, status)
 
     def stats(self, replica: str | None) -> dict[str, Any]:
         """The body of `/v1/stats`."""
@@ -195,8 +211,8 @@ class FunctionService:
     def _warmed(self, size: int, execution_s: float) -> None:
         self._loop.call_soon_threadsafe(self._learn, size, execution_s)
 
-    def _dropped(self, job: Job) -> None:
-        self._loop.call_soon_threadsafe(_give_up, job)
+    def _dropped(self, job: Job, why: Dropped) -> None:
+        self._loop.call_soon_threadsafe(_give_up, job, why)
 
     def _batch_ran(self, outcome: BatchOutcome) -> None:
         self._outcomes.append(outcome)
@@ -222,27 +238,84 @@ class FunctionService:
 
     def _answer(self, outcome: BatchOutcome) -> None:
         execution_s = outcome.finished_s - outcome.started_s
+        self.queue.finished(outcome.jobs)
         self.metrics.ran_batch(len(outcome.jobs), execution_s)
         if outcome.error is not None or outcome.results is None:
             self._fail(outcome)
             return
         self._learn(len(outcome.jobs), execution_s)
+        now_s = time.monotonic()
         for job, result in zip(outcome.jobs, outcome.results, strict=True):
-            job.started_s = outcome.started_s
-            if not job.answer.done():  # its client may have gone away
+            self._stamp(job, outcome)
+            self.desk.kept(job, now_s)
+            if job.answer.done():  # its client may have gone away
+                continue
+            if isinstance(result, BaseException):
+                job.answer.set_exception(self._item_error(job, result))
+            else:
                 job.answer.set_result(result)
 
-    def _fail(self, outcome: BatchOutcome) -> None:
+    @staticmethod
+    def _stamp(job: Job, outcome: BatchOutcome) -> None:
+        job.started_s, job.finished_s, job.batch_size = outcome.started_s, outcome.finished_s, len(outcome.jobs)
+
+    def _item_error(self, job: Job, error: BaseException) -> RequestError:
+        """What the client of one failed item gets; only what an author wrote for clients is quoted."""
+        if isinstance(error, ItemError):
+            return error
         _log.error(
-            "%s failed for a batch of %d",
+            "%s failed for one item of a batch",
             self.definition.spec.name,
-            len(outcome.jobs),
-            exc_info=outcome.error,
-            extra={"request_ids": [job.request_id for job in outcome.jobs]},
+            exc_info=error,
+            extra={"request_ids": [job.request_id]},
         )
-        # Not the error's text: it may quote an item that another client sent in the same batch.
-        message = f"the function raised {type(outcome.error).__name__}; its log says more under this request's id"
+        return _handler_failed(error)
+
+    def _fail(self, outcome: BatchOutcome) -> None:
+        error = outcome.error
+        if isinstance(error, ItemError):
+            answer: RequestError = error
+        else:
+            _log.error(
+                "%s failed for a batch of %d",
+                self.definition.spec.name,
+                len(outcome.jobs),
+                exc_info=error,
+                extra={"request_ids": [job.request_id for job in outcome.jobs]},
+            )
+            answer = _handler_failed(error)
         for job in outcome.jobs:
-            job.started_s = outcome.started_s
+            self._stamp(job, outcome)
             if not job.answer.done():
-                job.answer.set_exception(RequestError(500, "handler-failed", message))
+                job.answer.set_exception(answer)
+
+
+def _handler_failed(error: BaseException | None) -> RequestError:
+    # Not the error's text: it may quote an item that another client sent in the same batch.
+    message = f"the function raised {type(error).__name__}; its log says more under this request's id"
+    return RequestError(500, "handler-failed", message)
+
+
+def _give_up(job: Job, why: Dropped) -> None:
+    if job.answer.done():
+        return
+    if why is Dropped.ABANDONED:
+        job.answer.set_exception(ClientGoneError())
+    elif why is Dropped.EXPIRED:
+        job.answer.set_exception(_expired())
+    else:
+        message = "a more urgent request took its place in the queue"
+        job.answer.set_exception(
+            RequestError(429, "displaced", message, retry_after_s=1, refused=names.REFUSED_DISPLACED)
+        )
+
+
+def _expire(job: Job) -> None:
+    if not job.answer.done():
+        if job.parts is not None:
+            job.parts.cut()
+        job.answer.set_exception(_expired())
+
+
+def _expired() -> RequestError:
+    return RequestError(504, "deadline-exceeded", "the time that this request may take is over")

@@ -26,6 +26,7 @@ class ReplicaSettings:
     log_format: str = "plain"
     control_fd: int | None = None
     drain_timeout_s: float = 30.0
+    request_timeout_s: float | None = None  # longest that a request may take, where the function says nothing else
 
 
 def read_settings(environ: Mapping[str, str]) -> ReplicaSettings:
@@ -39,6 +40,7 @@ def read_settings(environ: Mapping[str, str]) -> ReplicaSettings:
         overrides=_overrides(environ),
         replica=environ.get(names.ENV_REPLICA),
         log_format=_log_format(environ, "json" if on_knative else "plain"),
+        request_timeout_s=_seconds(environ, names.ENV_REQUEST_TIMEOUT_S),
         control_fd=_whole_number(environ, names.ENV_CONTROL_FD),
     )
 
@@ -50,6 +52,19 @@ def _whole_number(environ: Mapping[str, str], key: str) -> int | None:
     if not (text.isascii() and text.isdigit()):
         raise ConfigError(f"{key} = {text!r}, must be a whole number")
     return int(text)
+
+
+def _seconds(environ: Mapping[str, str], key: str) -> float | None:
+    text = environ.get(key)
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds < float("inf"):
+        raise ConfigError(f"{key} = {text!r}, must be a number of seconds above 0")
+    return seconds
 
 
 def _port(environ: Mapping[str, str], key: str, default: int) -> int:

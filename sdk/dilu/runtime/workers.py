@@ -13,11 +13,13 @@ from typing import Any
 
 import uvloop
 
+from dilu.context import Context
 from dilu.errors import LoadError
 from dilu.runtime.batch_queue import BatchQueue
 from dilu.runtime.handler_calls import Handler, finish
 from dilu.runtime.jobs import BatchOutcome, Job
 from dilu.runtime.logs import current_request_ids
+from dilu.runtime.streams import LOOK_S, PartStream
 from dilu.spec import names
 
 OnBatch = Callable[[BatchOutcome], None]
@@ -59,6 +61,17 @@ class Workers(ABC):
         self._run()
         self.ended.set_result(None)
 
+    def _hand_on(self, jobs: list[Job], parts: list[Any]) -> list[PartStream]:
+        """Give each stream its part of one step; the streams whose clients are behind."""
+        none_is_no_part = self._handler.definition.is_batched
+        streams = []
+        for job, part in zip(jobs, parts, strict=True):
+            assert job.parts is not None  # a streaming handler's jobs have one
+            if not (none_is_no_part and part is None):
+                job.parts.put(part)
+            streams.append(job.parts)
+        return [stream for stream in streams if stream.is_behind]
+
     def _start_thread(self, body: Callable[[], None], name: str) -> threading.Thread:
         thread = threading.Thread(target=self._guarded, args=(body,), name=name, daemon=True)
         thread.start()
@@ -85,6 +98,21 @@ def _ordinary(error: BaseException) -> Exception:
     return wrapped
 
 
+def _arguments(jobs: list[Job]) -> tuple[list[Any], list[Context] | None]:
+    """The items, and the contexts if the handler takes them: all jobs have one, or none has."""
+    if jobs[0].context is None:
+        return [job.item for job in jobs], None
+    return [job.item for job in jobs], [job.context for job in jobs if job.context is not None]
+
+
+def _to_nobody(parts: list[Any]) -> bool:
+    return True
+
+
+async def _to_nobody_async(parts: list[Any]) -> bool:
+    return True
+
+
 class ThreadWorkers(Workers):
     """`concurrency` threads, each running one call of a sync handler at a time."""
 
@@ -98,7 +126,11 @@ class ThreadWorkers(Workers):
         self._on_phase(names.PHASE_LOAD, loaded_s - started_s)
         for items in self._handler.warm_up_batches():
             began_s = time.monotonic()
-            self._handler.run(items)
+            contexts = self._handler.warm_up_contexts(len(items))
+            if self._handler.definition.is_streaming:
+                self._handler.stream(items, contexts, _to_nobody)
+            else:
+                self._handler.run(items, contexts)
             self._on_warm(len(items), time.monotonic() - began_s)
         self._on_phase(names.PHASE_WARMUP, time.monotonic() - loaded_s)
         self.loaded.set_result(None)
@@ -119,10 +151,22 @@ class ThreadWorkers(Workers):
         error: BaseException | None = None
         started_s = time.monotonic()
         try:
-            results = self._handler.run([job.item for job in jobs])
+            if self._handler.definition.is_streaming:
+                self._handler.stream(*_arguments(jobs), lambda parts: self._deliver(jobs, parts))
+                results = [None] * len(jobs)
+            else:
+                results = self._handler.run(*_arguments(jobs))
         except BaseException as raised:  # a handler that calls sys.exit() must not end the worker
             error = raised
         return BatchOutcome(jobs=jobs, started_s=started_s, finished_s=time.monotonic(), results=results, error=error)
+
+    def _deliver(self, jobs: list[Job], parts: list[Any]) -> bool:
+        """Hand the parts on, wait for slow readers a little; whether anybody still listens."""
+        for stream in self._hand_on(jobs, parts):
+            while stream.is_behind:
+                time.sleep(LOOK_S)
+                stream.paused(LOOK_S)
+        return not all(job.is_stopped for job in jobs)
 
 
 class LoopWorkers(Workers):
@@ -156,7 +200,11 @@ class LoopWorkers(Workers):
         self._on_phase(names.PHASE_LOAD, loaded_s - started_s)
         for items in self._handler.warm_up_batches():
             began_s = time.monotonic()
-            await self._handler.run_async(items)
+            contexts = self._handler.warm_up_contexts(len(items))
+            if self._handler.definition.is_streaming:
+                await self._handler.stream_async(items, contexts, _to_nobody_async)
+            else:
+                await self._handler.run_async(items, contexts)
             self._on_warm(len(items), time.monotonic() - began_s)
         self._on_phase(names.PHASE_WARMUP, time.monotonic() - loaded_s)
         self._drained = asyncio.Event()
@@ -200,9 +248,20 @@ class LoopWorkers(Workers):
         error: BaseException | None = None
         started_s = time.monotonic()
         try:
-            results = await self._handler.run_async([job.item for job in jobs])
+            if self._handler.definition.is_streaming:
+                await self._handler.stream_async(*_arguments(jobs), lambda parts: self._deliver(jobs, parts))
+                results = [None] * len(jobs)
+            else:
+                results = await self._handler.run_async(*_arguments(jobs))
         except BaseException as raised:
             error = raised
         self._on_batch(
             BatchOutcome(jobs=jobs, started_s=started_s, finished_s=time.monotonic(), results=results, error=error)
         )
+
+    async def _deliver(self, jobs: list[Job], parts: list[Any]) -> bool:
+        for stream in self._hand_on(jobs, parts):
+            while stream.is_behind:
+                await asyncio.sleep(LOOK_S)
+                stream.paused(LOOK_S)
+        return not all(job.is_stopped for job in jobs)

@@ -41,6 +41,7 @@ ENV_STATS_PORT: Final = "DILU_STATS_PORT"
 ENV_FUNCTION_SPEC: Final = "DILU_FUNCTION_SPEC"  # a JSON object: keys of dilu.yaml that override the decorator's
 ENV_REPLICA: Final = "DILU_REPLICA"  # the replica's name in logs
 ENV_LOG_FORMAT: Final = "DILU_LOG_FORMAT"  # json | plain
+ENV_REQUEST_TIMEOUT_S: Final = "DILU_REQUEST_TIMEOUT_S"  # longest that a request may take; Knative: its own
 ENV_CONTROL_FD: Final = "DILU_CONTROL_FD"  # number of the inherited socket on which a replica reports to its parent
 ENV_K_SERVICE: Final = "K_SERVICE"  # set by Knative
 ENV_K_REVISION: Final = "K_REVISION"
@@ -69,11 +70,17 @@ RESERVED_ENVIRONMENT: Final = frozenset(
 HEADER_REQUEST_ID: Final = "X-Request-Id"
 HEADER_REFUSED: Final = "Dilu-Refused"  # nothing of the request was executed: it is safe to send it elsewhere
 HEADER_RETRY_AFTER: Final = "Retry-After"
+HEADER_TIMEOUT_MS: Final = "X-Request-Timeout-Ms"  # how long the client waits for an answer, from its arrival
+HEADER_ENVOY_TIMEOUT_MS: Final = "X-Envoy-Expected-Rq-Timeout-Ms"  # how long Envoy waits, where a route says so
+HEADER_PRIORITY: Final = "Priority"  # RFC 9218
+HEADER_SERVER_TIMING: Final = "Server-Timing"
 
 # Values of Dilu-Refused.
 REFUSED_QUEUE_FULL: Final = "queue-full"
 REFUSED_DRAINING: Final = "draining"
 REFUSED_STARTING: Final = "starting"
+REFUSED_DEADLINE: Final = "deadline"  # it would be answered later than its objective or its client allows
+REFUSED_DISPLACED: Final = "displaced"  # a more urgent request took its place in the queue
 
 # Values of DILU_LOG_FORMAT.
 LOG_FORMAT_JSON: Final = "json"

@@ -1,0 +1,86 @@
+"""What a request's head says to the runtime: one look at the headers, whatever they are."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+
+from dilu.context import DEFAULT_URGENCY
+from dilu.errors import RequestError
+from dilu.spec import names
+
+_MAX_ID_LENGTH = 128
+_LONGEST_NUMBER = 16
+_TIMEOUT = names.HEADER_TIMEOUT_MS.lower().encode()
+_ENVOY_TIMEOUT = names.HEADER_ENVOY_TIMEOUT_MS.lower().encode()
+_PRIORITY = names.HEADER_PRIORITY.lower().encode()
+# By the first of these, in this order, a request is known.
+_IDS = (b"x-request-id", b"x-call-id", b"ce-id")
+_KNOWN = frozenset(
+    {*_IDS, _TIMEOUT, _ENVOY_TIMEOUT, _PRIORITY, b"content-type", b"accept", b"traceparent", b"ce-specversion"}
+)
+_URGENCY = re.compile(rb"(?:^|[,\s])u=([0-7])(?=$|[,;\s])")
+
+
+class CallHeaders:
+    """The headers that mean something here, each by its lower-case name."""
+
+    __slots__ = ("_found", "request_id", "urgency")
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self._found = found = {name: value for name, value in headers if name in _KNOWN}
+        self.request_id = _request_id(found) if found else None
+        priority = found.get(_PRIORITY)
+        self.urgency = DEFAULT_URGENCY if priority is None else _urgency(priority)
+
+    def __getitem__(self, name: bytes) -> bytes:
+        """The header's value, empty where it is missing; only for the names that this module knows."""
+        return self._found.get(name, b"")
+
+    @property
+    def traceparent(self) -> str | None:
+        """The W3C trace context as it came."""
+        value = self._found.get(b"traceparent")
+        return None if value is None else value.decode("latin-1")
+
+    def timeout_s(self) -> float | None:
+        """How long the client waits, or None. Raises `RequestError` (400) if it does not say a number."""
+        own, envoy = self._found.get(_TIMEOUT), self._found.get(_ENVOY_TIMEOUT)
+        timeout_ms = None if own is None else _milliseconds(own)
+        if (
+            envoy is not None and len(envoy) < _LONGEST_NUMBER and envoy.isdigit() and int(envoy) > 0
+        ):  # 0: Envoy waits for ever
+            timeout_ms = int(envoy) if timeout_ms is None else min(timeout_ms, int(envoy))
+        return None if timeout_ms is None else timeout_ms / 1000.0
+
+
+def _milliseconds(value: bytes) -> float:
+    try:
+        timeout_ms = float(value)
+    except ValueError:
+        timeout_ms = math.nan
+    if not 0 < timeout_ms < math.inf:
+        shown = value[:40].decode("latin-1")
+        raise RequestError(
+            400,
+            "bad-timeout",
+            f"{names.HEADER_TIMEOUT_MS}: {shown!r}, must be a number of milliseconds above 0",
+            field=names.HEADER_TIMEOUT_MS,
+        )
+    return timeout_ms
+
+
+def _urgency(value: bytes) -> int:
+    """RFC 9218: what cannot be read counts as absent."""
+    match = _URGENCY.search(value)
+    return DEFAULT_URGENCY if match is None else int(match[1])
+
+
+def _request_id(found: dict[bytes, bytes]) -> str | None:
+    """The caller's id if it is printable and short."""
+    for name in _IDS:
+        value = found.get(name)
+        if value and len(value) <= _MAX_ID_LENGTH and value.isascii() and (text := value.decode()).isprintable():
+            return text
+    return None

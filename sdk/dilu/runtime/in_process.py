@@ -1,0 +1,239 @@
+"""A replica's application in a thread of this process, reached without a socket: what `dilu.testing` stands on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvloop
+
+from dilu.errors import DiluError
+from dilu.handlers import FunctionDefinition
+from dilu.runtime import protocol
+from dilu.runtime.answers import Headers, Scope
+from dilu.runtime.exposition import ReplicaCollector
+from dilu.runtime.invoke_app import InvokeApp
+from dilu.runtime.metrics import FunctionMetrics
+from dilu.runtime.service import FunctionService, State
+from dilu.runtime.service_group import ServiceGroup
+from dilu.runtime.stats_app import StatsApp
+
+_HOST = "localhost"
+_END = object()
+_CYCLE = protocol._CYCLE  # there the application looks for the connection behind a request
+
+
+class NoAnswerError(DiluError):
+    """A request was not answered: it took too long, or the replica cut the connection."""
+
+
+class _Connection:
+    """What `dilu.runtime.protocol` asks of a connection; this one knows only whether its client has gone."""
+
+    more_body = True  # the body comes by `receive`
+    response_started = True  # the answer goes by `send`
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+
+    @property
+    def disconnected(self) -> bool:
+        return self.gone.is_set()
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Exchange:
+    """One request, and its answer as it comes. Reading waits at most `within_s` for each piece."""
+
+    scope: Scope
+    body: bytes
+    within_s: float
+    connection: _Connection = field(default_factory=_Connection)
+    _messages: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
+
+    def head(self) -> tuple[int, dict[str, str]]:
+        """Status and headers, the headers' names in lower case."""
+        message = self._next()
+        if message is _END:
+            raise NoAnswerError(f"{self}: the replica cut the connection before an answer")
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in message["headers"]}
+        return message["status"], headers
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body, piece by piece. Raises `NoAnswerError` if it is cut."""
+        while True:
+            message = self._next()
+            if message is _END:
+                raise NoAnswerError(f"{self}: the replica cut the answer")
+            yield message.get("body", b"")
+            if not message.get("more_body", False):
+                return
+
+    def _next(self) -> Any:
+        try:
+            message = self._messages.get(timeout=self.within_s)
+        except queue.Empty:
+            raise NoAnswerError(f"{self}: no answer within {self.within_s:g} s") from None
+        if isinstance(message, BaseException):
+            raise NoAnswerError(f"{self}: the replica cut the answer") from message
+        return message
+
+    def __str__(self) -> str:
+        return f"{self.scope['method']} {self.scope['path']}"
+
+    async def serve(self, app: InvokeApp) -> None:
+        """Let the application answer; on the replica's loop."""
+        has_body = True
+
+        async def receive() -> Any:
+            nonlocal has_body
+            if has_body:
+                has_body = False
+                return {"type": "http.request", "body": self.body, "more_body": False}
+            await self.connection.gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            self._messages.put(message)
+
+        try:
+            await app(self.scope, receive, send)
+        except Exception as error:
+            self._messages.put(error)
+        finally:
+            self._messages.put(_END)
+
+
+class InProcessReplica:
+    """Loads functions and answers requests until it is closed."""
+
+    def __init__(self, definitions: Sequence[FunctionDefinition], *, within_s: float) -> None:
+        self._definitions = definitions
+        self._within_s = within_s
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._app: InvokeApp | None = None
+        self._stop: asyncio.Event | None = None
+        self._loaded: Future[None] = Future()
+        self._ended: Future[bool] = Future()
+        self._running: dict[asyncio.Task[None], Exchange] = {}
+        self._thread = threading.Thread(target=self._run, name="dilu-in-process", daemon=True)
+
+    def start(self) -> None:
+        """Load and warm up. Raises what the handler raises."""
+        self._thread.start()
+        try:
+            self._loaded.result()
+        except BaseException:
+            self.close()
+            raise
+
+    def begin(self, method: str, path: str, bodies: Sequence[bytes], headers: Headers) -> list[Exchange]:
+        """Send one request for each body, all at the same moment."""
+        if self._loop is None or self._ended.done():
+            raise RuntimeError("the replica does not run; use the client in a with statement")
+        exchanges = [
+            Exchange(scope=_scope(method, path, body, headers), body=body, within_s=self._within_s) for body in bodies
+        ]
+        for exchange in exchanges:
+            exchange.scope["extensions"][_CYCLE] = exchange.connection
+        self._loop.call_soon_threadsafe(self._serve, exchanges)
+        return exchanges
+
+    def abandon(self, exchange: Exchange) -> None:
+        """The client of this request goes away."""
+        if self._loop is not None and not self._ended.done():
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                self._loop.call_soon_threadsafe(exchange.connection.gone.set)
+
+    def close(self) -> None:
+        """Finish what was accepted, unload, end every thread. Raises `NoAnswerError` if a handler does not end."""
+        if self._loop is not None and self._stop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
+                self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(2 * self._within_s)
+        if self._thread.is_alive() or not self._ended.result():
+            raise NoAnswerError(f"the handler did not end within {self._within_s:g} s")
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                self._ended.set_result(runner.run(self._main()))
+        except BaseException as error:
+            self._ended.set_result(True)
+            if not self._loaded.done():
+                self._loaded.set_exception(error)
+
+    async def _main(self) -> bool:
+        """Whether everything ended in time."""
+        self._stop = asyncio.Event()
+        metrics = [_metrics(definition) for definition in self._definitions]
+        pairs = zip(self._definitions, metrics, strict=True)
+        group = ServiceGroup([FunctionService(definition, numbers) for definition, numbers in pairs])
+        registry = ReplicaCollector(metrics, version="test").registry()
+        self._app = InvokeApp(group.services, StatsApp(group, registry, replica=None))
+        self._loop = asyncio.get_running_loop()
+        load = asyncio.ensure_future(group.load())
+        stopped = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait({load, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        error = load.exception() if load.done() else None
+        if error is not None:
+            self._loaded.set_exception(error)
+        elif load.done():
+            self._loaded.set_result(None)
+            await stopped
+        return await self._end(group)  # a load that somebody interrupted is left to its thread
+
+    async def _end(self, group: ServiceGroup) -> bool:
+        deadline_s = time.monotonic() + self._within_s
+        for exchange in self._running.values():
+            exchange.connection.gone.set()
+        if self._running:  # most end at once, since nobody waits for them any more
+            await asyncio.wait(self._running, timeout=self._within_s)
+        loaded = [service for service in group.services if service.state is State.READY]
+        ended = [await service.close(max(0.0, deadline_s - time.monotonic())) for service in loaded]
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        return all(ended)
+
+    def _serve(self, exchanges: Sequence[Exchange]) -> None:
+        assert self._app is not None
+        for exchange in exchanges:
+            task = asyncio.ensure_future(exchange.serve(self._app))
+            self._running[task] = exchange
+            task.add_done_callback(self._running.pop)
+
+
+def _metrics(definition: FunctionDefinition) -> FunctionMetrics:
+    slo_ms = definition.spec.slo_ms
+    return FunctionMetrics(definition.spec.name, slo_s=None if slo_ms is None else slo_ms / 1000.0)
+
+
+def _scope(method: str, target: str, body: bytes, headers: Headers) -> dict[str, Any]:
+    path, _, query = target.partition("?")
+    own = [(b"host", _HOST.encode())]
+    if body or method in ("POST", "PUT", "PATCH"):
+        own.append((b"content-length", b"%d" % len(body)))
+    given = {name for name, _ in headers}
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": [*(one for one in own if one[0] not in given), *headers],
+        "client": ("127.0.0.1", 0),
+        "server": (_HOST, 80),
+        "extensions": {},
+    }

@@ -1,0 +1,112 @@
+"""Progress for people: one line that is rewritten on a terminal, and a line in the log elsewhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from types import TracebackType
+from typing import Any, Self, TextIO, cast
+
+from dilu.trainer.metrics import Progress
+
+_ERASE = "\r\x1b[K"
+
+
+def progress_text(function: str, now: Progress, last_iteration: int | None) -> str:
+    """Where a run is, in one line: `fine-tune: iteration 120/1000, 12.3/s, KLC 81 ms, loss 0.312`."""
+    of = "" if last_iteration is None else f"/{last_iteration}"
+    parts = [f"{function}: iteration {now.iteration}{of}"]
+    if now.iterations_per_s is not None:
+        parts.append(f"{now.iterations_per_s:.3g}/s")
+    if now.klc is not None:
+        parts.append(f"KLC {_duration(now.klc.mean_s)}")
+    parts += [f"{name} {value:.4g}" for name, value in now.scalars.items()]
+    if now.checkpoint_iteration is not None:
+        parts.append(f"checkpoint {now.checkpoint_iteration}")
+    if last_iteration is not None and now.iterations_per_s:
+        parts.append(f"{_clock((last_iteration - now.iteration) / now.iterations_per_s)} left")
+    return ", ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class StatusLine:
+    """The last line of a terminal, rewritten in place; what others print goes above it."""
+
+    def __init__(self, terminal: TextIO) -> None:
+        self._terminal = terminal
+        self._lock = threading.RLock()
+        self._text = ""  # what stands there now
+        self._at_line_start = True
+        os.register_at_fork(after_in_child=self._forked)
+
+    def above(self, stream: TextIO) -> TextIO:
+        """A stream in the place of `stream`, which writes to the same terminal."""
+        return cast("TextIO", _Above(self, stream))
+
+    def show(self, text: str) -> None:
+        """Put `text` there; in the middle of somebody's line it waits for the line's end."""
+        with self._lock:
+            self._text = text[: shutil.get_terminal_size().columns - 1]
+            if self._at_line_start:
+                self._put(_ERASE + self._text)
+
+    def clear(self) -> None:
+        """Take the line away."""
+        self.show("")
+
+    def write_above(self, stream: TextIO, text: str) -> int:
+        """Write `text` to the stream, above the line."""
+        with self._lock:
+            if self._text and self._at_line_start:
+                self._put(_ERASE)
+            written = stream.write(text)
+            self._at_line_start = text.endswith(("\n", "\r")) if text else self._at_line_start
+            if self._text and self._at_line_start:
+                stream.flush()
+                self._put(self._text)
+            return written
+
+    def _put(self, text: str) -> None:
+        self._terminal.write(text)
+        self._terminal.flush()
+
+    def _forked(self) -> None:
+        """A child writes without a line of its own, and without a lock that a thread of the parent may have held."""
+        self._lock = threading.RLock()
+        self._text = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self.clear()
+
+
+class _Above:
+    """A text stream whose writes go above a status line; all else is the stream's own."""
+
+    def __init__(self, line: StatusLine, stream: TextIO) -> None:
+        self._line = line
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write `text` above the line."""
+        return self._line.write_above(self._stream, text)
+
+    def writelines(self, lines: Any) -> None:
+        """Write each of them."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
