@@ -17,9 +17,11 @@ _ENVOY_TIMEOUT = names.HEADER_ENVOY_TIMEOUT_MS.lower().encode()
 _PRIORITY = names.HEADER_PRIORITY.lower().encode()
 # By the first of these, in this order, a request is known.
 _IDS = (b"x-request-id", b"x-call-id", b"ce-id")
-_KNOWN = frozenset(
-    {*_IDS, _TIMEOUT, _ENVOY_TIMEOUT, _PRIORITY, b"content-type", b"accept", b"traceparent", b"ce-specversion"}
-)
+# Any of them says that a CloudEvent is meant, well or badly formed.
+_EVENT_ATTRIBUTES = frozenset({b"ce-specversion", b"ce-id", b"ce-source", b"ce-type"})
+_EVENT_MEDIA = b"application/cloudevents"
+_OTHERS = (_TIMEOUT, _ENVOY_TIMEOUT, _PRIORITY, b"content-type", b"accept", b"traceparent")
+_KNOWN = _EVENT_ATTRIBUTES.union(_IDS, _OTHERS)
 _URGENCY = re.compile(rb"(?:^|[,\s])u=([0-7])(?=$|[,;\s])")
 
 
@@ -37,6 +39,14 @@ class CallHeaders:
     def __getitem__(self, name: bytes) -> bytes:
         """The header's value, empty where it is missing; only for the names that this module knows."""
         return self._found.get(name, b"")
+
+    @property
+    def is_cloud_event(self) -> bool:
+        """Whether the request says that it carries a CloudEvent, in its headers or in its body."""
+        found = self._found
+        if not _EVENT_ATTRIBUTES.isdisjoint(found):
+            return True
+        return found.get(b"content-type", b"").lower().startswith(_EVENT_MEDIA)
 
     @property
     def traceparent(self) -> str | None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from dilu.errors import ConfigError
 from dilu.runtime.calls import Route
+from dilu.runtime.descriptions import description_routes
 from dilu.runtime.plain_routes import plain_route
+from dilu.runtime.protocols import protocol_routes
 from dilu.runtime.service import FunctionService
 
 
@@ -29,6 +31,9 @@ def route_table(services: Sequence[FunctionService]) -> RouteTable:
     for service in services:
         path = "/" if len(services) == 1 else f"/{service.definition.spec.name}"
         _add(table, service, [plain_route(service, path)], is_plain=True)
+    for service, route in protocol_routes(services):
+        _add(table, service, [route], is_plain=False)
+    _add(table, services[0], description_routes([service.definition for service in services]), is_plain=False)
     return table
 
 

@@ -9,6 +9,7 @@ from dilu.errors import RequestError
 from dilu.runtime.answers import error_body
 from dilu.runtime.calls import Call, Route
 from dilu.runtime.codec import encode_result
+from dilu.runtime.protocols.cloud_events import answer_event
 from dilu.runtime.service import FunctionService
 
 # A stream that ends without this was cut: the client cannot tell otherwise.
@@ -22,11 +23,17 @@ def plain_route(service: FunctionService, path: str) -> Route:
 
 
 async def _answer_json(call: Call) -> None:
+    if call.head.is_cloud_event:
+        await answer_event(call)
+        return
     results = await call.run([call.service.decode(await call.body())])
     await call.answer(encode_result(results[0]))
 
 
 async def _answer_stream(call: Call) -> None:
+    if call.head.is_cloud_event:
+        await answer_event(call)
+        return
     item = call.service.decode(await call.body())
     if _wants_json(call):
         await call.answer(encode_result((await call.run([item]))[0]))

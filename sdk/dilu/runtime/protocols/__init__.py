@@ -1,0 +1,43 @@
+"""The protocols that a function speaks beside plain JSON: one module for each, pure functions below it.
+
+A protocol reads a `Call`, makes items of it, runs them, and writes the results in its own form. Its errors are
+`RequestError`s, which it also writes in its own form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from dilu.errors import RequestError
+from dilu.runtime.answers import error_body as plain_error_body
+from dilu.runtime.calls import Route
+from dilu.runtime.protocols import open_inference, openai_chat, openai_common, openai_embeddings
+from dilu.runtime.service import FunctionService
+
+__all__ = ["error_body_for", "protocol_routes"]
+
+_ERROR_BODIES = {open_inference.PREFIX: open_inference.error_body, openai_common.PREFIX: openai_common.error_body}
+
+
+def protocol_routes(services: Sequence[FunctionService]) -> list[tuple[FunctionService, Route]]:
+    """The routes of all protocols for all functions of a replica; CloudEvents come on the plain routes.
+
+    OpenAI's routes are below `/v1`. Where several functions declare the same, each one's is below `/NAME/v1`.
+    """
+    first = services[0]
+    found = [(first, route) for route in open_inference.server_routes(services) + openai_common.model_routes(services)]
+    declared = [service.definition.options.openai for service in services]
+    for service in services:
+        is_alone = declared.count(service.definition.options.openai) == 1
+        prefix = openai_common.PREFIX if is_alone else f"/{service.definition.spec.name}{openai_common.PREFIX}"
+        routes = open_inference.routes(service)
+        routes += openai_embeddings.routes(service, prefix)
+        routes += openai_chat.routes(service, prefix)
+        found += [(service, route) for route in routes]
+    return found
+
+
+def error_body_for(path: str) -> Callable[[RequestError, str], bytes]:
+    """How an error is written on a path that no route has, so that a protocol's clients understand it."""
+    first = path.split("/", 2)[1] if path.startswith("/") else ""
+    return _ERROR_BODIES.get(f"/{first}", plain_error_body)

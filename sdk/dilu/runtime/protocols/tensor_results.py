@@ -1,0 +1,145 @@
+"""From the results of a handler to the tensors of an answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import msgspec
+
+from dilu.errors import RequestError
+from dilu.runtime.protocols.tensor_types import OUTPUT
+from dilu.runtime.protocols.tensors import DATATYPES, OF_DTYPE, Datatype
+
+_MOST_DIMENSIONS = 32
+_FITTING: dict[str, set[type]] = {"bool": {bool}, "int": {int}, "float": {float, int}, "text": set()}
+_SINGLE = frozenset({str, bytes, int, float, bool})  # the types of most values, which need no closer look
+_INT64, _UINT64 = DATATYPES["INT64"], DATATYPES["UINT64"]
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):  # one for each output of each answer
+    """One tensor of an answer."""
+
+    name: str
+    datatype: Datatype
+    shape: list[int]
+    values: list[Any]  # row-major
+
+
+def outputs_of(results: Sequence[Any]) -> list[Output]:
+    """The tensors of one request's results: one named `output`, or one for each field that the results have.
+
+    Raises `RequestError` (500) for results that are no tensors: of different shapes or types, or not numbers and text.
+    """
+    fields = _fields(results[0])
+    if fields is None:
+        return [_output(OUTPUT, list(results))]
+    rows = [_fields(result) for result in results]
+    if any(row is None or row.keys() != fields.keys() for row in rows):
+        raise _unusable("the results have different fields")
+    return [_output(str(name), [row[name] for row in rows if row is not None]) for name in fields]
+
+
+def _fields(result: Any) -> Mapping[str, Any] | None:
+    """The fields of a result that has such, by name."""
+    if type(result) in _SINGLE:
+        return None
+    if isinstance(result, Mapping):
+        return result
+    if dataclasses.is_dataclass(result):
+        return {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+    if names := getattr(result, "__struct_fields__", None):  # msgspec
+        return dict(zip(result.__struct_encode_fields__, (getattr(result, name) for name in names), strict=True))
+    if hasattr(result, "model_dump"):  # pydantic
+        fields: Mapping[str, Any] = result.model_dump(by_alias=True)
+        return fields
+    return None
+
+
+def _output(name: str, column: list[Any]) -> Output:
+    """One column, a value for each row, as a tensor."""
+    shape = [len(column)]
+    datatypes: set[Datatype] = set()
+    while _has_length(column[0]):
+        rows = [_row(value, name, datatypes) for value in column]
+        size = len(rows[0])
+        if any(len(row) != size for row in rows):
+            lengths = sorted({len(row) for row in rows})
+            raise _unusable(f"{name!r} has rows of different lengths {lengths[:5]}; send one item a request")
+        shape.append(size)
+        if len(shape) > _MOST_DIMENSIONS:
+            raise _unusable(f"{name!r} is nested more than {_MOST_DIMENSIONS} deep")
+        column = list(chain.from_iterable(rows))
+        if not column:
+            break
+    if not set(map(type, column)) <= _SINGLE:
+        column = [_plain(value, datatypes) for value in column]
+    return Output(name=name, datatype=_datatype(name, column, datatypes), shape=shape, values=column)
+
+
+def _has_length(value: Any) -> bool:
+    """Whether it is a list, a tuple, an array or a tensor, and not an array without dimensions."""
+    return isinstance(value, (list, tuple)) or bool(getattr(value, "shape", ()))
+
+
+def _row(value: Any, name: str, datatypes: set[Datatype]) -> list[Any]:
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    if not _has_length(value):
+        raise _unusable(f"{name!r} has rows of different depths; send one item a request")
+    _note_datatype(value, datatypes)
+    row: list[Any] = value.tolist()
+    return row
+
+
+def _plain(value: Any, datatypes: set[Datatype]) -> Any:
+    """A single value as Python's own number or text."""
+    if hasattr(value, "dtype"):  # of numpy or torch
+        _note_datatype(value, datatypes)
+        return value.tolist()
+    return value.value if isinstance(value, enum.Enum) else value
+
+
+def _note_datatype(value: Any, datatypes: set[Datatype]) -> None:
+    known = OF_DTYPE.get(str(value.dtype).removeprefix("torch."))
+    if known is not None:
+        datatypes.add(known)
+
+
+def _datatype(name: str, values: list[Any], stated: set[Datatype]) -> Datatype:
+    """The datatype that the arrays among the values state, else the one that holds all of the values."""
+    kinds = set(map(type, values))
+    if len(stated) == 1 and kinds <= _FITTING[next(iter(stated)).kind]:
+        return stated.pop()
+    if kinds <= {float}:  # nothing counts as numbers, too
+        return DATATYPES["FP64"]
+    if kinds == {bool}:
+        return DATATYPES["BOOL"]
+    if kinds <= {str, bytes}:
+        return DATATYPES["BYTES"]
+    if kinds == {int}:
+        return _integers(name, values)
+    if kinds == {int, float}:
+        values[:] = map(float, values)
+        return DATATYPES["FP64"]
+    raise _unusable(f"{name!r} holds {_named(kinds)}, which no tensor does: numbers or texts of one type are needed")
+
+
+def _integers(name: str, values: list[int]) -> Datatype:
+    least, most = min(values), max(values)
+    if _INT64.least <= least and most <= _INT64.most:
+        return _INT64
+    if least >= 0 and most <= _UINT64.most:
+        return _UINT64
+    raise _unusable(f"{name!r} holds integers of more than 64 bits")
+
+
+def _named(kinds: set[type]) -> str:
+    return " and ".join(sorted(kind.__name__ for kind in kinds))
+
+
+def _unusable(what: str) -> RequestError:
+    return RequestError(500, "unusable-result", f"the function's results are no tensors: {what}")

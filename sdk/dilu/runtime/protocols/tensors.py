@@ -1,0 +1,195 @@
+"""Tensors of the Open Inference Protocol: datatypes, and values as JSON or as bytes."""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from dilu.errors import RequestError
+from dilu.runtime.codec import item_decoder
+
+Kind = Literal["bool", "int", "float", "text"]
+
+_BRACKETS = re.compile(rb"[\s\[]*")
+_LENGTH = struct.Struct("<I")  # before each element of a BYTES tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Datatype:
+    """One datatype of the protocol."""
+
+    name: str
+    kind: Kind
+    code: str  # of `struct`; "" for BYTES
+    dtype: str  # of numpy and torch; "" for BYTES
+    least: float = 0
+    most: float = 0
+
+
+def _integer(bits: int, code: str, *, signed: bool) -> Datatype:
+    name, dtype = f"INT{bits}", f"int{bits}"
+    if signed:
+        return Datatype(
+            name=name, kind="int", code=code, dtype=dtype, least=-(2 ** (bits - 1)), most=2 ** (bits - 1) - 1
+        )
+    return Datatype(name="U" + name, kind="int", code=code.upper(), dtype="u" + dtype, most=2**bits - 1)
+
+
+def _float(bits: int, code: str, most: float) -> Datatype:
+    return Datatype(name=f"FP{bits}", kind="float", code=code, dtype=f"float{bits}", least=-most, most=most)
+
+
+_ALL = (
+    Datatype(name="BOOL", kind="bool", code="?", dtype="bool"),
+    *(
+        _integer(bits, code, signed=signed)
+        for bits, code in ((8, "b"), (16, "h"), (32, "i"), (64, "q"))
+        for signed in (True, False)
+    ),
+    # The largest values that still round to a finite one.
+    _float(16, "e", 65519.99999999999),
+    _float(32, "f", 3.4028235677973362e38),
+    _float(64, "d", 1.7976931348623157e308),
+    Datatype(name="BYTES", kind="text", code="", dtype=""),
+)
+DATATYPES = {datatype.name: datatype for datatype in _ALL}
+OF_DTYPE = {datatype.dtype: datatype for datatype in _ALL if datatype.dtype}
+OF_DTYPE["bfloat16"] = DATATYPES["FP32"]  # the protocol has no such type; FP32 holds every value of it
+
+
+class Tensor(msgspec.Struct, frozen=True, kw_only=True):  # one for each input of each request: a dataclass takes longer
+    """One input as it came: checked but for its values."""
+
+    name: str
+    field: str  # where it stands in the request, for errors
+    datatype: Datatype
+    shape: tuple[int, ...]
+    data: msgspec.Raw | memoryview  # JSON, or little-endian bytes
+
+    @property
+    def size(self) -> int:
+        """How many values the shape states."""
+        return math.prod(self.shape)
+
+    def values(self) -> list[Any]:
+        """All values in row-major order. Raises `RequestError` for what does not fit shape and datatype."""
+        if isinstance(self.data, memoryview):
+            values = self._unpacked_text() if self.datatype.kind == "text" else self._unpacked_numbers()
+        else:
+            values = self._parsed(bytes(self.data))
+        if len(values) != self.size:
+            raise self.fault(f"has {len(values)} values, but its shape {list(self.shape)} states {self.size}")
+        return values
+
+    def numbers(self) -> memoryview:
+        """The bytes of a tensor of numbers. Raises `RequestError` unless the shape states as many."""
+        assert isinstance(self.data, memoryview)  # its users asked
+        wanted = self.size * struct.calcsize(self.datatype.code)
+        if len(self.data) != wanted:
+            stated = f"{self.datatype.name} of shape {list(self.shape)} is {wanted}"
+            raise self.fault(f"has {len(self.data)} bytes of binary data, but {stated}")
+        return self.data
+
+    def fault(self, what: str, code: str = "invalid-tensor", place: str = "data") -> RequestError:
+        """An error that names this input."""
+        return RequestError(400, code, f"input {self.name!r} {what}", field=f"{self.field}.{place}")
+
+    def not_finite(self) -> RequestError:
+        """The error for NaN and infinities."""
+        return self.fault("holds NaN or an infinity", code="not-finite")
+
+    def _unpacked_numbers(self) -> list[Any]:
+        values = list(struct.unpack(f"<{self.size}{self.datatype.code}", self.numbers()))
+        # NaN and infinities survive a sum; one that overflows on its own is looked at once more.
+        if self.datatype.kind == "float" and not (math.isfinite(sum(values)) or all(map(math.isfinite, values))):
+            raise self.not_finite()
+        return values
+
+    def _unpacked_text(self) -> list[bytes]:
+        values, position, end = [], 0, len(self.data)
+        data = bytes(self.data)
+        while position < end:
+            start = position + _LENGTH.size
+            if start > end:
+                raise self.fault("ends within the length of an element")
+            position = start + _LENGTH.unpack_from(data, position)[0]
+            if position > end:
+                raise self.fault("ends within an element")
+            values.append(data[start:position])
+        return values
+
+    def _parsed(self, data: bytes) -> list[Any]:
+        depth = self._depth(data)
+        try:
+            values: list[Any] = _decoder(self.datatype.name, depth)(data)
+        except RequestError as error:
+            place = "" if error.field is None else error.field.removeprefix("$")
+            message = f"does not hold {self.datatype.name}: {error}"
+            raise self.fault(message, "invalid-value", f"data{place}") from None
+        for level in range(1, depth):
+            if any(len(row) != self.shape[level] for row in values):
+                raise self.fault(f"is nested in another way than its shape {list(self.shape)} states")
+            values = list(chain.from_iterable(values))
+        if self.datatype.name == "UINT64" and values and max(values) > self.datatype.most:
+            raise self.fault(f"holds {_short(max(values))}, which is more than UINT64 can", "invalid-value")
+        return values
+
+    def _depth(self, data: bytes) -> int:
+        """How deep the values are nested: not at all (1), or as deep as the shape says."""
+        brackets = _BRACKETS.match(data)
+        depth = 0 if brackets is None else brackets.group().count(b"[")
+        if depth == 0:
+            raise self.fault("must hold its data as an array", "invalid-type")
+        if depth not in (1, len(self.shape)):
+            raise self.fault(f"is nested {depth} deep, but its shape {list(self.shape)} has {len(self.shape)}")
+        return depth
+
+
+def nested(values: list[Any], shape: Sequence[int]) -> list[Any]:
+    """Row-major values as lists within lists, one level for each dimension."""
+    for size in reversed(shape[1:]):
+        values = [values[start : start + size] for start in range(0, len(values), size)]
+    return values
+
+
+def packed(values: Sequence[Any], datatype: Datatype) -> bytes:
+    """Row-major values as the bytes of a binary tensor."""
+    if datatype.kind != "text":
+        return struct.pack(f"<{len(values)}{datatype.code}", *values)
+    pieces: list[bytes] = []
+    for value in values:
+        element = value.encode() if isinstance(value, str) else value
+        pieces += (_LENGTH.pack(len(element)), element)
+    return b"".join(pieces)
+
+
+@lru_cache(maxsize=256)
+def _decoder(name: str, depth: int) -> Any:
+    array: Any = list[_element(DATATYPES[name])]  # type: ignore[misc]  # a type made at run time
+    for _ in range(depth - 1):
+        array = list[array]
+    return item_decoder(array)
+
+
+def _element(datatype: Datatype) -> Any:
+    if datatype.kind == "bool":
+        return bool
+    if datatype.kind == "text":
+        return str
+    if datatype.kind == "float":
+        return Annotated[float, msgspec.Meta(ge=datatype.least, le=datatype.most)]
+    least, most = int(datatype.least), int(datatype.most)
+    # msgspec's bounds are of 64 bits with a sign; the one that is not is checked by hand.
+    return Annotated[int, msgspec.Meta(ge=least, le=most if most < 2**63 else None)]
+
+
+def _short(number: int) -> str:
+    return str(number) if number < 10**30 else "a number of more than 30 digits"
