@@ -8,6 +8,9 @@ class Embed:
     def predict(self, texts: list[str]) -> list[list[float]]: ...
 """
 
+from importlib import import_module
+from types import ModuleType
+
 from dilu.context import Context
 from dilu.errors import ConfigError, DiluError, ItemError, LoadError, RequestError
 from dilu.handlers import FunctionDefinition, RuntimeOptions, function
@@ -30,3 +33,12 @@ __all__ = [
     "function",
     "training",
 ]
+
+_LATER = ("models", "testing")  # modules that few need, and that cost time to import
+
+
+def __getattr__(name: str) -> ModuleType:
+    """`dilu.testing` and `dilu.models` without an import of their own."""
+    if name in _LATER:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -27,7 +27,7 @@ from dilu.runtime.stats_app import StatsApp
 
 _HOST = "localhost"
 _END = object()
-_CYCLE = protocol._CYCLE  # there the application looks for the connection behind a request
+_CYCLE = protocol.CYCLE  # there the application looks for the connection behind a request
 
 
 class NoAnswerError(DiluError):

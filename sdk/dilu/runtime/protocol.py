@@ -23,7 +23,7 @@ UNREAD_TIMEOUT_S = 60.0  # for a client that reads nothing of what is sent to it
 # once would reset the connection and take the answer with it; but not for ever.
 MAX_DISCARDED_BYTES = 64 * 1024 * 1024
 
-_CYCLE = "dilu.cycle"  # key of uvicorn's request in the scope's extensions
+CYCLE = "dilu.cycle"  # key of uvicorn's request in the scope's extensions
 
 
 def whole_body(scope: Mapping[str, Any]) -> bytes | None:
@@ -70,7 +70,7 @@ def answer_at_once(scope: Mapping[str, Any], status: int, head: bytes, body: byt
 
 
 def _cycle(scope: Mapping[str, Any]) -> RequestResponseCycle | None:
-    cycle: RequestResponseCycle | None = scope.get("extensions", {}).get(_CYCLE)
+    cycle: RequestResponseCycle | None = scope.get("extensions", {}).get(CYCLE)
     return cycle
 
 
@@ -172,7 +172,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return  # it is parsed once more, without that wish
         self._in_body = True
         super().on_headers_complete()
-        extensions: Any = {_CYCLE: self.cycle}
+        extensions: Any = {CYCLE: self.cycle}
         self.scope["extensions"] = extensions
 
     def on_body(self, body: bytes) -> None:

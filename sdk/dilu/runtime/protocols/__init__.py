@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from dilu.errors import RequestError
+from dilu.handlers import OPENAI_CHAT, OPENAI_EMBEDDINGS
 from dilu.runtime.answers import error_body as plain_error_body
 from dilu.runtime.calls import Route
-from dilu.runtime.protocols import open_inference, openai_chat, openai_common, openai_embeddings
+from dilu.runtime.protocols import open_inference, openai_common
 from dilu.runtime.service import FunctionService
 
 __all__ = ["error_body_for", "protocol_routes"]
@@ -30,11 +31,22 @@ def protocol_routes(services: Sequence[FunctionService]) -> list[tuple[FunctionS
     for service in services:
         is_alone = declared.count(service.definition.options.openai) == 1
         prefix = openai_common.PREFIX if is_alone else f"/{service.definition.spec.name}{openai_common.PREFIX}"
-        routes = open_inference.routes(service)
-        routes += openai_embeddings.routes(service, prefix)
-        routes += openai_chat.routes(service, prefix)
+        routes = open_inference.routes(service) + _openai_routes(service, prefix)
         found += [(service, route) for route in routes]
     return found
+
+
+def _openai_routes(service: FunctionService, prefix: str) -> list[Route]:
+    """Those that the function declares; what nobody declares is not imported."""
+    if service.definition.options.openai == OPENAI_EMBEDDINGS:
+        from dilu.runtime.protocols import openai_embeddings
+
+        return openai_embeddings.routes(prefix)
+    if service.definition.options.openai == OPENAI_CHAT:
+        from dilu.runtime.protocols import openai_chat
+
+        return openai_chat.routes(prefix)
+    return []
 
 
 def error_body_for(path: str) -> Callable[[RequestError, str], bytes]:

@@ -14,28 +14,7 @@ Bad events are 400 with the attribute in `field`, for which senders give up. Ref
 
 from __future__ import annotations
 
-from typing import Any
-
-from dilu.errors import RequestError
-from dilu.events import Event
-from dilu.runtime.answers import new_request_id
 from dilu.runtime.calls import Call
-from dilu.runtime.codec import encode_result
-from dilu.runtime.protocols.event_attributes import fault
-from dilu.runtime.protocols.event_messages import (
-    NO_DATA,
-    STRUCTURED_JSON,
-    EventMessage,
-    binary_headers,
-    is_cloud_event,
-    is_json,
-    read_message,
-    structured_body,
-)
-
-__all__ = ["answer_event", "is_cloud_event"]
-
-_CARRIED = ("correlationid", "traceparent", "tracestate")
 
 
 async def answer_event(call: Call) -> None:
@@ -43,44 +22,6 @@ async def answer_event(call: Call) -> None:
 
     Raises `RequestError`: 400 for what is no event, 415 for batches and other formats, and what `Call.run` raises.
     """
-    message = read_message(call.headers, await call.body())
-    call.event = message.event
-    (result,) = await call.run([_item(message, call)])
-    data = encode_result(result)
-    attributes = _reply(message.event, call.service.definition.spec.name)
-    if message.is_structured:
-        await call.answer(structured_body(attributes, data), content_type=STRUCTURED_JSON)
-    else:
-        await call.answer(data, headers=binary_headers(attributes))
+    from dilu.runtime.protocols.event_calls import answer  # at the first event: most replicas never get one
 
-
-def _item(message: EventMessage, call: Call) -> Any:
-    """The item that the data states. Raises `RequestError` that names the attribute at fault."""
-    data, content_type = message.data, message.event.datacontenttype
-    if data is NO_DATA:
-        try:
-            return call.decode(None)
-        except RequestError:
-            raise fault("data", "is missing, and the function needs it") from None
-    try:
-        return call.decode(data)
-    except RequestError as error:
-        if not is_json(content_type):
-            message_ = f"{content_type!r}: the function does not take such data ({error})"
-            raise fault("datacontenttype", message_) from None
-        place = "" if error.field is None else error.field.removeprefix("$")
-        raise RequestError(error.status, error.code, str(error), field=f"data{place}") from None
-
-
-def _reply(event: Event, function: str) -> dict[str, str]:
-    attributes = {
-        "id": new_request_id(),
-        "source": f"/functions/{function}",
-        "type": f"dev.dilu.{function}.result",
-        "causationid": event.id,
-    }
-    for name in _CARRIED:
-        value = event.extensions.get(name)
-        if isinstance(value, str):
-            attributes[name] = value
-    return attributes
+    await answer(call)

@@ -11,24 +11,21 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from dilu.errors import RequestError
 from dilu.runtime.calls import Call, Route
 from dilu.runtime.codec import encode_result
-from dilu.runtime.protocols.inference_messages import InferRequest, parse_request, unknown_output, write_answer
-from dilu.runtime.protocols.tensor_items import items_of
-from dilu.runtime.protocols.tensor_results import outputs_of
-from dilu.runtime.protocols.tensor_types import INPUT, OUTPUT, Signature, signature_of
 from dilu.runtime.service import FunctionService, State
+
+if TYPE_CHECKING:
+    from dilu.runtime.protocols.inference_model import InferenceModel
 
 VERSION = "1"
 PREFIX = "/v2"
-_JSON_SIZE = b"inference-header-content-length"
-_BINARY = b"application/octet-stream"
 
 
 def error_body(error: RequestError, _request_id: str) -> bytes:
@@ -39,9 +36,10 @@ def error_body(error: RequestError, _request_id: str) -> bytes:
 
 def routes(service: FunctionService) -> list[Route]:
     """The routes of one function."""
-    model = _Model(service)
+    name = service.definition.spec.name
+    model = _LateModel(service)
     found = []
-    for path in (f"{PREFIX}/models/{model.name}", f"{PREFIX}/models/{model.name}/versions/{VERSION}"):
+    for path in (f"{PREFIX}/models/{name}", f"{PREFIX}/models/{name}/versions/{VERSION}"):
         found += [
             Route(method="GET", path=path, answer=model.answer_metadata, error_body=error_body, counts=False),
             Route(method="GET", path=f"{path}/ready", answer=model.answer_ready, error_body=error_body, counts=False),
@@ -70,64 +68,26 @@ def server_routes(services: Sequence[FunctionService]) -> list[Route]:
     ]
 
 
-class _Model:
-    """One function as a model of the protocol."""
+class _LateModel:
+    """One function as a model of the protocol, made at its first request: that takes 10 ms, and most never get one."""
 
     def __init__(self, service: FunctionService) -> None:
-        definition = service.definition
-        self.name = definition.spec.name
         self._service = service
-        self._inputs = signature_of(definition.item_type, INPUT)
-        # The parts of a stream are one dimension more than the declared type has.
-        self._outputs = (
-            Signature(form="any") if definition.is_streaming else signature_of(definition.result_type, OUTPUT)
-        )
+
+    @functools.cached_property
+    def _model(self) -> InferenceModel:
+        from dilu.runtime.protocols.inference_model import InferenceModel
+
+        return InferenceModel(self._service.definition, VERSION)
 
     async def answer_metadata(self, call: Call) -> None:
-        metadata = {
-            "name": self.name,
-            "versions": [VERSION],
-            "platform": "dilu_python",
-            "inputs": [tensor.metadata() for tensor in self._inputs.tensors],
-            "outputs": [tensor.metadata() for tensor in self._outputs.tensors],
-        }
-        await call.answer(encode_result(metadata))
+        await self._model.answer_metadata(call)
 
     async def answer_ready(self, call: Call) -> None:
-        await _answer_ready(call, {"name": self.name}, self._service.state is State.READY)
+        await _answer_ready(call, {"name": self._service.definition.spec.name}, self._service.state is State.READY)
 
     async def answer_infer(self, call: Call) -> None:
-        request = self._parsed(await call.body(), call)
-        items = items_of(request.tensors, self._inputs, call.decode)
-        outputs = outputs_of(await call.run(items))
-        answer = write_answer(request, outputs, self.name, VERSION)
-        if answer.json_size is None:
-            await call.answer(answer.body)
-        else:
-            headers = [(_JSON_SIZE, b"%d" % answer.json_size)]
-            await call.answer(answer.body, content_type=_BINARY, headers=headers)
-
-    def _parsed(self, body: bytes, call: Call) -> InferRequest:
-        try:
-            request = parse_request(body, call.header(_JSON_SIZE))
-        except RequestError:
-            _check_encoding(call)
-            raise
-        if request.outputs is not None and self._outputs.form in ("value", "fields", "array"):
-            known = [tensor.name for tensor in self._outputs.tensors]
-            for index, output in enumerate(request.outputs):
-                if known and output.name not in known:
-                    raise unknown_output(output.name, index, known)
-        return request
-
-
-def _check_encoding(call: Call) -> None:
-    """Say what is wrong with a body that was not read because it is compressed."""
-    encoding = call.header(b"content-encoding")
-    if encoding is not None and encoding.lower() != b"identity":
-        shown = encoding[:40].decode(errors="backslashreplace")
-        message = f"Content-Encoding: {shown}: send the body uncompressed"
-        raise RequestError(415, "unsupported-encoding", message, field="Content-Encoding")
+        await self._model.answer_infer(call)
 
 
 async def _answer_ready(call: Call, answer: dict[str, object], ready: bool) -> None:
@@ -136,7 +96,9 @@ async def _answer_ready(call: Call, answer: dict[str, object], ready: bool) -> N
 
 @functools.cache
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # takes longer than all else here
+
     try:
-        return importlib.metadata.version("dilu")
-    except importlib.metadata.PackageNotFoundError:  # run from a copied folder
+        return version("dilu")
+    except PackageNotFoundError:  # run from a copied folder
         return "unknown"

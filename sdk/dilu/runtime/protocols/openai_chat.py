@@ -16,16 +16,13 @@ from dilu.errors import RequestError
 from dilu.runtime.calls import Call, Route
 from dilu.runtime.protocols import sse
 from dilu.runtime.protocols.chat_messages import ChatCall, ChatWriter, parse_chat, result_of
-from dilu.runtime.protocols.openai_common import PREFIX, check_model, error_body
-from dilu.runtime.service import FunctionService
+from dilu.runtime.protocols.openai_common import check_model, error_body
 
 _DONE = sse.event(b"[DONE]")
 
 
-def routes(service: FunctionService, prefix: str = PREFIX) -> list[Route]:
-    """The route of one function; none if it does not declare it."""
-    if service.definition.options.openai != "chat":
-        return []
+def routes(prefix: str) -> list[Route]:
+    """The route of one function."""
     return [Route(method="POST", path=f"{prefix}/chat/completions", answer=answer_chat, error_body=error_body)]
 
 

@@ -15,8 +15,7 @@ import msgspec
 from dilu.errors import RequestError
 from dilu.runtime.calls import Call, Route
 from dilu.runtime.codec import encode_result, item_decoder
-from dilu.runtime.protocols.openai_common import PREFIX, check_model, error_body, parse, refused
-from dilu.runtime.service import FunctionService
+from dilu.runtime.protocols.openai_common import check_model, error_body, parse, refused
 
 _USAGE = {"prompt_tokens": 0, "total_tokens": 0}
 
@@ -31,10 +30,8 @@ class _Body(msgspec.Struct):
 _decode_body = item_decoder(_Body)
 
 
-def routes(service: FunctionService, prefix: str = PREFIX) -> list[Route]:
-    """The route of one function; none if it does not declare it."""
-    if service.definition.options.openai != "embeddings":
-        return []
+def routes(prefix: str) -> list[Route]:
+    """The route of one function."""
     return [Route(method="POST", path=f"{prefix}/embeddings", answer=answer_embeddings, error_body=error_body)]
 
 
