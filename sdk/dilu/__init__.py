@@ -11,16 +11,22 @@ class Embed:
 from importlib import import_module
 from types import ModuleType
 
+from dilu.chat import ChatMessage, ChatRequest, ChatResult
 from dilu.context import Context
 from dilu.errors import ConfigError, DiluError, ItemError, LoadError, RequestError
+from dilu.events import Event
 from dilu.handlers import FunctionDefinition, RuntimeOptions, function
 from dilu.spec import FunctionSpec, Kind, Slo
 from dilu.training_handlers import TrainingDefinition, training
 
 __all__ = [
+    "ChatMessage",
+    "ChatRequest",
+    "ChatResult",
     "ConfigError",
     "Context",
     "DiluError",
+    "Event",
     "FunctionDefinition",
     "FunctionSpec",
     "ItemError",

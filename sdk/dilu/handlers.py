@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
+from dilu.chat import ChatRequest
 from dilu.errors import ConfigError
 from dilu.handler_shapes import check_target, shape_of
 from dilu.spec import FunctionSpec, SpecOptions, function_spec
@@ -236,6 +237,7 @@ def _define(
     _check_one_of("admission", options["admission"], _ADMISSIONS)
     if options["openai"] is not None:
         _check_one_of("openai", options["openai"], _OPENAI_ROUTES)
+        _check_openai_item(name, options["openai"], shape.item_type)
     return FunctionDefinition(
         spec=spec,
         options=RuntimeOptions(
@@ -277,6 +279,15 @@ def _check_timeout(timeout_s: Any) -> None:
 def _check_one_of(key: str, value: Any, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ConfigError(f"{key} = {value!r}, must be one of {', '.join(allowed)}")
+
+
+def _check_openai_item(name: str, openai: str, item_type: Any) -> None:
+    wanted = ChatRequest if openai == OPENAI_CHAT else str
+    if item_type is not Any and item_type is not wanted:
+        shown = getattr(item_type, "__name__", item_type)
+        raise ConfigError(
+            f'function {name}: openai="{openai}" gives the handler items of type {wanted.__name__}, not {shown}'
+        )
 
 
 def _check_app(app: Any) -> None:

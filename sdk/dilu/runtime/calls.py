@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -152,15 +152,17 @@ class Call:
         content_type: bytes = _JSON,
         headers: Headers | None = None,
     ) -> None:
-        """Send one complete answer."""
+        """Send one complete answer. Names and values of `headers` must hold no line ends."""
         self.status = status
         self.finished_s = time.monotonic()
         self.started_answer = True
         timing = self._server_timing()
         closing = self.service.state is State.DRAINING
-        if not headers and not closing and status == _OK:
+        if not closing and status == _OK:
             head = b"content-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\nserver-timing: %b\r\n"
             head %= (content_type, len(body), self.request_id.encode(), timing)
+            if headers:
+                head += b"".join([b"%b: %b\r\n" % header for header in headers])
             if answer_at_once(self._scope, status, head, body):
                 return
         sent = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
@@ -192,6 +194,9 @@ class Call:
             self.status = error.status
             last = on_error(error, self.request_id)
             await self._send({"type": "http.response.body", "body": last, "more_body": True})
+        finally:
+            if isinstance(parts, AsyncGenerator):
+                await parts.aclose()  # now, and not when the collector finds it: the handler should stop
         if not self.started_answer:
             await self._start_stream(content_type)
         await self._send({"type": "http.response.body", "body": b""})

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dilu.errors import RequestError
-from dilu.runtime.answers import CLOSE, Headers, Receive, Scope, Send, request_id, send_error
+from dilu.runtime.answers import CLOSE, Headers, Receive, Scope, Send, error_headers, request_id, send_json
 from dilu.runtime.calls import Call, serve
 from dilu.runtime.function_routes import RouteTable, route_table
+from dilu.runtime.protocols import error_body_for
 from dilu.runtime.service import FunctionService, State, starting_error
 from dilu.runtime.stats_app import StatsApp
 
@@ -58,7 +59,9 @@ class InvokeApp:
         return f"POST to {' or '.join(calls)} instead"
 
     async def _refuse(self, scope: Scope, send: Send, error: RequestError, headers: Headers | None = None) -> None:
-        await send_error(send, error, request_id(scope["headers"]), [*(headers or ()), *self._closing()])
+        id_ = request_id(scope["headers"])
+        body = error_body_for(scope["path"])(error, id_)
+        await send_json(send, error.status, body, [*error_headers(error, id_), *(headers or ()), *self._closing()])
 
     def _closing(self) -> Headers:
         """While draining, each answer asks the client to leave this connection."""
