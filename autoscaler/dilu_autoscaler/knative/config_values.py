@@ -1,0 +1,101 @@
+"""The values in Knative's ConfigMaps, read as Go reads them. All of them are text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from dilu.errors import ConfigError
+from dilu_autoscaler.policy.durations import NS_PER_S, duration_ns
+
+_TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+_INT32_MOST: Final = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigValues:
+    """One ConfigMap. Every method gives a key's value, or the default where the key is absent.
+
+    They raise `ConfigError`, which names the map, the key, the value seen and the rule.
+    """
+
+    name: str
+    data: Mapping[str, str]
+
+    def number(self, key: str, default: float, *, least: float = -math.inf, above: float = -math.inf) -> float:
+        """A finite number."""
+        text = self.data.get(key)
+        if text is None:
+            return default
+        try:
+            value = float(text.strip()) if "_" not in text else math.nan
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise self.wrong(key, "must be a number")
+        if value < least:
+            raise self.wrong(key, f"must be at least {least:g}")
+        if value <= above:
+            raise self.wrong(key, f"must be above {above:g}")
+        return value
+
+    def count(self, key: str, default: int, *, least: int = 0, most: int = _INT32_MOST) -> int:
+        """A whole number."""
+        text = self.data.get(key)
+        if text is None:
+            return default
+        digits = text.strip().removeprefix("-").removeprefix("+")
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 10):
+            raise self.wrong(key, "must be a whole number")
+        value = int(text.strip())
+        if not least <= value <= most:
+            raise self.wrong(key, f"must be at least {least}" if value < least else f"must be at most {most}")
+        return value
+
+    def flag(self, key: str, default: bool) -> bool:
+        """True or false, in Go's spellings."""
+        text = self.data.get(key)
+        if text is None:
+            return default
+        if text.strip() not in _TRUE | _FALSE:
+            raise self.wrong(key, "must be true or false")
+        return text.strip() in _TRUE
+
+    def seconds(
+        self,
+        key: str,
+        default: float,
+        *,
+        least: float = 0.0,
+        most: float = math.inf,
+        above: float = -math.inf,
+        whole: bool = False,
+    ) -> float:
+        """A duration in Go's spelling, in seconds."""
+        text = self.data.get(key)
+        if text is None:
+            return default
+        exact_ns = duration_ns(text.strip())
+        if exact_ns is None:
+            raise self.wrong(key, "must be a duration such as 60s or 1m30s")
+        value = exact_ns / NS_PER_S
+        if not least <= value <= most or value <= above:
+            bound = f"{least:g} s" if most == math.inf else f"{least:g} s and at most {most:g} s"
+            raise self.wrong(key, f"must be above {above:g} s" if value <= above else f"must be at least {bound}")
+        if whole and exact_ns % NS_PER_S:
+            raise self.wrong(key, "must be whole seconds")
+        return value
+
+    def one_of(self, key: str, default: str, allowed: tuple[str, ...]) -> str:
+        """One of some words."""
+        text = self.data.get(key, default)
+        if text not in allowed:
+            raise self.wrong(key, f"must be one of {', '.join(allowed)}")
+        return text
+
+    def wrong(self, key: str, rule: str) -> ConfigError:
+        """The error for a key's value."""
+        return ConfigError(f"ConfigMap {self.name}: {key} = {self.data.get(key, '')[:80]!r}, {rule}")
