@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from dilu.spec import function_spec
 from dilu_autoscaler.loop import LONGEST_FAILURE_RETRY_S, Tick
-from dilu_autoscaler.policy import Decision, scale_spec_for
+from dilu_autoscaler.policy import Decision, Observation, kpa, scale_spec_for
+from dilu_autoscaler.policy.kpa_spec import KpaSpec
+from dilu_autoscaler.policy.kpa_state import KpaState
 from loop.scripted_world import World, made, paper, run_until
 
 # --- faults ----------------------------------------------------------------------------------------------------------
@@ -59,9 +62,16 @@ def test_pokes_do_not_make_a_failing_function_run_more_often(world: World) -> No
 
 def test_a_raising_policy_keeps_its_state_and_goes_on_with_the_next_sample(world: World) -> None:
     world.rps, world.replicas = {"embed": 25.0}, {"embed": 1}
-    loop = made(world, scale_spec_for(function_spec("embed", batch=1), "kpa"))
+    spec = scale_spec_for(function_spec("embed", batch=1), "kpa")
+
+    def decide(settings: KpaSpec, seen: Observation, state: KpaState, now_s: float) -> tuple[Decision, KpaState]:
+        if any(math.isnan(sample.rps) for sample in seen.samples):
+            raise ValueError("cannot be counted")
+        return kpa.decide(settings, seen, state, now_s)
+
+    loop = made(world, replace(spec, policy=replace(spec.policy, decide=decide)))
     run_until(loop, world, 1010.0)
-    world.rps["embed"] = math.nan  # cannot be counted: the policy raises, and the sample is not remembered
+    world.rps["embed"] = math.nan  # the policy raises, and the sample is not remembered
     world.now_s = 1011.0
     (tick,) = loop.run_due()
     assert tick.failed

@@ -63,11 +63,11 @@ def test_e_descending_writes() -> None:
 def test_e_resizing() -> None:
     window = counted(5, 6)
     assert average(window, N + 5) == 4
-    window = resized(window, 10)
+    window = resized(window, 10, N + 5)
     assert average(window, N + 5) == 4
     window = record(window, [(N + 6, 7)])
     assert average(window, N + 6) == 4.5  # 27 / 6
-    window = resized(window, 4)
+    window = resized(window, 4, N + 6)
     assert average(window, N + 6) == 5.5  # 22 / 4
 
 
@@ -137,7 +137,7 @@ def test_nothing_written_is_no_load() -> None:
 
 
 def test_resizing_before_the_first_write_leaves_an_empty_window() -> None:
-    assert resized(empty_window(5), 7) == empty_window(7)
+    assert resized(empty_window(5), 7, N) == empty_window(7)
 
 
 def test_quiet_seconds_written_as_zeros_lower_the_average_while_missing_ones_do_not() -> None:

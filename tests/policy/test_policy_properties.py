@@ -15,10 +15,21 @@ from hypothesis import strategies as st
 from dilu.spec import FunctionSpec
 from dilu_autoscaler.policy import POLICIES, AnyPolicy, Bounds, Decision, Observation, Sample, bounded
 from dilu_autoscaler.policy.dilu_paper import DiluPaperSpec, DiluPaperState
+from dilu_autoscaler.policy.eager import EagerSpec, EagerState
+from dilu_autoscaler.policy.hpa import HpaSpec, HpaState
+from dilu_autoscaler.policy.infless import InflessSpec, InflessState
 from dilu_autoscaler.policy.kpa_spec import Aggregation, KpaSpec, Metric
 from dilu_autoscaler.policy.kpa_state import KpaState
+from dilu_autoscaler.policy.ray_serve import RayServeSpec, RayServeState
 
-STATE_TYPES: dict[str, type] = {"kpa": KpaState, "dilu-paper": DiluPaperState}
+STATE_TYPES: dict[str, type] = {
+    "dilu-paper": DiluPaperState,
+    "eager": EagerState,
+    "hpa": HpaState,
+    "infless": InflessState,
+    "kpa": KpaState,
+    "ray-serve": RayServeState,
+}
 
 loads = st.one_of(st.just(0.0), st.floats(min_value=0.0, max_value=1e6, allow_nan=False))
 kpa_specs = st.builds(
@@ -42,7 +53,21 @@ dilu_paper_specs = st.builds(
     min_replicas=st.integers(min_value=0, max_value=2),
     max_replicas=st.one_of(st.none(), st.integers(min_value=2, max_value=5)),
 )
-SPECS: dict[str, st.SearchStrategy[Any]] = {"kpa": kpa_specs, "dilu-paper": dilu_paper_specs}
+limits = st.one_of(st.none(), st.floats(min_value=0.1, max_value=1000))
+SPECS: dict[str, st.SearchStrategy[Any]] = {
+    "dilu-paper": dilu_paper_specs,
+    "eager": st.builds(EagerSpec, rps_limit=limits, keep_alive_s=st.integers(min_value=1, max_value=60)),
+    "hpa": st.builds(HpaSpec, rps_limit=limits, sync_s=st.integers(min_value=1, max_value=15)),
+    "infless": st.builds(
+        InflessSpec, rps_limit=limits, batch=st.integers(min_value=1, max_value=8), slo_s=st.sampled_from([None, 0.25])
+    ),
+    "kpa": kpa_specs,
+    "ray-serve": st.builds(
+        RayServeSpec,
+        upscale_delay_s=st.integers(min_value=0, max_value=30),
+        downscale_delay_s=st.integers(min_value=1, max_value=600),
+    ),
+}
 
 
 @st.composite

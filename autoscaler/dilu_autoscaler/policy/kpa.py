@@ -14,7 +14,8 @@ import math
 from dataclasses import replace
 from typing import NamedTuple
 
-from dilu_autoscaler.policy.kpa_spec import UNLIMITED_BURST, KpaSpec, Metric
+from dilu_autoscaler.policy.burst import LARGEST_COUNT, excess_burst_capacity
+from dilu_autoscaler.policy.kpa_spec import KpaSpec, Metric
 from dilu_autoscaler.policy.kpa_state import (
     TICK_S,
     Averages,
@@ -41,7 +42,7 @@ def decide(spec: KpaSpec, seen: Observation, state: KpaState, now_s: float) -> t
     As many at least as what waits asks for. Fewer only with a new sample, and none only after a stable window of quiet
     ones, which begins when the first replica is ready.
     """
-    state = recorded(spec, seen, state)
+    state = recorded(spec, seen, state, now_s)
     averages = averages_now(spec, state, now_s)
     if seen.waiting:
         averages = (averages or Averages(stable=0.0, panic=0.0)).at_least(seen.waiting)
@@ -83,9 +84,9 @@ def evaluate(
     Without either there is no result and the state stays as it is: no data is not zero load.
     """
     if averages is None:
-        return Decision(replicas=None, reason=f"hold: no data for more than {spec.stable_window_s} s"), state
+        return _held(f"hold: no data for more than {spec.stable_window_s} s", state), state
     if ready is None:
-        return Decision(replicas=None, reason="hold: the number of ready replicas is unknown"), state
+        return _held("hold: the number of ready replicas is unknown", state), state
     need = _need(spec, averages, ready)
     panic_since_s, peak = _panic(spec, need, state, now_s)
     wanted = need.stable
@@ -100,12 +101,16 @@ def evaluate(
         replicas=replicas,
         reason=_reason(spec, averages, need, after, wanted=wanted, replicas=replicas),
         next_change_s=_next_change_s(averages, replicas, now_s),
-        excess_burst_capacity=_excess_burst_capacity(spec, averages.panic, ready),
+        excess_burst_capacity=excess_burst_capacity(spec, ready=ready, panic=averages.panic),
         panicking=panic_since_s is not None,
         stable=averages.stable,
         panic=averages.panic,
     )
     return decision, after
+
+
+def _held(reason: str, state: KpaState) -> Decision:
+    return Decision(replicas=None, reason=reason, panicking=state.panic_since_s is not None)
 
 
 class _Need(NamedTuple):
@@ -120,7 +125,7 @@ class _Need(NamedTuple):
 
 def _need(spec: KpaSpec, averages: Averages, ready: int) -> _Need:
     counted = max(1, ready)
-    most = math.ceil(spec.max_scale_up_rate * counted)
+    most = math.ceil(min(spec.max_scale_up_rate * counted, LARGEST_COUNT))
     least = math.floor(counted / spec.max_scale_down_rate) if spec.reachable else 0
     stable = math.ceil(averages.stable / spec.target)
     panic = math.ceil(averages.panic / spec.target)
@@ -168,14 +173,6 @@ def _with(state: KpaState, panic_since_s: float | None, peak: int, delay: Slidin
         concurrency=state.concurrency,
         rps=state.rps,
     )
-
-
-def _excess_burst_capacity(spec: KpaSpec, panic: float, ready: int) -> int:
-    if spec.target_burst_capacity == UNLIMITED_BURST:
-        return -1
-    if spec.target_burst_capacity == 0:
-        return 0
-    return math.floor(ready * spec.total - spec.target_burst_capacity - panic)
 
 
 def _next_change_s(averages: Averages, replicas: int, now_s: float) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -55,8 +56,8 @@ class KpaSpec:
 
     def __post_init__(self) -> None:
         rules = (
-            ("target", self.target, self.target > 0, "> 0"),
-            ("total", self.total, self.total >= 0, ">= 0"),
+            ("target", self.target, 0 < self.target < math.inf, "> 0"),
+            ("total", self.total, 0 <= self.total < math.inf, ">= 0"),
             ("target-burst-capacity", self.target_burst_capacity, _is_burst(self.target_burst_capacity), ">= 0 or -1"),
             ("window", self.stable_window_s, self.stable_window_s >= 0, ">= 0 s"),
             ("panic window", self.panic_window_s, self.panic_window_s >= 1, ">= 1 s"),
@@ -72,7 +73,7 @@ class KpaSpec:
 
 
 def _is_burst(capacity: float) -> bool:
-    return capacity >= 0 or capacity == UNLIMITED_BURST
+    return 0 <= capacity < math.inf or capacity == UNLIMITED_BURST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeAlias
 
 from dilu_autoscaler.policy.kpa_spec import UNLIMITED_BURST, Aggregation, KpaSpec, Metric
 from dilu_autoscaler.policy.observations import Observation, quiet_after
@@ -21,6 +22,10 @@ from dilu_autoscaler.policy.windows import (
 
 TICK_S = 2
 """Knative evaluates at this interval; it is also the step of the scale-down delay."""
+
+
+Points: TypeAlias = Sequence[tuple[float, float]]
+"""(time, value), oldest first."""
 
 
 class Windows(NamedTuple):
@@ -88,25 +93,26 @@ def _windows(spec: KpaSpec) -> Windows:
     return Windows(stable=empty_window(max(1, spec.stable_window_s)), panic=empty_window(spec.panic_window_s))
 
 
-def recorded(spec: KpaSpec, seen: Observation, state: KpaState) -> KpaState:
-    """The state with the new samples in its windows, and the windows as long as the spec now says."""
+def recorded(spec: KpaSpec, seen: Observation, state: KpaState, now_s: float) -> KpaState:
+    """The state with the new samples in its windows, and then the windows as long as the spec now says.
+
+    In this order, for the samples are from before the change: one made known to the loop is decided on at once.
+    """
     samples, was_ready, quiet = seen.samples, seen.ready > 0, _quiet_samples(seen, state)
-    stable_s, panic_s = max(1, spec.stable_window_s), spec.panic_window_s
-    same_length = len(state.rps.stable.buckets) == stable_s and len(state.rps.panic.buckets) == panic_s
-    if same_length and not samples and (was_ready, quiet) == (state.was_ready, state.quiet_samples):
-        return state
-    concurrency = [(sample.t_s, sample.concurrency) for sample in samples]
-    rps = [(sample.t_s, sample.rps) for sample in samples]
-    return KpaState(
-        panic_since_s=state.panic_since_s,
-        panic_peak=state.panic_peak,
-        delay=state.delay,
-        aggregation=state.aggregation,
-        quiet_samples=quiet,
-        was_ready=was_ready,
-        concurrency=_record_both(state.concurrency, concurrency, stable_s, panic_s),
-        rps=_record_both(state.rps, rps, stable_s, panic_s),
-    )
+    if samples or (was_ready, quiet) != (state.was_ready, state.quiet_samples):
+        concurrency = [(sample.t_s, sample.concurrency) for sample in samples]
+        rps = [(sample.t_s, sample.rps) for sample in samples]
+        state = KpaState(
+            panic_since_s=state.panic_since_s,
+            panic_peak=state.panic_peak,
+            delay=state.delay,
+            aggregation=state.aggregation,
+            quiet_samples=quiet,
+            was_ready=was_ready,
+            concurrency=_record_both(state.concurrency, concurrency),
+            rps=_record_both(state.rps, rps),
+        )
+    return with_windows_as_long_as(spec, state, now_s)
 
 
 def _quiet_samples(seen: Observation, state: KpaState) -> int:
@@ -115,9 +121,26 @@ def _quiet_samples(seen: Observation, state: KpaState) -> int:
     return quiet_after(seen.samples, state.quiet_samples)
 
 
-def _record_both(windows: Windows, points: list[tuple[float, float]], stable_s: int, panic_s: int) -> Windows:
-    stable, panic = resized(windows.stable, stable_s), resized(windows.panic, panic_s)
-    return Windows(stable=record(stable, points), panic=record(panic, points))
+def with_points(state: KpaState, *, concurrency: Points = (), rps: Points = ()) -> KpaState:
+    """The state with these `(time, value)` points added to its windows, and nothing else changed."""
+    both = _record_both(state.concurrency, concurrency), _record_both(state.rps, rps)
+    return replace(state, concurrency=both[0], rps=both[1])
+
+
+def with_windows_as_long_as(spec: KpaSpec, state: KpaState, now_s: float) -> KpaState:
+    """The state with windows of the lengths that the spec says from now on; the same state where they are."""
+    stable_s, panic_s = max(1, spec.stable_window_s), spec.panic_window_s
+    if len(state.rps.stable.buckets) == stable_s and len(state.rps.panic.buckets) == panic_s:
+        return state
+    concurrency, rps = (
+        Windows(stable=resized(windows.stable, stable_s, now_s), panic=resized(windows.panic, panic_s, now_s))
+        for windows in (state.concurrency, state.rps)
+    )
+    return replace(state, concurrency=concurrency, rps=rps)
+
+
+def _record_both(windows: Windows, points: Points) -> Windows:
+    return Windows(stable=record(windows.stable, points), panic=record(windows.panic, points)) if points else windows
 
 
 def silence_is_no_load(spec: KpaSpec, state: KpaState, now_s: float) -> bool:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 ROUNDED_DIGITS = 6
+LARGEST_VALUE = 1e15
+"""What is larger, or no number, is dropped: no load is that high, and one such value would stay in the running total,
+as what it was rounded away or as NaN, long after its second has passed."""
 
 
 class Window(NamedTuple):
@@ -20,9 +23,9 @@ class Window(NamedTuple):
     buckets: tuple[float, ...]
     """A ring: second t lies at t modulo the length, and stays there until a later second takes its place."""
     first_s: int | None = None
-    """Oldest second written, as far as is known. None: nothing was ever written."""
+    """Oldest second written, as far as is known. None: not known, so before all that the buckets hold."""
     last_s: int | None = None
-    """Newest second written."""
+    """Newest second written. None: nothing was ever written."""
     total: float = 0.0
     """Running sum of the buckets, with whatever rounding it went through."""
 
@@ -38,17 +41,18 @@ def record(window: Window, points: Iterable[tuple[float, float]]) -> Window:
     first_s, last_s, total = window.first_s, window.last_s, window.total
     for t_s, value in points:
         second = math.floor(t_s)
-        if first_s is None or last_s is None or second - last_s >= size:  # a whole window without a write: start again
+        if not abs(value) <= LARGEST_VALUE:  # nor a NaN
+            continue
+        if last_s is None or second - last_s >= size:  # a whole window without a write: start again
             buckets, total, first_s, last_s = [0.0] * size, 0.0, second, second
-        elif second > last_s:
+        elif second + size <= last_s:
+            continue
+        elif second != last_s:
+            first_s = second if first_s is None else min(first_s, second)
             for passed in range(last_s + 1, second + 1):
                 total -= buckets[passed % size]
                 buckets[passed % size] = 0.0
-            last_s = second
-        elif second + size <= last_s:
-            continue
-        elif second < first_s:
-            first_s = second
+            last_s = max(last_s, second)
         buckets[second % size] += value
         total += value
     return Window(buckets=tuple(buckets), first_s=first_s, last_s=last_s, total=total)
@@ -61,7 +65,7 @@ def is_empty(window: Window, now_s: float) -> bool:
 
 def average(window: Window, now_s: float) -> float:
     """Mean per second over the seconds written; seconds since the last write shorten the window, they are no zeros."""
-    if window.first_s is None or window.last_s is None:
+    if window.last_s is None:
         return 0.0
     size, last_s, total = len(window.buckets), window.last_s, window.total
     behind = max(0, math.floor(now_s) - last_s)
@@ -69,7 +73,8 @@ def average(window: Window, now_s: float) -> float:
         return 0.0
     for passed in range(last_s + 1, last_s + behind + 1):
         total -= window.buckets[passed % size]
-    return rounded(total / min(last_s - window.first_s + 1, size - behind), ROUNDED_DIGITS)
+    known = size if window.first_s is None else last_s - window.first_s + 1
+    return rounded(total / min(known, size - behind), ROUNDED_DIGITS)
 
 
 def weighted_average(window: Window, now_s: float) -> float:
@@ -87,13 +92,17 @@ def weighted_average(window: Window, now_s: float) -> float:
     return result
 
 
-def resized(window: Window, seconds: int) -> Window:
-    """The window with another length; it keeps the newest seconds that fit."""
+def resized(window: Window, seconds: int, now_s: float) -> Window:
+    """The window with another length; it keeps the newest seconds that fit.
+
+    One that is empty by now keeps none of them, only that its last write was no longer ago than it was: a longer window
+    that reaches back to it knows of no load, instead of knowing nothing.
+    """
     old = len(window.buckets)
     if seconds == old:
         return window
-    if window.last_s is None:
-        return empty_window(seconds)
+    if window.last_s is None or is_empty(window, now_s):
+        return Window(buckets=(0.0,) * seconds, last_s=window.last_s)
     buckets, total = [0.0] * seconds, 0.0
     for second in range(window.last_s, window.last_s - min(old, seconds), -1):
         buckets[second % seconds] = window.buckets[second % old]
@@ -164,14 +173,23 @@ _COEFFICIENTS = (
 
 
 def _power(base: float, exponent: int) -> float:
-    """`base ** exponent` by repeated squaring: the last bit as in Go, which C's `pow` does not give."""
-    result = 1.0
+    """`base ** exponent` by repeated squaring, the mantissa apart from the power of two: the last bit as in Go.
+
+    C's `pow` gives another. Without the split, results below 2.2e-308 (0.8 to the 3200th) would be rounded otherwise.
+    """
+    mantissa, twos = math.frexp(base)
+    result, result_twos = 1.0, 0
     while exponent:
         if exponent & 1:
-            result *= base
-        base *= base
+            result *= mantissa
+            result_twos += twos
+        mantissa *= mantissa
+        twos *= 2
+        if mantissa < 0.5:
+            mantissa *= 2
+            twos -= 1
         exponent >>= 1
-    return result
+    return math.ldexp(result, result_twos)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
