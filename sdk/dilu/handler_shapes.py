@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc
 import functools
 import inspect
+import operator
 import reprlib
 import types
 import typing
@@ -189,7 +190,15 @@ def result_type(call: Any, *, batched: bool, streaming: bool) -> Any:
         if not arguments:
             return Any
         hint = arguments[0]
-    return hint
+    return _without_errors(hint)
+
+
+def _without_errors(hint: Any) -> Any:
+    """`X | ItemError` is X: an error in the place of a result is no result."""
+    if typing.get_origin(hint) not in (types.UnionType, typing.Union):
+        return hint
+    kinds = [one for one in typing.get_args(hint) if not (isinstance(one, type) and issubclass(one, Exception))]
+    return functools.reduce(operator.or_, kinds) if kinds else Any
 
 
 def _warn_unchecked(name: str, item: inspect.Parameter, error: Exception) -> None:

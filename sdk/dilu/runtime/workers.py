@@ -139,6 +139,7 @@ class ThreadWorkers(Workers):
         self._run_batches()
         for thread in others:
             thread.join()
+        current_request_ids.set([])
         finish(self._handler.unload())
 
     def _run_batches(self) -> None:
