@@ -6,42 +6,88 @@ one. So it knows when the new one will be answered, and can refuse at once, whil
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dilu.batching import BatchRule, ExecutionFit
 
-# Of the answers that were promised in time, this share may come later than promised.
+# Of the objective, for what no prediction covers: reading the request, writing its answer, the way to the client.
+# It costs no throughput: under overload the queue is only shorter by that.
+_RESERVE_RATIO = 0.08
+# Of the batches that were promised in time, this share may end later than promised.
 _LATE_RATIO = 0.01
 # One step of the learned margin, as a share of the objective: large enough to follow, small enough to be calm.
 _STEP_RATIO = 0.02
-_LARGEST_MARGIN_RATIO = 0.5  # of the objective; beyond that the promise itself is worth nothing
+# A larger margin would refuse nearly all that comes while a batch runs, and so end batching: what it had to cover
+# is then a fit that is wrong, and only work corrects that.
+_LARGEST_MARGIN_RATIO = 0.25
+
+
+class RunningBatch(NamedTuple):
+    """A batch that runs now. (A tuple, as one is made for every batch.)"""
+
+    began_s: float
+    size: int
+
+    def free_after_s(self, fit: ExecutionFit, now_s: float) -> float:
+        """Seconds until it ends. One that is overdue is expected to take as long again as it is late."""
+        return abs(self.began_s + fit.execution_s(self.size) - now_s)
 
 
 def answer_after_s(
-    rule: BatchRule, fit: ExecutionFit, *, ahead: int, running_s: Sequence[float], slots: int, now_s: float = 0.0
+    rule: BatchRule,
+    fit: ExecutionFit,
+    *,
+    ahead: int,
+    running: Sequence[RunningBatch],
+    slots: int,
+    arrival_rps: float = 0.0,
+    now_s: float = 0.0,
 ) -> float:
     """Seconds until a request would be answered that came now.
 
-    `ahead` requests wait before it; `running_s` are the times at which the running batches began (each with its
-    size would be better known, but a full one is what an overload runs); `slots` batches may run at once.
+    `ahead` requests wait before it, `running` are the batches that run, `slots` batches may run at once. Its own batch
+    holds those that wait before it and those that come, at `arrival_rps`, until it begins. Whoever has more ahead is
+    never answered sooner.
 
     >>> fit = ExecutionFit(fixed_s=0.010, per_item_s=0.001)
-    >>> answer_after_s(BatchRule(max_size=10), fit, ahead=0, running_s=[], slots=1)
+    >>> answer_after_s(BatchRule(max_size=10), fit, ahead=0, running=[], slots=1)
     0.011
-    >>> answer_after_s(BatchRule(max_size=10), fit, ahead=15, running_s=[0.0], slots=1, now_s=0.005)
-    0.055
+    >>> answer_after_s(BatchRule(max_size=10), fit, ahead=15, running=[RunningBatch(0.0, 10)], slots=1, now_s=0.005)
+    0.051
     """
     size = rule.size_for(fit)
-    full_s = fit.execution_s(size)
+    fit = fit.hopeful()
     batches_before, place = divmod(ahead, size)
-    if not running_s and not batches_before:
-        return fit.execution_s(place + 1)
-    free_after_s = sorted(max(0.0, began_s + full_s - now_s) for began_s in running_s)
-    free_after_s = [0.0] * (slots - len(free_after_s)) + free_after_s
-    rounds, slot = divmod(batches_before, slots)
-    return free_after_s[slot] + (rounds + 1) * full_s
+    begins_s = _begins_after_s(fit, size, batches_before, running, slots, now_s)
+    own_size = min(size, place + 1 + arrival_rps * begins_s)
+    answer_s = begins_s + fit.fixed_s + fit.per_item_s * own_size
+    if slots > 1 and batches_before:  # a small batch in another slot may end first, but nobody can rely on that
+        before_s = _begins_after_s(fit, size, batches_before - 1, running, slots, now_s) + fit.execution_s(size)
+        answer_s = max(answer_s, before_s)
+    return answer_s
+
+
+def _begins_after_s(
+    fit: ExecutionFit, size: int, batches_before: int, running: Sequence[RunningBatch], slots: int, now_s: float
+) -> float:
+    """Seconds until a slot is free for the batch that has so many full ones before it."""
+    if slots == 1:
+        free_s = running[0].free_after_s(fit, now_s) if running else 0.0
+        return free_s + batches_before * fit.execution_s(size)
+    free_at = [0.0] * (slots - len(running)) + [batch.free_after_s(fit, now_s) for batch in running]
+    heapq.heapify(free_at)
+    for _ in range(batches_before):  # each takes the slot that is free first
+        heapq.heapreplace(free_at, free_at[0] + fit.execution_s(size))
+    return free_at[0]
+
+
+def budget_s(objective_s: float) -> float:
+    """How much of the objective waiting and execution may take."""
+    return objective_s * (1.0 - _RESERVE_RATIO)
 
 
 def retry_after_s(answer_s: float, objective_s: float) -> int:
@@ -51,16 +97,17 @@ def retry_after_s(answer_s: float, objective_s: float) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Margin:
-    """How much later than predicted answers come, learned so that all but one in a hundred keep their promise.
+    """How much later than predicted batches end, learned so that all but one in a hundred keep their promise.
 
-    After each promised answer the margin grows a little if the answer was later than promised, and shrinks by a
-    hundredth of that if it was not: it settles where one in a hundred is late (a stochastic quantile estimate).
+    After each promised batch the margin grows a little if it ended later than promised, and shrinks by a hundredth of
+    that if it did not: it settles where one in a hundred is late (a stochastic quantile estimate). By batch and not
+    by request: one that stalls is late for all its requests, but it is one event.
     """
 
     margin_s: float = 0.0
 
     def learned(self, *, late_s: float, objective_s: float) -> Margin:
-        """The margin after one more answer, which came `late_s` after its prediction (negative: before)."""
+        """The margin after one more batch, which ended `late_s` after its prediction (negative: before)."""
         step_s = _STEP_RATIO * objective_s
         change_s = step_s * (1.0 - _LATE_RATIO) if late_s > self.margin_s else -step_s * _LATE_RATIO
         return Margin(margin_s=min(max(0.0, self.margin_s + change_s), _LARGEST_MARGIN_RATIO * objective_s))

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 _MEMORY_RATIO = 0.98
 # Batch sizes that differ by less than this (variance) say nothing about the cost per item.
 _LEAST_SIZE_VARIANCE = 0.01
+# How much of the objective one batch may run for.
+_BATCH_RATIO = 0.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,7 @@ class ExecutionModel:
     sum_s: float = 0.0
     sum_size_s: float = 0.0
     batches: int = 0
+    line: ExecutionFit | None = None  # the last one that two different sizes have shown
 
     def learned(self, size: int, execution_s: float) -> ExecutionModel:
         """The model after one more batch of `size` items that took `execution_s`."""
@@ -35,7 +38,16 @@ class ExecutionModel:
             sum_s=self.sum_s * _MEMORY_RATIO + execution_s,
             sum_size_s=self.sum_size_s * _MEMORY_RATIO + size * execution_s,
             batches=self.batches + 1,
+            line=self.line if self._has_one_size else self.fit(),
         )
+
+    @property
+    def _has_one_size(self) -> bool:
+        """Whether the batches that still count were of one size, so that they say nothing about the cost per item."""
+        if not self.batches:
+            return True
+        mean_size = self.sum_size / self.weight
+        return self.sum_size_squared / self.weight - mean_size * mean_size < _LEAST_SIZE_VARIANCE
 
     def fit(self) -> ExecutionFit | None:
         """The fitted line, or None before the first batch."""
@@ -43,10 +55,13 @@ class ExecutionModel:
             return None
         mean_size = self.sum_size / self.weight
         mean_s = self.sum_s / self.weight
+        if self._has_one_size:
+            expected_s = 0.0 if self.line is None else self.line.execution_s(mean_size)
+            if self.line is not None and expected_s > 0.0:
+                return self.line.scaled(mean_s / expected_s)
+            # One size ever: claim nothing for batching, neither a gain by waiting nor a higher capacity.
+            return ExecutionFit(fixed_s=0.0, per_item_s=mean_s / mean_size, only_size=mean_size)
         variance = self.sum_size_squared / self.weight - mean_size * mean_size
-        if variance < _LEAST_SIZE_VARIANCE:
-            # One size only: claim nothing for batching, neither a gain by waiting nor a higher capacity.
-            return ExecutionFit(fixed_s=0.0, per_item_s=mean_s / mean_size)
         per_item_s = (self.sum_size_s / self.weight - mean_size * mean_s) / variance
         fixed_s = mean_s - per_item_s * mean_size
         if per_item_s < 0.0:
@@ -62,8 +77,22 @@ class ExecutionFit:
 
     fixed_s: float
     per_item_s: float
+    only_size: float | None = None  # the one size that was ever seen; then how the time depends on size is not known
 
-    def execution_s(self, size: int) -> float:
+    def scaled(self, ratio: float) -> ExecutionFit:
+        """The same line, all of it that much slower."""
+        return ExecutionFit(fixed_s=self.fixed_s * ratio, per_item_s=self.per_item_s * ratio)
+
+    def hopeful(self) -> ExecutionFit:
+        """What to try by: where only one size was seen, any size takes as long, until a second one shows better.
+
+        The opposite guess would keep batches at that one size, and so never be corrected.
+        """
+        if self.only_size is None:
+            return self
+        return ExecutionFit(fixed_s=self.execution_s(1) * self.only_size, per_item_s=0.0)
+
+    def execution_s(self, size: float) -> float:
         """Seconds that a batch of `size` items takes."""
         return self.fixed_s + self.per_item_s * size
 
@@ -82,19 +111,22 @@ class BatchRule:
     max_wait_s: float | None = None  # a cap on what is learned; None: no cap
 
     def size_for(self, fit: ExecutionFit | None) -> int:
-        """The most items that one batch should have: a request may have to wait for one batch before its own runs.
+        """The most items that one batch should have, so that it leaves a part of the objective for waiting.
 
-        So both together must fit into the objective. Where not even one item does, size cannot help: the whole
-        size, for the throughput.
+        Half would let every request wait for a whole batch before its own runs. A little more than half is better:
+        admission refuses the few that come just as a batch begins, and each batch does more (up to a fifth more
+        answers in time under overload, and no fewer below it). Much more, and predictions become a matter of luck.
+        Where not even one item fits, size cannot help: the whole size, for the throughput.
 
         >>> BatchRule(max_size=16, slo_s=0.060).size_for(ExecutionFit(fixed_s=0.010, per_item_s=0.002))
-        10
+        13
         """
-        if fit is None or self.slo_s is None or fit.execution_s(self.max_size) <= self.slo_s / 2:
+        if fit is None or self.slo_s is None or fit.only_size is not None:
             return self.max_size
-        if fit.per_item_s <= 0.0 or fit.execution_s(1) > self.slo_s / 2:
+        longest_s = self.slo_s * _BATCH_RATIO
+        if fit.per_item_s <= 0.0 or fit.execution_s(self.max_size) <= longest_s or fit.execution_s(1) > longest_s:
             return self.max_size
-        return max(1, int((self.slo_s / 2 - fit.fixed_s) / fit.per_item_s + 1e-9))
+        return max(1, int((longest_s - fit.fixed_s) / fit.per_item_s + 1e-9))
 
 
 def batch_wait_s(

@@ -61,11 +61,10 @@ def test_no_wait_makes_the_oldest_request_miss_its_objective(
     queued: int, oldest: float, rps: float, fixed: float, per_item: float, slo: float
 ) -> None:
     fit = ExecutionFit(fixed_s=fixed, per_item_s=per_item)
-    wait = batch_wait_s(
-        BatchRule(max_size=32, slo_s=slo), queued=queued, oldest_wait_s=oldest, arrival_rps=rps, fit=fit
-    )
+    rule = BatchRule(max_size=32, slo_s=slo)
+    wait = batch_wait_s(rule, queued=queued, oldest_wait_s=oldest, arrival_rps=rps, fit=fit)
     assert wait >= 0.0
-    assert wait == 0.0 or oldest + wait + fit.execution_s(32) <= slo + 1e-9
+    assert wait == 0.0 or oldest + wait + fit.execution_s(rule.size_for(fit)) <= slo + 1e-9
 
 
 def learned(*batches: tuple[int, float]) -> ExecutionFit | None:

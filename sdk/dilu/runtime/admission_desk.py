@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
-from dilu.admission import Margin, answer_after_s, retry_after_s
-from dilu.batching import BatchRule
+from dilu.admission import Margin, answer_after_s, budget_s, retry_after_s
+from dilu.batching import BatchRule, ExecutionFit
 from dilu.errors import RequestError
 from dilu.handlers import ADMIT_BY_SLO, FunctionDefinition
 from dilu.runtime.batch_queue import BatchQueue
@@ -26,36 +27,54 @@ class AdmissionDesk:
         self._queue = queue
         self._slots = definition.options.concurrency
         self._slo_s = rule.slo_s if definition.options.admission == ADMIT_BY_SLO else None
+        self._is_streaming = definition.is_streaming  # then its objective is for the first part, not for the end
         self.margin = Margin()
 
     def check(self, now_s: float, urgency: int, deadline_s: float | None) -> None:
         """Raise `RequestError` (429) if a request that came now would be answered too late."""
-        self._answer_s(now_s, now_s, urgency, deadline_s, items=1)
+        fit = self._queue.fit
+        if fit is not None and (self._slo_s is not None or deadline_s is not None):
+            self._answer_s(fit, now_s, now_s, urgency, deadline_s, items=1)
 
     def promise(self, now_s: float, jobs: Sequence[Job]) -> None:
         """Note when the jobs of one request will be answered. Raises `RequestError` (429) if that is too late."""
-        job = jobs[0]
-        answer_s = self._answer_s(now_s, job.arrived_s, job.urgency, job.deadline_s, items=len(jobs))
-        if answer_s is not None:
-            jobs[-1].promised_s = now_s + answer_s
+        job, fit = jobs[0], self._queue.fit
+        if fit is not None and (self._slo_s is not None or job.deadline_s is not None):
+            answer_s = self._answer_s(fit, now_s, job.arrived_s, job.urgency, job.deadline_s, items=len(jobs))
+            if self.is_learning:
+                jobs[-1].promised_s = now_s + answer_s
 
-    def kept(self, job: Job, now_s: float) -> None:
-        """Learn from a job that was answered now."""
-        if job.promised_s is not None and self._slo_s is not None:
-            self.margin = self.margin.learned(late_s=now_s - job.promised_s, objective_s=self._slo_s)
+    @property
+    def is_learning(self) -> bool:
+        """Whether `kept` wants to hear of each batch."""
+        return self._slo_s is not None and not self._is_streaming
+
+    def kept(self, jobs: Sequence[Job]) -> None:
+        """Learn from a batch that was answered now: from the promise that it kept worst."""
+        promises_s = [job.promised_s for job in jobs if job.promised_s is not None]
+        if promises_s and self._slo_s is not None:
+            late_s = time.monotonic() - min(promises_s)
+            self.margin = self.margin.learned(late_s=late_s, objective_s=self._slo_s)
 
     def _answer_s(
-        self, now_s: float, arrived_s: float, urgency: int, deadline_s: float | None, *, items: int
-    ) -> float | None:
-        fit = self._queue.fit
-        if fit is None or (self._slo_s is None and deadline_s is None):
-            return None
-        running_s = self._queue.running_since_s()
-        ahead = self._queue.ahead_of(urgency) + items - 1
-        answer_s = answer_after_s(self._rule, fit, ahead=ahead, running_s=running_s, slots=self._slots, now_s=now_s)
-        if not running_s and ahead == items - 1:
+        self, fit: ExecutionFit, now_s: float, arrived_s: float, urgency: int, deadline_s: float | None, *, items: int
+    ) -> float:
+        queue = self._queue
+        running, waiting = queue.running(), queue.ahead_of(urgency)
+        answer_s = answer_after_s(
+            self._rule,
+            fit,
+            ahead=waiting + items - 1,
+            running=running,
+            slots=self._slots,
+            arrival_rps=queue.arrival_rps(now_s),
+            now_s=now_s,
+        )
+        if not running and not waiting:
             return answer_s
-        allowed_s = self._allowed_s(now_s, arrived_s, deadline_s, fit.execution_s(1))
+        if self._is_streaming:
+            answer_s = max(0.0, answer_s - fit.hopeful().execution_s(1))
+        allowed_s = self._allowed_s(now_s, arrived_s, deadline_s, fit.hopeful().execution_s(1))
         if allowed_s is not None and answer_s + self.margin.margin_s > allowed_s:
             raise _too_late(answer_s, max(0.0, allowed_s))
         return answer_s
@@ -63,8 +82,8 @@ class AdmissionDesk:
     def _allowed_s(self, now_s: float, arrived_s: float, deadline_s: float | None, least_s: float) -> float | None:
         """Seconds from now within which the answer must come, or None if nothing bounds it."""
         allowed_s = None if deadline_s is None else deadline_s - now_s
-        if self._slo_s is not None and least_s + self.margin.margin_s < self._slo_s:
-            by_slo_s = arrived_s + self._slo_s - now_s
+        if self._slo_s is not None and least_s + self.margin.margin_s < (budget := budget_s(self._slo_s)):
+            by_slo_s = arrived_s + budget - now_s
             allowed_s = by_slo_s if allowed_s is None else min(allowed_s, by_slo_s)
         return allowed_s
 

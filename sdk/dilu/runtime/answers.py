@@ -99,10 +99,15 @@ def error_headers(error: RequestError, id_: str) -> Headers:
     return extra
 
 
+def readable(text: str) -> str:
+    """The text as JSON can state it: half of a character that has two becomes a question mark."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def error_body(error: RequestError, id_: str) -> bytes:
     """`{"error": {"code", "message", "field"?, "request_id"}}`."""
-    content: dict[str, str] = {"code": error.code, "message": str(error)}
+    content: dict[str, str] = {"code": str(error.code), "message": readable(str(error))}
     if error.field is not None:
-        content["field"] = error.field
+        content["field"] = readable(str(error.field))
     content["request_id"] = id_
     return msgspec.json.encode({"error": content})

@@ -8,12 +8,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
+from dilu.admission import RunningBatch
 from dilu.batching import BatchRule, ExecutionFit, batch_wait_s
 from dilu.runtime.jobs import Job
 
 # The rate of arrivals is taken over this many of them.
 _RATE_ARRIVALS = 16
-_URGENCIES = 8  # RFC 9218: 0 is the most urgent
 # While a batch fills there is no point in waking for each item, only for the one that completes it.
 _WAKE_AT_FIRST = 1
 
@@ -45,11 +45,11 @@ class BatchQueue:
         self.rule = rule
         self._on_drop = on_drop
         self.capacity = capacity
-        self.fit: ExecutionFit | None = None  # written by the server's loop as it learns
+        self.fit = None
         self._on_put = on_put
-        self._lanes: list[deque[Job]] = [deque() for _ in range(_URGENCIES)]
+        self._lanes: dict[int, deque[Job]] = {}  # by urgency, in that order; only those that were ever needed
         self._waiting = 0
-        self._running_since_s: dict[int, float] = {}
+        self._running: dict[int, RunningBatch] = {}
         self._arrivals_s: deque[float] = deque(maxlen=_RATE_ARRIVALS)
         self._changed = threading.Condition(threading.Lock())
         self._idle_takers = 0
@@ -59,10 +59,22 @@ class BatchQueue:
     def __len__(self) -> int:
         return self._waiting
 
+    @property
+    def fit(self) -> ExecutionFit | None:
+        """What is known of the execution time; the server's loop sets it as it learns."""
+        return self._fit
+
+    @fit.setter
+    def fit(self, fit: ExecutionFit | None) -> None:
+        self._fit = fit
+        self._size = self.rule.size_for(fit)
+        # Items at which there is nothing more to wait for: a batch larger than the queue can never fill.
+        self._full_size = min(self._size, self.capacity)
+
     def oldest_arrival_s(self) -> float | None:
         """Monotonic arrival time of the job that has waited longest, or None if nobody waits."""
         oldest_s: float | None = None
-        for lane in self._lanes:
+        for lane in self._lanes.values():
             try:
                 arrived_s = lane[0].arrived_s if lane else None
             except IndexError:  # a worker took it just now
@@ -73,22 +85,37 @@ class BatchQueue:
 
     def ahead_of(self, urgency: int) -> int:
         """How many jobs would run before one of that urgency that came now."""
-        return sum(len(lane) for lane in self._lanes[: urgency + 1])
+        ahead = 0
+        for lane_urgency, lane in self._lanes.items():
+            if lane_urgency <= urgency:
+                ahead += len(lane)
+        return ahead
 
-    def running_since_s(self) -> list[float]:
-        """Monotonic times at which the batches began that run now."""
+    def running(self) -> list[RunningBatch]:
+        """The batches that run now."""
         with self._changed:
-            return list(self._running_since_s.values())
+            return list(self._running.values())
+
+    def arrival_rps(self, now_s: float) -> float:
+        """The recent rate of jobs that were let in."""
+        arrivals = self._arrivals_s
+        if len(arrivals) < 2:
+            return 0.0
+        # Counting up to now, not to the last arrival, lets the rate fall when arrivals stop.
+        return (len(arrivals) - 1) / max(now_s - arrivals[0], 1e-9)
 
     def put(self, jobs: Sequence[Job]) -> bool:
         """Whether there was room for all the jobs, which are equally urgent; less urgent ones make room if need be."""
+        urgency, count = jobs[0].urgency, len(jobs)
         with self._changed:
-            missing = self._waiting + len(jobs) - self.capacity
-            if self._closed or (missing > 0 and not self._displace(missing, jobs[0].urgency)):
+            missing = self._waiting + count - self.capacity
+            if self._closed or (missing > 0 and not self._displace(missing, urgency)):
                 return False
-            self._lanes[jobs[0].urgency].extend(jobs)
-            self._waiting += len(jobs)
-            self._arrivals_s.extend([job.arrived_s for job in jobs])
+            lane = self._lanes.get(urgency)
+            (self._new_lane(urgency) if lane is None else lane).extend(jobs)
+            self._waiting += count
+            for job in jobs:
+                self._arrivals_s.append(job.arrived_s)
             if self._idle_takers and self._waiting >= self._wake_at:
                 self._changed.notify()
         if self._on_put is not None:
@@ -102,7 +129,7 @@ class BatchQueue:
                 batch, wait_s = self._close_batch(time.monotonic())
                 if batch or (self._closed and not self._waiting):
                     return batch
-                self._wake_at = _WAKE_AT_FIRST if wait_s is None else self._full_size()
+                self._wake_at = _WAKE_AT_FIRST if wait_s is None else self._full_size
                 self._idle_takers += 1
                 self._changed.wait(wait_s)
                 self._idle_takers -= 1
@@ -110,7 +137,7 @@ class BatchQueue:
     def finished(self, batch: list[Job]) -> None:
         """A batch that was taken runs no more."""
         with self._changed:
-            self._running_since_s.pop(id(batch), None)
+            self._running.pop(id(batch), None)
 
     def poll(self) -> tuple[list[Job], float | None]:
         """The next batch if the rule closes it now, else after how many seconds to look again (None: at a put)."""
@@ -142,17 +169,17 @@ class BatchQueue:
         if wait_s > 0.0:
             return [], wait_s
         batch = self._pop_batch(now_s)
+        self._wake_at = _WAKE_AT_FIRST  # others that wait in `take` wait for the first of the next batch
         if batch:
-            self._running_since_s[id(batch)] = now_s
+            self._running[id(batch)] = RunningBatch(now_s, len(batch))
         if self._waiting and self._idle_takers:
             self._changed.notify()  # another taker may start on what is left
         return batch, None
 
     def _pop_batch(self, now_s: float) -> list[Job]:
         batch: list[Job] = []
-        size = self.rule.size_for(self.fit)
-        for lane in self._lanes:
-            while lane and len(batch) < size:
+        for lane in self._lanes.values():
+            while lane and len(batch) < self._size:
                 job = lane.popleft()
                 self._waiting -= 1
                 if job.is_abandoned():
@@ -163,36 +190,35 @@ class BatchQueue:
                     batch.append(job)
         return batch
 
+    def _new_lane(self, urgency: int) -> deque[Job]:
+        lane: deque[Job] = deque()
+        # A new dictionary: others may be looking through the present one, without the lock.
+        self._lanes = dict(sorted([*self._lanes.items(), (urgency, lane)]))
+        return lane
+
     def _displace(self, count: int, urgency: int) -> bool:
         """Whether `count` jobs that are less urgent made room: the least urgent first, and of those the youngest."""
-        if sum(len(lane) for lane in self._lanes[urgency + 1 :]) < count:
+        less_urgent = [lane for lane_urgency, lane in self._lanes.items() if lane_urgency > urgency]
+        # Never an item of several: others of its request may have run, and a refusal says that nothing has.
+        places = [(lane, job) for lane in reversed(less_urgent) for job in reversed(lane) if job.is_whole_request]
+        if len(places) < count:
             return False
-        for lane in reversed(self._lanes[urgency + 1 :]):
-            while lane and count:
-                self._on_drop(lane.pop(), Dropped.DISPLACED)
-                self._waiting -= 1
-                count -= 1
+        for lane, job in places[:count]:
+            lane.remove(job)
+            self._waiting -= 1
+            self._on_drop(job, Dropped.DISPLACED)
         return True
 
-    def _full_size(self) -> int:
-        """Items at which there is nothing more to wait for; a batch larger than the queue can never fill."""
-        return min(self.rule.size_for(self.fit), self.capacity)
-
     def _wait_s(self, now_s: float) -> float:
+        if self._fit is None or self._waiting >= self._full_size:
+            return 0.0
         oldest_s = self.oldest_arrival_s()
-        if oldest_s is None or self._waiting >= self._full_size():
+        if oldest_s is None:
             return 0.0
         return batch_wait_s(
             self.rule,
             queued=self._waiting,
             oldest_wait_s=now_s - oldest_s,
-            arrival_rps=self._arrival_rps(now_s),
-            fit=self.fit,
+            arrival_rps=self.arrival_rps(now_s),
+            fit=self._fit,
         )
-
-    def _arrival_rps(self, now_s: float) -> float:
-        arrivals = self._arrivals_s
-        if len(arrivals) < 2:
-            return 0.0
-        # Counting up to now, not to the last arrival, lets the rate fall when arrivals stop.
-        return (len(arrivals) - 1) / max(now_s - arrivals[0], 1e-9)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dilu.events import Event
 
 _log = logging.getLogger(__name__)
+_UPLOAD_S = 0.001  # a body that took longer came in pieces
 CLIENT_GONE = 499  # nobody hears it; it keeps such requests apart in the metrics
 _OK = 200
 _JSON = b"application/json"
@@ -41,6 +42,7 @@ class Call:
         "_scope",
         "_send",
         "arrived_s",
+        "error",
         "event",
         "finished_s",
         "head",
@@ -59,6 +61,7 @@ class Call:
         self.request_id = self.head.request_id or answers.new_request_id()
         self.event: Event | None = None  # the CloudEvent that carries the request; to be set before it runs
         self.jobs: list[Job] = []
+        self.error: RequestError | None = None  # what the answer tells of, if it does
         self.status = 0  # of the answer, once it has begun
         self.started_answer = False
         self._deadline_s: float | None = None
@@ -93,7 +96,14 @@ class Call:
             self._body = await answers.read_body(
                 self._scope, self._receive, self.service.definition.options.max_body_bytes
             )
+            now_s = time.monotonic()
+            if now_s - self.arrived_s > _UPLOAD_S:  # the client's own time is not ours to answer for
+                self.arrived_s = now_s
         return self._body
+
+    def check_count(self, items: int) -> None:
+        """Raise `RequestError` (413) if one request cannot have so many items, before they are looked at."""
+        self.service.check_count(items)
 
     def decode(self, value: Any) -> Any:
         """Parsed JSON as one item of the handler's type. Raises `RequestError` (422) that names the field."""
@@ -122,27 +132,21 @@ class Call:
 
     async def run_each(self, items: list[Any]) -> list[Any]:
         """Like `run`, but a failed item has its `RequestError` in the place of its result."""
-        if self.service.definition.is_streaming:
-            return [await self._collected(item) for item in items]
         jobs = self._admitted(items)
+        if self.service.definition.is_streaming:
+            return list(await asyncio.gather(*(self._collected(job) for job in jobs)))
         if len(jobs) == 1:
             return [await jobs[0].answer]
         results = await asyncio.gather(*(job.answer for job in jobs), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, RequestError):
                 raise result
-        return results
+        return list(results)
 
     async def stream(self, item: Any) -> AsyncIterator[Any]:
         """The parts of a streaming handler's answer, as they come. Raises `RequestError` also after some parts."""
-        job = self._admitted([item])[0]
-        assert job.parts is not None
-        try:
-            async for part in job.parts.read(job.answer):
-                yield part
-        finally:
-            job.parts.cut()
-            job.answer.add_done_callback(_retrieved)
+        async for part in _read(self._admitted([item])[0]):
+            yield part
 
     async def answer(
         self,
@@ -188,12 +192,17 @@ class Call:
                 if is_abandoned(self._scope):
                     raise ClientGoneError
                 await self._send({"type": "http.response.body", "body": part, "more_body": True})
-        except RequestError as error:
+        except (RequestError, TypeError, ValueError) as error:  # the last two: a part that JSON cannot state
             if not self.started_answer or on_error is None:
                 raise
-            self.status = error.status
-            last = on_error(error, self.request_id)
+            told = error if isinstance(error, RequestError) else RequestError(500, "unusable-result", str(error))
+            self.status, self.error = told.status, told
+            last = on_error(told, self.request_id)
             await self._send({"type": "http.response.body", "body": last, "more_body": True})
+        except RuntimeError:
+            if is_abandoned(self._scope):  # its transport was closed between our look and the write
+                raise ClientGoneError from None
+            raise
         finally:
             if isinstance(parts, AsyncGenerator):
                 await parts.aclose()  # now, and not when the collector finds it: the handler should stop
@@ -203,15 +212,16 @@ class Call:
 
     async def refuse(self, body: bytes, error: RequestError, headers: Headers | None = None) -> None:
         """Send an error's answer."""
-        self.status = error.status
+        self.status, self.error = error.status, error
         self.finished_s = time.monotonic()
         self.started_answer = True
         sent = [*(headers or ()), *answers.error_headers(error, self.request_id), *self._closing()]
         sent.append((_SERVER_TIMING, self._server_timing()))
         await answers.send_json(self._send, error.status, body, sent)
 
-    def _admitted(self, items: Iterable[Any]) -> list[Job]:
+    def _admitted(self, items: Sequence[Any]) -> list[Job]:
         service = self.service
+        service.check_count(len(items))
         takes_context, is_streaming = service.definition.takes_context, service.definition.is_streaming
         head, scope = self.head, self._scope
 
@@ -229,6 +239,7 @@ class Call:
                 self._deadline_s,
                 self._context(gone) if takes_context else None,
                 PartStream() if is_streaming else None,
+                len(items) == 1,
             )
             for item in items
         ]
@@ -247,9 +258,10 @@ class Call:
             is_abandoned=gone,
         )
 
-    async def _collected(self, item: Any) -> list[Any] | RequestError:
+    @staticmethod
+    async def _collected(job: Job) -> list[Any] | RequestError:
         try:
-            return [part async for part in self.stream(item)]
+            return [part async for part in _read(job)]
         except RequestError as error:
             return error
 
@@ -294,6 +306,17 @@ class Route:
     answer: Callable[[Call], Awaitable[None]]  # raises `RequestError` for a 4xx or 5xx
     error_body: Callable[[RequestError, str], bytes] = answers.error_body  # (error, request id)
     counts: bool = True  # False: it tells about the function and calls it not; answered while starting, not counted
+
+
+async def _read(job: Job) -> AsyncIterator[Any]:
+    """The parts of one streamed answer; who stops reading stops the handler."""
+    assert job.parts is not None
+    try:
+        async for part in job.parts.read(job.answer):
+            yield part
+    finally:
+        job.parts.cut()
+        job.answer.add_done_callback(_retrieved)
 
 
 def _retrieved(answer: asyncio.Future[Any]) -> None:

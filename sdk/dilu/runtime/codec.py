@@ -32,6 +32,8 @@ class ItemCodec:
         """One item from a request's body."""
         if not body:
             raise RequestError(400, "empty-body", "the body is empty; send one JSON value")
+        if not body.isascii():
+            _check_is_text(body)
         try:
             return self._decoder.decode(body)
         except (KeyboardInterrupt, RequestError):
@@ -77,6 +79,14 @@ def _refusal(body: bytes, error: BaseException) -> RequestError:
     return RequestError(422, "invalid-value", _said(error), field="$")
 
 
+def _check_is_text(body: bytes) -> None:
+    """msgspec skips what the type does not name without such a look."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise RequestError(400, "invalid-json", f"the body is not JSON: {error}", field="$") from None
+
+
 def _check_is_json(body: bytes) -> None:
     try:
         msgspec.json.decode(body)
@@ -91,7 +101,7 @@ def _mismatch(error: msgspec.ValidationError) -> RequestError:
     assert match is not None  # the pattern matches every text
     field, cause = match["field"] or "$", error.__cause__
     if cause is None:
-        return RequestError(422, "invalid-type", match["what"], field=field)
+        return RequestError(422, "invalid-type", _readable(match["what"]), field=field)
     fault = _first_fault(cause)
     if fault is None:
         return RequestError(422, "invalid-value", _said(cause), field=field)

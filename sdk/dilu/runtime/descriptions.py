@@ -35,10 +35,19 @@ class _Descriptions:
 
     @cached_property
     def document(self) -> bytes:
-        from dilu.runtime.openapi import openapi_document
+        from dilu.runtime.openapi import document_components, openapi_document
+        from dilu.runtime.protocols.openapi_paths import protocol_paths, protocol_schemas
         from dilu.runtime.replica import sdk_version
 
-        return encode_result(openapi_document(self._definitions, title=self._title, version=sdk_version()))
+        components = document_components(protocol_schemas(self._definitions))
+        document = openapi_document(
+            self._definitions,
+            title=self._title,
+            version=sdk_version(),
+            extra_paths=protocol_paths(self._definitions, components),
+            components=components,
+        )
+        return encode_result(document)
 
     @cached_property
     def page(self) -> bytes:

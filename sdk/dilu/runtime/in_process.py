@@ -152,8 +152,9 @@ class InProcessReplica:
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
                 self._loop.call_soon_threadsafe(exchange.connection.gone.set)
 
-    def close(self) -> None:
+    def close(self, *, within_s: float | None = None) -> None:
         """Finish what was accepted, unload, end every thread. Raises `NoAnswerError` if a handler does not end."""
+        self._within_s = self._within_s if within_s is None else within_s
         if self._loop is not None and self._stop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended already
                 self._loop.call_soon_threadsafe(self._stop.set)

@@ -30,10 +30,17 @@ class Job:
     deadline_s: float | None = None  # monotonic; after it the client wants no answer
     context: Context | None = None  # where the handler asks for it
     parts: PartStream | None = None  # where the handler streams
+    is_whole_request: bool = True  # False: the request has more items
+    paused_s: float = 0.0  # how long the handler waited for slow readers of its batch
     promised_s: float | None = None  # monotonic time at which admission expected the answer
     started_s: float = 0.0  # monotonic time at which its batch began to run; 0.0 until then
     finished_s: float = 0.0  # ... and ended
     batch_size: int = 0
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether nobody waits for it any more: it has its answer, or its client has gone. From any thread."""
+        return self.answer.done() or self.is_abandoned()
 
     @property
     def is_stopped(self) -> bool:

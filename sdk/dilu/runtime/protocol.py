@@ -40,7 +40,7 @@ def whole_body(scope: Mapping[str, Any]) -> bytes | None:
 def is_abandoned(scope: Mapping[str, Any]) -> bool:
     """Whether the client closed its connection."""
     cycle = _cycle(scope)
-    return cycle is not None and cycle.disconnected
+    return cycle is not None and (cycle.disconnected or cycle.transport.is_closing())
 
 
 def answer_at_once(scope: Mapping[str, Any], status: int, head: bytes, body: bytes) -> bool:

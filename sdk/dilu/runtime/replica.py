@@ -30,6 +30,7 @@ from dilu.runtime.service import FunctionService, State
 from dilu.runtime.service_group import ServiceGroup
 from dilu.runtime.settings import ReplicaSettings
 from dilu.runtime.stats_app import StatsApp
+from dilu.runtime.tracing import Tracing
 from dilu.spec import merge, names
 
 _log = logging.getLogger(__name__)
@@ -42,6 +43,10 @@ _LAST_HANDSHAKES_S = 0.02
 # a machine that stalls stalls the clients as well.
 _QUIET_LOOKS = 10
 _LOOK_S = 0.02
+# Of the time that a stop may take, what is kept for unloading when requests do not end.
+_UNLOAD_RATIO = 0.1
+# How long the last traces may take on their way, and no longer than is left.
+_LAST_TRACES_S = 3.0
 # Handlers that wake while the server's loop computes should get the interpreter soon (CPython's default is 5 ms,
 # as long as a whole batch may take).
 _SWITCH_INTERVAL_S = 0.0005
@@ -82,9 +87,11 @@ class Replica:
         await self._listen(stats, self._sockets[0])
         if not self._settings.bind_after_ready:
             await self._listen(app, self._sockets[1])
+        tracing = self._tracing(service)
         exit_code = await self._load(service, stop)
         if exit_code is not None:
             return exit_code
+        tracing.start(service.services)
         ready()
         if self._settings.bind_after_ready:
             self._sockets.append(bind(self._settings.host, self._settings.port))
@@ -93,7 +100,12 @@ class Replica:
         self._say_ready(service, listener, stats_listener)
         if not await self._serve(service, stop):
             return 1
-        return await self._drain(service, listener, stats_listener)
+        exit_code = await self._drain(service, listener, stats_listener)
+        await tracing.close(min(_LAST_TRACES_S, max(0.1, self._deadline_s - asyncio.get_running_loop().time())))
+        return exit_code
+
+    def _tracing(self, service: ServiceGroup) -> Tracing:
+        return Tracing(os.environ, function=service.name, replica=self._settings.replica, version=sdk_version())
 
     def _inherited_fds(self) -> list[int]:
         """What a forked child must not hold."""
@@ -198,10 +210,11 @@ class Replica:
         await asyncio.sleep(_LAST_HANDSHAKES_S)
         listener.stop_accepting()
         await self._until_quiet(service)
-        answered = await listener.close(self._deadline_s - loop.time())
+        reserve_s = self._settings.drain_timeout_s * _UNLOAD_RATIO
+        answered = await listener.close(self._deadline_s - reserve_s - loop.time())
         if not answered:
             _log.error("requests were cut: they did not end within %g s", self._settings.drain_timeout_s)
-        unloaded = await service.close(max(1.0, self._deadline_s - loop.time()))
+        unloaded = await service.close(max(reserve_s / 2, self._deadline_s - loop.time()))
         if not unloaded:
             _log.error("the handler did not end within %g s", self._settings.drain_timeout_s)
         await stats_listener.close(0.0)

@@ -106,18 +106,22 @@ class FunctionService:
         """Raise `RequestError` (429, 503) if a request that came now would be refused."""
         if self.state is State.STARTING:
             raise starting_error()
-        if len(self.queue) - self.queue.ahead_of(urgency) == 0 and len(self.queue) >= self.queue.capacity:
+        waiting = len(self.queue)
+        if waiting >= self.queue.capacity and waiting == self.queue.ahead_of(urgency):
             raise self._refusal()
         self.desk.check(time.monotonic(), urgency, deadline_s)
+
+    def check_count(self, items: int) -> None:
+        """Raise `RequestError` (413) for a request with more items than can ever wait, before they are looked at."""
+        most = self.queue.capacity
+        if items > most:
+            raise RequestError(413, "too-many-items", f"{items} items in one request, at most {most} are taken")
 
     def admit(self, jobs: Sequence[Job]) -> None:
         """Let jobs of one request, which are equally urgent, into the queue: all of them or none.
 
-        Raises `RequestError`: 413 if they can never fit, 429 or 503 if they are refused now.
+        Raises `RequestError` (429, 503) if they are refused.
         """
-        if len(jobs) > self.queue.capacity:
-            most = self.queue.capacity
-            raise RequestError(413, "too-many-items", f"{len(jobs)} items in one request, at most {most} are taken")
         self.desk.promise(time.monotonic(), jobs)
         if not self.queue.put(jobs):
             raise self._refusal()
@@ -237,23 +241,24 @@ class FunctionService:
                 self._fail(replace(outcome, error=error, results=None))
 
     def _answer(self, outcome: BatchOutcome) -> None:
-        execution_s = outcome.finished_s - outcome.started_s
+        execution_s = outcome.finished_s - outcome.started_s - outcome.jobs[0].paused_s
         self.queue.finished(outcome.jobs)
         self.metrics.ran_batch(len(outcome.jobs), execution_s)
         if outcome.error is not None or outcome.results is None:
             self._fail(outcome)
             return
-        self._learn(len(outcome.jobs), execution_s)
-        now_s = time.monotonic()
+        if not any(job.parts is not None and job.parts.is_cut for job in outcome.jobs):  # one that was cut ran less
+            self._learn(len(outcome.jobs), execution_s)
         for job, result in zip(outcome.jobs, outcome.results, strict=True):
             self._stamp(job, outcome)
-            self.desk.kept(job, now_s)
             if job.answer.done():  # its client may have gone away
                 continue
             if isinstance(result, BaseException):
                 job.answer.set_exception(self._item_error(job, result))
             else:
                 job.answer.set_result(result)
+        if self.desk.is_learning:
+            self._loop.call_soon(self.desk.kept, outcome.jobs)  # by then the answers are written
 
     @staticmethod
     def _stamp(job: Job, outcome: BatchOutcome) -> None:
@@ -262,7 +267,7 @@ class FunctionService:
     def _item_error(self, job: Job, error: BaseException) -> RequestError:
         """What the client of one failed item gets; only what an author wrote for clients is quoted."""
         if isinstance(error, ItemError):
-            return error
+            return error.with_traceback(None)  # it may be one object for ever; its frames hold requests
         _log.error(
             "%s failed for one item of a batch",
             self.definition.spec.name,
@@ -274,7 +279,9 @@ class FunctionService:
     def _fail(self, outcome: BatchOutcome) -> None:
         error = outcome.error
         if isinstance(error, ItemError):
-            answer: RequestError = error
+            answer: RequestError = error.with_traceback(None)
+        elif isinstance(error, asyncio.CancelledError):
+            answer = _handler_failed(error)  # nobody waits for it: it was stopped for that
         else:
             _log.error(
                 "%s failed for a batch of %d",

@@ -10,9 +10,10 @@ from typing import Any
 from dilu.errors import RequestError
 
 # Parts that wait for their client. Beyond this many the handler pauses, ...
-MOST_UNREAD_PARTS = 1024
-# ... for so long in all; then the reader is too slow: it must not hold the model, which others wait for.
-PATIENCE_S = 5.0
+MOST_UNREAD_PARTS = 64
+# ... until its patience is at an end; then the reader is too slow: it must not hold the model, which others wait for.
+PATIENCE_S = 1.0
+_EARNED_S = 0.01  # by each part that the client takes, so that only a stream that hardly moves is cut
 LOOK_S = 0.001
 
 
@@ -46,19 +47,23 @@ class PartStream:
         """The handler has paused for this stream; too much of that ends the stream."""
         self._patience_s -= seconds
         if self._patience_s <= 0.0:
-            self.is_cut = True
+            self.cut()
 
     def cut(self) -> None:
-        """Nobody reads any more: the handler should stop."""
+        """Nobody reads any more: the handler should stop, and what is left may go."""
         self.is_cut = True
+        self._parts.clear()
 
     async def read(self, answer: asyncio.Future[Any]) -> AsyncIterator[Any]:
         """All parts, until `answer` is there; raises its error after the last one."""
         answer.add_done_callback(lambda _: self._came.set())
         while True:
             while self._parts:
+                self._patience_s = min(PATIENCE_S, self._patience_s + _EARNED_S)
                 yield self._parts.popleft()
             if self.is_cut:
+                if answer.done():
+                    answer.result()  # it may say why: the time was over
                 raise RequestError(500, "slow-reader", f"more than {MOST_UNREAD_PARTS} parts were left unread too long")
             if answer.done() and not self._wake_pending:
                 if not self._parts:

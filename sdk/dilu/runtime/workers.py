@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from typing import Any
 
@@ -21,6 +22,9 @@ from dilu.runtime.jobs import BatchOutcome, Job
 from dilu.runtime.logs import current_request_ids
 from dilu.runtime.streams import LOOK_S, PartStream
 from dilu.spec import names
+
+_WARM_UP_STEPS = 1_000  # of a stream: enough to be warm
+_FORGOTTEN_LOOK_S = 0.1  # how often calls of async handlers are looked through for those that nobody waits for
 
 OnBatch = Callable[[BatchOutcome], None]
 OnPhase = Callable[[str, float], None]  # (phase, seconds), called as each phase ends
@@ -105,12 +109,24 @@ def _arguments(jobs: list[Job]) -> tuple[list[Any], list[Context] | None]:
     return [job.item for job in jobs], [job.context for job in jobs if job.context is not None]
 
 
-def _to_nobody(parts: list[Any]) -> bool:
-    return True
+def _pause(jobs: list[Job], stream: PartStream, seconds: float) -> None:
+    stream.paused(seconds)
+    jobs[0].paused_s += seconds
 
 
-async def _to_nobody_async(parts: list[Any]) -> bool:
-    return True
+def _warm_enough() -> Callable[[list[Any]], bool]:
+    """Takes the parts of a warm-up, and ends one that does not end by itself."""
+    steps = itertools.count(1)
+    return lambda parts: next(steps) < _WARM_UP_STEPS
+
+
+def _warm_enough_async() -> Callable[[list[Any]], Awaitable[bool]]:
+    is_enough = _warm_enough()
+
+    async def take(parts: list[Any]) -> bool:
+        return is_enough(parts)
+
+    return take
 
 
 class ThreadWorkers(Workers):
@@ -128,7 +144,7 @@ class ThreadWorkers(Workers):
             began_s = time.monotonic()
             contexts = self._handler.warm_up_contexts(len(items))
             if self._handler.definition.is_streaming:
-                self._handler.stream(items, contexts, _to_nobody)
+                self._handler.stream(items, contexts, _warm_enough())
             else:
                 self._handler.run(items, contexts)
             self._on_warm(len(items), time.monotonic() - began_s)
@@ -165,8 +181,9 @@ class ThreadWorkers(Workers):
         """Hand the parts on, wait for slow readers a little; whether anybody still listens."""
         for stream in self._hand_on(jobs, parts):
             while stream.is_behind:
+                began_s = time.monotonic()
                 time.sleep(LOOK_S)
-                stream.paused(LOOK_S)
+                _pause(jobs, stream, time.monotonic() - began_s)
         return not all(job.is_stopped for job in jobs)
 
 
@@ -176,7 +193,8 @@ class LoopWorkers(Workers):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], list[Job]] = {}
+        self._looker: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._drained: asyncio.Event | None = None
         self._wake_pending = False
@@ -203,7 +221,7 @@ class LoopWorkers(Workers):
             began_s = time.monotonic()
             contexts = self._handler.warm_up_contexts(len(items))
             if self._handler.definition.is_streaming:
-                await self._handler.stream_async(items, contexts, _to_nobody_async)
+                await self._handler.stream_async(items, contexts, _warm_enough_async())
             else:
                 await self._handler.run_async(items, contexts)
             self._on_warm(len(items), time.monotonic() - began_s)
@@ -229,7 +247,9 @@ class LoopWorkers(Workers):
             jobs, wait_s = self._queue.poll()
             if jobs:
                 task = self._loop.create_task(self._call(jobs))
-                self._running.add(task)
+                self._running[task] = jobs
+                if self._looker is None:
+                    self._looker = self._loop.call_later(_FORGOTTEN_LOOK_S, self._stop_forgotten)
                 task.add_done_callback(self._finished)
                 continue
             if wait_s is not None:
@@ -238,8 +258,16 @@ class LoopWorkers(Workers):
         if self._queue.is_drained and not self._running:
             self._drained.set()
 
+    def _stop_forgotten(self) -> None:
+        """Cancel the calls that nobody waits for any more: they would keep their places from others."""
+        assert self._loop is not None
+        for task, jobs in list(self._running.items()):
+            if all(job.is_forgotten for job in jobs):
+                task.cancel()
+        self._looker = self._loop.call_later(_FORGOTTEN_LOOK_S, self._stop_forgotten) if self._running else None
+
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        self._running.pop(task, None)
         if len(self._queue) or self._queue.is_closed:
             self._pump()
 
@@ -263,6 +291,7 @@ class LoopWorkers(Workers):
     async def _deliver(self, jobs: list[Job], parts: list[Any]) -> bool:
         for stream in self._hand_on(jobs, parts):
             while stream.is_behind:
+                began_s = time.monotonic()
                 await asyncio.sleep(LOOK_S)
-                stream.paused(LOOK_S)
+                _pause(jobs, stream, time.monotonic() - began_s)
         return not all(job.is_stopped for job in jobs)

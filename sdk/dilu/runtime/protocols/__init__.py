@@ -27,10 +27,9 @@ def protocol_routes(services: Sequence[FunctionService]) -> list[tuple[FunctionS
     """
     first = services[0]
     found = [(first, route) for route in open_inference.server_routes(services) + openai_common.model_routes(services)]
-    declared = [service.definition.options.openai for service in services]
+    definitions = [service.definition for service in services]
     for service in services:
-        is_alone = declared.count(service.definition.options.openai) == 1
-        prefix = openai_common.PREFIX if is_alone else f"/{service.definition.spec.name}{openai_common.PREFIX}"
+        prefix = openai_common.route_prefix(service.definition, definitions)
         routes = open_inference.routes(service) + _openai_routes(service, prefix)
         found += [(service, route) for route in routes]
     return found

@@ -41,6 +41,8 @@ class InferenceModel:
     async def answer_infer(self, call: Call) -> None:
         """Run the function on the rows of a request's tensors."""
         request = self._parsed(await call.body(), call)
+        if request.tensors and request.tensors[0].shape:
+            call.check_count(request.tensors[0].shape[0])
         items = items_of(request.tensors, self._inputs, call.decode)
         outputs = outputs_of(await call.run(items))
         answer = write_answer(request, outputs, self.name, self._version)

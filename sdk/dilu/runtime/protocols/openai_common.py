@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from dilu.errors import RequestError
+from dilu.handlers import FunctionDefinition
 from dilu.runtime.calls import Call, Route
 from dilu.runtime.codec import encode_result
 from dilu.runtime.service import FunctionService
@@ -28,6 +29,13 @@ def _type(status: int) -> str:
     if status == 429:
         return "rate_limit_error"
     return "invalid_request_error" if status < 500 else "server_error"
+
+
+def route_prefix(definition: FunctionDefinition, definitions: Sequence[FunctionDefinition]) -> str:
+    """What a function's route begins with: `/v1`, or `/NAME/v1` where several declare the same one."""
+    declared = [one.options.openai for one in definitions]
+    is_alone = declared.count(definition.options.openai) == 1
+    return PREFIX if is_alone else f"/{definition.spec.name}{PREFIX}"
 
 
 def parse(decode: Callable[[bytes], Any], body: bytes) -> Any:

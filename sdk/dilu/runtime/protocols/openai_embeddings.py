@@ -42,6 +42,8 @@ async def answer_embeddings(call: Call) -> None:
     check_model(body.model, name)
     if body.dimensions is not None:
         raise refused("dimensions", "this model has one size of vectors; leave it out")
+    if isinstance(body.input, list):
+        call.check_count(len(body.input))
     results = await call.run([call.decode(text) for text in _texts(body.input)])
     encode = base64_vector if body.encoding_format == "base64" else plain_vector
     data = [
