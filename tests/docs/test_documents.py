@@ -54,7 +54,7 @@ def test_each_package_folder_is_in_the_architecture() -> None:
     text = (ROOT / "docs/architecture.md").read_text()
     folders = [
         init.parent.relative_to(ROOT)
-        for part in ("sdk", "autoscaler")
+        for part in ("sdk", "autoscaler", "simulator")
         for init in (ROOT / part).rglob("__init__.py")
         if len(init.parent.relative_to(ROOT).parts) > 2
     ]
@@ -69,5 +69,5 @@ def test_each_subcommand_is_in_the_readme() -> None:
 
 def test_the_wheel_names_packages_and_no_tests() -> None:
     packages = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    assert packages == ["sdk/dilu", "autoscaler/dilu_autoscaler"]
+    assert packages == ["sdk/dilu", "autoscaler/dilu_autoscaler", "simulator/dilu_simulator"]
     assert not [path for package in packages for path in (ROOT / package).rglob("test_*.py")]
