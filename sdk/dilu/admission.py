@@ -56,7 +56,8 @@ def answer_after_s(
     >>> fit = ExecutionFit(fixed_s=0.010, per_item_s=0.001)
     >>> answer_after_s(BatchRule(max_size=10), fit, ahead=0, running=[], slots=1)
     0.011
-    >>> answer_after_s(BatchRule(max_size=10), fit, ahead=15, running=[RunningBatch(0.0, 10)], slots=1, now_s=0.005)
+    >>> running = [RunningBatch(0.0, 10)]
+    >>> round(answer_after_s(BatchRule(max_size=10), fit, ahead=15, running=running, slots=1, now_s=0.005), 3)
     0.051
     """
     size = rule.size_for(fit)

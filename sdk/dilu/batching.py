@@ -8,6 +8,7 @@ its oldest request would miss its objective, and it does not wait at all when no
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 # Weight of what was known before, at each new batch: about the last 50 batches count.
 _MEMORY_RATIO = 0.98
@@ -17,9 +18,11 @@ _LEAST_SIZE_VARIANCE = 0.01
 _BATCH_RATIO = 0.6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutionModel:
-    """Learned execution time of a batch: decayed sums of a least-squares fit of seconds over batch size."""
+class ExecutionModel(NamedTuple):
+    """Learned execution time of a batch: decayed sums of a least-squares fit of seconds over batch size.
+
+    A tuple, as the fit is: one of each is made for every batch, and a frozen dataclass takes six times as long.
+    """
 
     weight: float = 0.0
     sum_size: float = 0.0
@@ -31,48 +34,54 @@ class ExecutionModel:
 
     def learned(self, size: int, execution_s: float) -> ExecutionModel:
         """The model after one more batch of `size` items that took `execution_s`."""
-        return ExecutionModel(
-            weight=self.weight * _MEMORY_RATIO + 1.0,
-            sum_size=self.sum_size * _MEMORY_RATIO + size,
-            sum_size_squared=self.sum_size_squared * _MEMORY_RATIO + size * size,
-            sum_s=self.sum_s * _MEMORY_RATIO + execution_s,
-            sum_size_s=self.sum_size_s * _MEMORY_RATIO + size * execution_s,
-            batches=self.batches + 1,
-            line=self.line if self._has_one_size else self.fit(),
+        weight, sum_size, sum_size_squared, sum_s, sum_size_s, batches, line = self
+        model = ExecutionModel(
+            weight * _MEMORY_RATIO + 1.0,
+            sum_size * _MEMORY_RATIO + size,
+            sum_size_squared * _MEMORY_RATIO + size * size,
+            sum_s * _MEMORY_RATIO + execution_s,
+            sum_size_s * _MEMORY_RATIO + size * execution_s,
+            batches + 1,
+            line,
         )
+        return model if model.size_variance < _LEAST_SIZE_VARIANCE else model._replace(line=model._shown_line())
 
     @property
-    def _has_one_size(self) -> bool:
-        """Whether the batches that still count were of one size, so that they say nothing about the cost per item."""
+    def size_variance(self) -> float:
+        """How much the sizes of the batches differ that still count; 0 before the first one."""
         if not self.batches:
-            return True
+            return 0.0
         mean_size = self.sum_size / self.weight
-        return self.sum_size_squared / self.weight - mean_size * mean_size < _LEAST_SIZE_VARIANCE
+        return self.sum_size_squared / self.weight - mean_size * mean_size
 
     def fit(self) -> ExecutionFit | None:
         """The fitted line, or None before the first batch."""
         if self.batches == 0:
             return None
+        if self.size_variance >= _LEAST_SIZE_VARIANCE:
+            return self.line
         mean_size = self.sum_size / self.weight
         mean_s = self.sum_s / self.weight
-        if self._has_one_size:
-            expected_s = 0.0 if self.line is None else self.line.execution_s(mean_size)
-            if self.line is not None and expected_s > 0.0:
-                return self.line.scaled(mean_s / expected_s)
-            # One size ever: claim nothing for batching, neither a gain by waiting nor a higher capacity.
-            return ExecutionFit(fixed_s=0.0, per_item_s=mean_s / mean_size, only_size=mean_size)
-        variance = self.sum_size_squared / self.weight - mean_size * mean_size
-        per_item_s = (self.sum_size_s / self.weight - mean_size * mean_s) / variance
+        expected_s = 0.0 if self.line is None else self.line.execution_s(mean_size)
+        if self.line is not None and expected_s > 0.0:
+            return self.line.scaled(mean_s / expected_s)
+        # One size ever: claim nothing for batching, neither a gain by waiting nor a higher capacity.
+        return ExecutionFit(0.0, mean_s / mean_size, mean_size)
+
+    def _shown_line(self) -> ExecutionFit:
+        """What batches of different sizes say."""
+        mean_size = self.sum_size / self.weight
+        mean_s = self.sum_s / self.weight
+        per_item_s = (self.sum_size_s / self.weight - mean_size * mean_s) / self.size_variance
         fixed_s = mean_s - per_item_s * mean_size
         if per_item_s < 0.0:
-            return ExecutionFit(fixed_s=mean_s, per_item_s=0.0)
+            return ExecutionFit(mean_s, 0.0)
         if fixed_s < 0.0:
-            return ExecutionFit(fixed_s=0.0, per_item_s=self.sum_size_s / self.sum_size_squared)
-        return ExecutionFit(fixed_s=fixed_s, per_item_s=per_item_s)
+            return ExecutionFit(0.0, self.sum_size_s / self.sum_size_squared)
+        return ExecutionFit(fixed_s, per_item_s)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutionFit:
+class ExecutionFit(NamedTuple):
     """A batch of n items takes `fixed_s + per_item_s x n` seconds."""
 
     fixed_s: float

@@ -119,10 +119,10 @@ class MountedFunction:
 
     def _started(self) -> InProcessReplica:
         replica = self._replica
-        if replica is not None:
+        if replica is not None and replica.is_running:
             return replica
         with self._lock:  # who comes while it loads waits for it
-            if self._replica is None:
+            if self._replica is None or not self._replica.is_running:
                 _check_threads()
                 replica = InProcessReplica([self._definition], within_s=self._within_s)
                 replica.start()

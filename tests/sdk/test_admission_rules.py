@@ -15,7 +15,7 @@ FIT = ExecutionFit(fixed_s=0.010, per_item_s=0.001)
 RULE = BatchRule(max_size=10)  # a full batch takes 20 ms
 FULL = RunningBatch(0.0, 10)
 
-fits = st.builds(ExecutionFit, fixed_s=st.floats(0, 1), per_item_s=st.floats(0, 0.1))
+fits = st.builds(ExecutionFit, only_size=st.none(), fixed_s=st.floats(0, 1), per_item_s=st.floats(0, 0.1))
 rules = st.builds(BatchRule, max_size=st.integers(1, 64), slo_s=st.none() | st.floats(0.001, 10))
 
 
@@ -122,7 +122,7 @@ def test_one_stalled_batch_moves_the_margin_by_one_step_and_is_forgotten() -> No
     assert margin.margin_s == pytest.approx(0.0, abs=1e-6)
 
 
-sized_fits = st.builds(ExecutionFit, fixed_s=st.floats(0, 1), per_item_s=st.floats(0, 0.1))
+sized_fits = st.builds(ExecutionFit, only_size=st.none(), fixed_s=st.floats(0, 1), per_item_s=st.floats(0, 0.1))
 
 
 @given(rule=rules, fit=st.none() | sized_fits)

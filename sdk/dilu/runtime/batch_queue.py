@@ -51,7 +51,8 @@ class BatchQueue:
         self._waiting = 0
         self._running: dict[int, RunningBatch] = {}
         self._arrivals_s: deque[float] = deque(maxlen=_RATE_ARRIVALS)
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._idle_takers = 0
         self._wake_at = _WAKE_AT_FIRST
         self._closed = False
@@ -93,8 +94,7 @@ class BatchQueue:
 
     def running(self) -> list[RunningBatch]:
         """The batches that run now."""
-        with self._changed:
-            return list(self._running.values())
+        return list(self._running.values())  # in one step, so without the lock
 
     def arrival_rps(self, now_s: float) -> float:
         """The recent rate of jobs that were let in."""
@@ -107,7 +107,7 @@ class BatchQueue:
     def put(self, jobs: Sequence[Job]) -> bool:
         """Whether there was room for all the jobs, which are equally urgent; less urgent ones make room if need be."""
         urgency, count = jobs[0].urgency, len(jobs)
-        with self._changed:
+        with self._lock:
             missing = self._waiting + count - self.capacity
             if self._closed or (missing > 0 and not self._displace(missing, urgency)):
                 return False
@@ -124,7 +124,7 @@ class BatchQueue:
 
     def take(self) -> list[Job]:
         """The next batch, as soon as the rule closes it; empty once the queue is closed and drained."""
-        with self._changed:
+        with self._lock:
             while True:
                 batch, wait_s = self._close_batch(time.monotonic())
                 if batch or (self._closed and not self._waiting):
@@ -136,17 +136,16 @@ class BatchQueue:
 
     def finished(self, batch: list[Job]) -> None:
         """A batch that was taken runs no more."""
-        with self._changed:
-            self._running.pop(id(batch), None)
+        self._running.pop(id(batch), None)  # in one step, so without the lock
 
     def poll(self) -> tuple[list[Job], float | None]:
         """The next batch if the rule closes it now, else after how many seconds to look again (None: at a put)."""
-        with self._changed:
+        with self._lock:
             return self._close_batch(time.monotonic())
 
     def close(self) -> None:
         """Take nothing more in; what waits is still given out, without waiting for fuller batches."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.notify_all()
         if self._on_put is not None:

@@ -20,7 +20,8 @@ _IDS = (b"x-request-id", b"x-call-id", b"ce-id")
 # Any of them says that a CloudEvent is meant, well or badly formed.
 _EVENT_ATTRIBUTES = frozenset({b"ce-specversion", b"ce-id", b"ce-source", b"ce-type"})
 _EVENT_MEDIA = b"application/cloudevents"
-_OTHERS = (_TIMEOUT, _ENVOY_TIMEOUT, _PRIORITY, b"content-type", b"accept", b"traceparent")
+_CONTENT_TYPE = b"content-type"
+_OTHERS = (_TIMEOUT, _ENVOY_TIMEOUT, _PRIORITY, _CONTENT_TYPE, b"accept", b"traceparent")
 _KNOWN = _EVENT_ATTRIBUTES.union(_IDS, _OTHERS)
 _URGENCY = re.compile(rb"(?:^|[,\s])u=([0-7])(?=$|[,;\s])")
 
@@ -28,11 +29,20 @@ _URGENCY = re.compile(rb"(?:^|[,\s])u=([0-7])(?=$|[,;\s])")
 class CallHeaders:
     """The headers that mean something here, each by its lower-case name."""
 
-    __slots__ = ("_found", "request_id", "urgency")
+    __slots__ = ("_found", "_is_ordinary", "request_id", "urgency")
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        self._found = found = {name: value for name, value in headers if name in _KNOWN}
-        self.request_id = _request_id(found) if found else None
+        self._found: dict[bytes, bytes] = {}
+        found = self._found
+        for name, value in headers:
+            if name in _KNOWN:
+                found[name] = value
+        # The usual request says nothing but its type; then nothing else is looked for.
+        self._is_ordinary = len(found) == (_CONTENT_TYPE in found)
+        if self._is_ordinary:
+            self.request_id, self.urgency = None, DEFAULT_URGENCY
+            return
+        self.request_id = _request_id(found)
         priority = found.get(_PRIORITY)
         self.urgency = DEFAULT_URGENCY if priority is None else _urgency(priority)
 
@@ -43,10 +53,10 @@ class CallHeaders:
     @property
     def is_cloud_event(self) -> bool:
         """Whether the request says that it carries a CloudEvent, in its headers or in its body."""
-        found = self._found
-        if not _EVENT_ATTRIBUTES.isdisjoint(found):
+        kind = self._found.get(_CONTENT_TYPE, b"")
+        if kind[: len(_EVENT_MEDIA)].lower() == _EVENT_MEDIA:
             return True
-        return found.get(b"content-type", b"").lower().startswith(_EVENT_MEDIA)
+        return not (self._is_ordinary or _EVENT_ATTRIBUTES.isdisjoint(self._found))
 
     @property
     def traceparent(self) -> str | None:
@@ -56,6 +66,8 @@ class CallHeaders:
 
     def timeout_s(self) -> float | None:
         """How long the client waits, or None. Raises `RequestError` (400) if it does not say a number."""
+        if self._is_ordinary:
+            return None
         own, envoy = self._found.get(_TIMEOUT), self._found.get(_ENVOY_TIMEOUT)
         timeout_ms = None if own is None else _milliseconds(own)
         if (

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dilu.context import Context
@@ -124,6 +125,8 @@ class Call:
 
     async def run(self, items: list[Any]) -> list[Any]:
         """One result per item. All are admitted together or refused; the first failed item's error is raised."""
+        if len(items) == 1 and not self.service.definition.is_streaming:  # the usual case, without another coroutine
+            return [await self._admitted(items)[0].answer]
         results = await self.run_each(items)
         for result in results:
             if isinstance(result, RequestError):
@@ -223,13 +226,11 @@ class Call:
         service = self.service
         service.check_count(len(items))
         takes_context, is_streaming = service.definition.takes_context, service.definition.is_streaming
-        head, scope = self.head, self._scope
-
-        def gone() -> bool:
-            return is_abandoned(scope)
-
-        jobs = [
-            Job(
+        head = self.head
+        gone = partial(is_abandoned, self._scope)
+        jobs = []
+        for item in items:
+            job = Job(
                 item,
                 self.request_id,
                 self.arrived_s,
@@ -241,8 +242,7 @@ class Call:
                 PartStream() if is_streaming else None,
                 len(items) == 1,
             )
-            for item in items
-        ]
+            jobs.append(job)
         if jobs:
             service.admit(jobs)
         self.jobs += jobs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import queue
 import threading
 import time
@@ -25,6 +26,7 @@ from dilu.runtime.service import FunctionService, State
 from dilu.runtime.service_group import ServiceGroup
 from dilu.runtime.stats_app import StatsApp
 
+_log = logging.getLogger(__name__)
 _HOST = "localhost"
 _END = object()
 _CYCLE = protocol.CYCLE  # there the application looks for the connection behind a request
@@ -46,6 +48,13 @@ class _Connection:
     @property
     def disconnected(self) -> bool:
         return self.gone.is_set()
+
+    @property
+    def transport(self) -> _Connection:
+        return self
+
+    def is_closing(self) -> bool:
+        return self.disconnected
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -134,9 +143,14 @@ class InProcessReplica:
             self.close()
             raise
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it takes requests: it was started, not closed, and its handler's threads are alive."""
+        return self._loop is not None and not self._ended.done()
+
     def begin(self, method: str, path: str, bodies: Sequence[bytes], headers: Headers) -> list[Exchange]:
         """Send one request for each body, all at the same moment."""
-        if self._loop is None or self._ended.done():
+        if self._loop is None or not self.is_running:
             raise RuntimeError("the replica does not run; use the client in a with statement")
         exchanges = [
             Exchange(scope=_scope(method, path, body, headers), body=body, within_s=self._within_s) for body in bodies
@@ -188,8 +202,19 @@ class InProcessReplica:
             self._loaded.set_exception(error)
         elif load.done():
             self._loaded.set_result(None)
-            await stopped
+            await self._until(stopped, group)
         return await self._end(group)  # a load that somebody interrupted is left to its thread
+
+    async def _until(self, stopped: asyncio.Future[Any], group: ServiceGroup) -> None:
+        """Returns when it is to stop, or must: when the handler's threads died, nobody is to wait for them."""
+        ended = asyncio.ensure_future(group.ended())
+        await asyncio.wait({stopped, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            ended.cancel()
+            return
+        _log.critical("the threads of %s ended by themselves", group.name, exc_info=ended.exception())
+        for task in self._running:
+            task.cancel()
 
     async def _end(self, group: ServiceGroup) -> bool:
         deadline_s = time.monotonic() + self._within_s

@@ -247,7 +247,8 @@ class FunctionService:
         if outcome.error is not None or outcome.results is None:
             self._fail(outcome)
             return
-        if not any(job.parts is not None and job.parts.is_cut for job in outcome.jobs):  # one that was cut ran less
+        was_cut = self.definition.is_streaming and any(job.parts and job.parts.is_cut for job in outcome.jobs)
+        if not was_cut:  # one that was cut ran less
             self._learn(len(outcome.jobs), execution_s)
         for job, result in zip(outcome.jobs, outcome.results, strict=True):
             self._stamp(job, outcome)

@@ -88,6 +88,7 @@ def _event_schema(definition: FunctionDefinition, components: SchemaComponents) 
     base64: dict[str, Any] = {
         "type": "string",
         "contentEncoding": "base64",
+        "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
         "description": "In the place of `data`: bytes, which `datacontenttype` says how to read.",
     }
     alternatives: list[Schema] = [{"required": ["data"]}, {"required": ["data_base64"]}]

@@ -217,6 +217,7 @@ def _data_schema(kinds: Sequence[Kind]) -> Schema:
         "type": "array",
         "description": "Values in row-major order, or nested as the shape says.",
         "items": {"anyOf": [{"type": [_JSON_TYPES[kind] for kind in kinds]}, reference(_data_name(kinds))]},
+        "minItems": 1,
     }
 
 
