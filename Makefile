@@ -1,6 +1,6 @@
 # One verb per task. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench docs lock clean
+.PHONY: help demo test lint format bench docs lock clean cluster-up cluster-down test-cluster test-cluster-full
 SHELL := /bin/bash
 BIN := .venv/bin
 
@@ -26,6 +26,25 @@ format: setup ## rewrite the code as `make lint` wants it
 bench: ## run every benchmark beside its peers; results in benchmarks/results/
 	@tools/bootstrap.sh bench
 	.venv-bench/bin/python benchmarks/run_all.py
+
+cluster-up: setup ## start a Kubernetes with Knative on this machine (root; builds it first, docs/test-cluster.md)
+	$(BIN)/python -m tests.cluster up
+
+cluster-down: setup ## stop it, and remove all of it
+	$(BIN)/python -m tests.cluster down
+
+# `down` first: a run before this one may have been killed.
+test-cluster: setup ## build a Kubernetes with Knative, start it, pass the quick tests on it, stop it (root)
+	$(BIN)/python -m tests.cluster build
+	$(BIN)/python -m tests.cluster --name dilu-pytest down
+	$(BIN)/python -m pytest tests/cluster_tests -m "not slow"
+	DILU_TEST_KNATIVE=1 $(BIN)/python -m pytest tests/differential
+
+test-cluster-full: setup ## the same with the long tests, Knative's own among them, and Knative 1.21
+	$(BIN)/python -m tests.cluster build --tests
+	$(BIN)/python -m tests.cluster --name dilu-pytest down
+	$(BIN)/python -m pytest tests/cluster_tests
+	$(BIN)/python -m pytest tests/cluster_tests/test_stock_knative.py --knative 1.21
 
 docs: setup ## check the documents: links, dependencies, commands, decisions
 	$(BIN)/python -m pytest -q tests/docs

@@ -1,0 +1,43 @@
+"""Stock Knative, as the yardstick of what we put in its place."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from cluster.api import is_ready
+from cluster.cluster import Cluster
+from cluster.services import (
+    AUTOSCALE,
+    HELLO,
+    SERVING,
+    TARGET,
+    ask_many,
+    create_service,
+    pods_of,
+    wait_for_pods,
+    wait_for_zero,
+)
+
+
+def test_a_service_made_by_kn_becomes_ready_and_answers(cluster: Cluster, namespace: str) -> None:
+    cluster.run("kn", "service", "create", "hello", "--image", HELLO, "--namespace", namespace)
+    service = cluster.api.get(SERVING, "Service", "hello", namespace)
+    answer = cluster.http(service["status"]["url"])
+    assert is_ready(service)
+    assert (answer.status, answer.text.startswith("Hello World!")) == (200, True)
+
+
+def test_a_service_goes_to_zero_by_itself_and_a_request_from_zero_is_answered(cluster: Cluster, namespace: str) -> None:
+    url = create_service(cluster, namespace, "hello")["status"]["url"]
+    wait_for_zero(cluster, namespace, "hello")
+    assert cluster.http(url).status == 200
+    assert len(pods_of(cluster, namespace, "hello")) == 1
+
+
+def test_concurrency_6_at_target_2_brings_at_least_3_pods(cluster: Cluster, namespace: str) -> None:
+    target = {TARGET: "2", "autoscaling.knative.dev/target-utilization-percentage": "100"}
+    url = create_service(cluster, namespace, "busy", image=AUTOSCALE, annotations=target)["status"]["url"]
+    with ThreadPoolExecutor(1) as pool:
+        answers = pool.submit(ask_many, cluster, f"{url}?sleep=20000", count=6)
+        wait_for_pods(cluster, namespace, "busy", at_least=3)
+        assert {answer.status for answer in answers.result()} == {200}
