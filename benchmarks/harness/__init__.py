@@ -24,6 +24,7 @@ from harness.machine import (
     raise_open_files,
     require_tool,
 )
+from harness.open_loop import Sent, open_loop, poisson_times_s
 from harness.results import RESULTS, result_path, row, write_result
 from harness.servers import Server, serving, start_server
 
@@ -35,6 +36,7 @@ __all__ = [
     "Answer",
     "BenchmarkError",
     "Load",
+    "Sent",
     "Server",
     "arguments",
     "ask",
@@ -43,8 +45,10 @@ __all__ = [
     "interleaved",
     "machine_facts",
     "median_load",
+    "open_loop",
     "percentile",
     "pin_client",
+    "poisson_times_s",
     "raise_open_files",
     "read_answer",
     "require_tool",

@@ -55,11 +55,12 @@ def wrk(
     core: int = CLIENT_CORE,
     timeout_s: int = 5,
 ) -> Load:
-    """What wrk measured with one thread, over whole seconds: POST of `body` as JSON, or GET without one."""
-    lines = [f"wrk.headers[{_lua(name)}] = {_lua(value)}" for name, value in (headers or {}).items()]
+    """What wrk measured with one thread, over whole seconds: POST of `body` (JSON unless `headers` say so), or GET."""
+    lines = []
     if body is not None:
         lines += ['wrk.method = "POST"', 'wrk.headers["Content-Type"] = "application/json"']
         lines += [f"wrk.body = {_lua(body.decode())}"]
+    lines += [f"wrk.headers[{_lua(name)}] = {_lua(value)}" for name, value in (headers or {}).items()]
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_WRK_SCRIPT % "\n".join(lines))
         script.flush()

@@ -8,7 +8,7 @@ from dilu.errors import ConfigError
 from dilu.spec import function_spec
 from dilu_autoscaler.policy import DEFAULT_POLICY, POLICIES, Bounds, Observation, Sample, policy_named, scale_spec_for
 
-NAMES = ["dilu-paper", "eager", "hpa", "infless", "kpa", "ray-serve"]
+NAMES = ["dilu", "dilu-paper", "eager", "hpa", "infless", "kpa", "ray-serve"]
 
 
 def test_the_names_are_the_known_ones() -> None:

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from dilu.spec import FunctionSpec
 from dilu_autoscaler.policy import POLICIES, AnyPolicy, Bounds, Decision, Observation, Sample, bounded
+from dilu_autoscaler.policy.coscale import CoscaleState
+from dilu_autoscaler.policy.coscale_spec import CoscaleSpec
 from dilu_autoscaler.policy.dilu_paper import DiluPaperSpec, DiluPaperState
 from dilu_autoscaler.policy.eager import EagerSpec, EagerState
 from dilu_autoscaler.policy.hpa import HpaSpec, HpaState
@@ -23,6 +25,7 @@ from dilu_autoscaler.policy.kpa_state import KpaState
 from dilu_autoscaler.policy.ray_serve import RayServeSpec, RayServeState
 
 STATE_TYPES: dict[str, type] = {
+    "dilu": CoscaleState,
     "dilu-paper": DiluPaperState,
     "eager": EagerState,
     "hpa": HpaState,
@@ -55,6 +58,15 @@ dilu_paper_specs = st.builds(
 )
 limits = st.one_of(st.none(), st.floats(min_value=0.1, max_value=1000))
 SPECS: dict[str, st.SearchStrategy[Any]] = {
+    "dilu": st.builds(
+        CoscaleSpec,
+        rps_limit=limits,
+        slo_s=st.sampled_from([None, 0.25]),
+        bounds=st.sampled_from([Bounds(), Bounds(min_replicas=2), Bounds(max_replicas=5)]),
+        keeps_budget=st.booleans(),
+        right_number=st.booleans(),
+        lead_starts=st.integers(min_value=0, max_value=2),
+    ),
     "dilu-paper": dilu_paper_specs,
     "eager": st.builds(EagerSpec, rps_limit=limits, keep_alive_s=st.integers(min_value=1, max_value=60)),
     "hpa": st.builds(HpaSpec, rps_limit=limits, sync_s=st.integers(min_value=1, max_value=15)),

@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from dilu.errors import ConfigError
 from dilu.spec import FunctionSpec
-from dilu_autoscaler.policy import dilu_paper, kpa, kpa_spec
+from dilu_autoscaler.policy import coscale, coscale_spec, dilu_paper, eager, hpa, infless, kpa, kpa_spec, ray_serve
 from dilu_autoscaler.policy.bounds import Bounds
 from dilu_autoscaler.policy.observations import Decision, Observation
 
@@ -35,16 +35,46 @@ POLICIES: Final[dict[str, AnyPolicy]] = {
     policy.name: policy
     for policy in (
         Policy(
+            name="dilu",
+            settings_for=coscale_spec.coscale_spec_for,
+            initial_state=coscale.initial_state,
+            decide=coscale.decide,
+        ),
+        Policy(
             name="dilu-paper",
             settings_for=dilu_paper.dilu_paper_spec_for,
             initial_state=dilu_paper.initial_state,
             decide=dilu_paper.decide,
         ),
         Policy(
+            name="eager",
+            settings_for=eager.eager_spec_for,
+            initial_state=eager.initial_state,
+            decide=eager.decide,
+        ),
+        Policy(
+            name="hpa",
+            settings_for=hpa.hpa_spec_for,
+            initial_state=hpa.initial_state,
+            decide=hpa.decide,
+        ),
+        Policy(
+            name="infless",
+            settings_for=infless.infless_spec_for,
+            initial_state=infless.initial_state,
+            decide=infless.decide,
+        ),
+        Policy(
             name="kpa",
             settings_for=kpa_spec.kpa_spec_for,
             initial_state=kpa.initial_state,
             decide=kpa.decide,
+        ),
+        Policy(
+            name="ray-serve",
+            settings_for=ray_serve.ray_serve_spec_for,
+            initial_state=ray_serve.initial_state,
+            decide=ray_serve.decide,
         ),
     )
 }
