@@ -87,7 +87,7 @@ class TrainDigits:
     def load(self) -> None:
         """Network, optimizer and images."""
         import torch
-        from sklearn.datasets import load_digits  # type: ignore[import-untyped]  # it ships no types
+        from sklearn.datasets import load_digits
 
         torch.set_num_threads(1)
         torch.manual_seed(0)

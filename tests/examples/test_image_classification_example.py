@@ -31,7 +31,7 @@ def unseen(count: int) -> tuple[list[str], list[int]]:
     """Images that training leaves out, as PNGs in Base64, and the digits that they show."""
     import numpy as np
     from PIL import Image
-    from sklearn.datasets import load_digits  # type: ignore[import-untyped]  # it ships no types
+    from sklearn.datasets import load_digits
 
     data = load_digits()
     files = []

@@ -1,0 +1,252 @@
+"""One simulated function: a gateway that requests wait at, and replicas that come up and go."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from dilu.batching import BatchRule, ExecutionFit
+from dilu.spec import FunctionSpec
+from dilu_autoscaler.policy import Observation
+from dilu_simulator.events import US_PER_S, Events, Order
+from dilu_simulator.latencies import Latencies
+from dilu_simulator.replicas import Execution, Phase, Replica, Request
+from dilu_simulator.seconds import Seconds
+
+BATCHES_IN_FLIGHT: Final = 2
+"""Without admission a replica is given one batch to work on and one that gathers; the rest waits at the gateway."""
+_MOST_BATCHES: Final = 64
+"""With admission the replicas themselves say what is too much, long before this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionSetting:
+    """What a simulated function is, besides its spec."""
+
+    spec: FunctionSpec
+    fit: ExecutionFit
+    """What a replica knows of how long its batches take."""
+    cold_start_us: int
+    warm_replicas: int = 0
+    """Ready when the simulation begins; they are no cold starts."""
+    ends_us: int
+    """Replica time is counted up to here."""
+    admits_by_slo: bool = True
+    """Whether a replica refuses at once what it would answer after the objective. Else requests wait, however long."""
+
+
+class Places(Protocol):
+    """Where replicas run."""
+
+    def place(self, spec: FunctionSpec) -> Execution | None:
+        """A place for one more replica. None: there is no room now."""
+        ...
+
+    def leave(self, execution: Execution) -> None:
+        """A replica is gone; its place is free."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pokes:
+    """Whom a function tells that something changed between two samples."""
+
+    now: Callable[[], None]
+    """A request waits, a replica became ready or is gone."""
+    at_next_second: Callable[[], None]
+    """A quiet function was called again."""
+
+
+class SimulatedFunction:
+    """Requests in, latencies and replica time out. Its owner says how many replicas there should be."""
+
+    def __init__(self, setting: FunctionSetting, *, events: Events, places: Places, pokes: Pokes) -> None:
+        self.setting = setting
+        self.desired = setting.warm_replicas
+        self.cold_starts = 0
+        self.latencies = Latencies()
+        self.late = 0
+        """Requests that were answered after the objective."""
+        self.refused = 0
+        self.outstanding = 0
+        """Requests that were not answered yet."""
+        self._events = events
+        self._places = places
+        self._pokes = pokes
+        spec = setting.spec
+        slo_s = None if spec.slo_ms is None else spec.slo_ms / 1000
+        self._slo_us = None if slo_s is None else round(slo_s * US_PER_S)
+        self._rule = BatchRule(max_size=spec.batch or 1, slo_s=slo_s)
+        # Ready replicas by load, those whose load changed longest ago first: one with the least load is found at once.
+        batches = _MOST_BATCHES if setting.admits_by_slo else BATCHES_IN_FLIGHT
+        most_load = batches * (spec.batch or 1)
+        self._by_load: list[OrderedDict[Replica, None]] = [OrderedDict() for _ in range(most_load + 1)]
+        self._unplaced: deque[Replica] = deque()
+        self._starting: OrderedDict[Replica, None] = OrderedDict()
+        self._living: OrderedDict[Replica, None] = OrderedDict()
+        """All that are not gone, draining ones included."""
+        self._ready = 0
+        self._born = 0
+        self._waiting: deque[int] = deque()
+        self._seconds = Seconds()
+        self._is_watched = False
+        self._gone_us = 0
+        for _ in range(setting.warm_replicas):
+            replica = self._new_replica()
+            if self._find_place(replica):
+                self._make_ready(replica)
+
+    @property
+    def replica_us(self) -> int:
+        """Time of all replicas, from being asked for to being gone, up to the end of the counted time."""
+        return self._gone_us + sum(self._counted_us(replica) for replica in self._living)
+
+    def arrive(self) -> None:
+        """One request comes now."""
+        now_us = self._events.now_us
+        self._seconds.arrived(now_us)
+        self.outstanding += 1
+        replica = None if self._waiting else self._least_loaded()
+        if replica is not None and self.setting.admits_by_slo and replica.refuses():
+            self._refuse(now_us)
+        elif replica is not None:
+            self._give(replica, now_us)
+        else:
+            self._waiting.append(now_us)
+            if not self._ready and len(self._waiting) == 1:
+                self._pokes.now()
+        if not self._is_watched:
+            self._is_watched = True
+            self._pokes.at_next_second()
+
+    def observe(self) -> Observation:
+        """What happened since the last call."""
+        now_us = self._events.now_us
+        samples = self._seconds.take(now_us)
+        self._is_watched = not self._seconds.is_quiet
+        return Observation(
+            samples=samples,
+            ready=self._ready,
+            starting=len(self._starting),
+            desired=self.desired,
+            waiting=0 if self._ready else len(self._waiting),
+            capacity_rps=self.setting.spec.rps_limit,
+            next_sample_s=now_us // US_PER_S + 1.0 if self._is_watched else None,
+        )
+
+    def scale_to(self, replicas: int) -> None:
+        """Start or stop replicas until there are so many; those that drain are none of them."""
+        self.desired = replicas
+        while self._ready + len(self._starting) < replicas:
+            replica = self._new_replica()
+            self.cold_starts += self._events.now_us < self.setting.ends_us
+            self._find_place(replica)
+        while self._ready + len(self._starting) > replicas:
+            self._stop_one()
+
+    def find_places(self) -> None:
+        """Room has become free: those that wait for it try again, in the order in which they were asked for."""
+        while self._unplaced and self._find_place(self._unplaced[0]):
+            self._unplaced.popleft()
+
+    def _new_replica(self) -> Replica:
+        self._born += 1
+        replica = Replica(
+            self._born, rule=self._rule, fit=self.setting.fit, events=self._events, on_answered=self._answered
+        )
+        self._living[replica] = self._starting[replica] = None
+        return replica
+
+    def _find_place(self, replica: Replica) -> bool:
+        """Whether there is a place; from then on it loads. Else it waits for one."""
+        replica.execution = self._places.place(self.setting.spec)
+        if replica.execution is None:
+            if replica not in self._unplaced:
+                self._unplaced.append(replica)
+            return False
+        at_us = self._events.now_us + self.setting.cold_start_us
+        self._events.at(at_us, Order.READY, lambda: self._loaded(replica))
+        return True
+
+    def _loaded(self, replica: Replica) -> None:
+        if replica.phase is Phase.STARTING:  # not stopped meanwhile
+            self._make_ready(replica)
+            self._pokes.now()
+
+    def _make_ready(self, replica: Replica) -> None:
+        replica.phase = Phase.READY
+        del self._starting[replica]
+        self._ready += 1
+        self._by_load[replica.load][replica] = None
+        self._give_waiting()
+
+    def _stop_one(self) -> None:
+        """The newest of those that still start, since nothing is lost with it; else the one with the least to do."""
+        if self._starting:
+            replica, _ = self._starting.popitem()
+            if replica.execution is None:
+                self._unplaced.remove(replica)
+            self._bury(replica)
+            return
+        bucket = next(bucket for bucket in self._by_load if bucket)
+        replica, _ = bucket.popitem()
+        self._ready -= 1
+        replica.phase = Phase.DRAINING
+        if not replica.load:
+            self._bury(replica)
+
+    def _bury(self, replica: Replica) -> None:
+        replica.phase = Phase.GONE
+        del self._living[replica]
+        self._gone_us += self._counted_us(replica)
+        if replica.execution is not None:
+            self._places.leave(replica.execution)
+
+    def _counted_us(self, replica: Replica) -> int:
+        return max(0, min(self._events.now_us, self.setting.ends_us) - replica.asked_us)
+
+    def _least_loaded(self) -> Replica | None:
+        """A ready replica with room and the least load."""
+        for bucket in self._by_load[:-1]:
+            if bucket:
+                return next(iter(bucket))
+        return None
+
+    def _give(self, replica: Replica, arrived_us: int) -> None:
+        del self._by_load[replica.load][replica]
+        replica.take(arrived_us)
+        self._by_load[replica.load][replica] = None
+
+    def _give_waiting(self) -> None:
+        while self._waiting:
+            replica = self._least_loaded()
+            if replica is None:
+                return
+            if self.setting.admits_by_slo and replica.refuses():
+                self._waiting.popleft()
+                self._refuse(self._events.now_us)
+            else:
+                self._give(replica, self._waiting.popleft())
+
+    def _refuse(self, now_us: int) -> None:
+        self.refused += 1
+        self.outstanding -= 1
+        self._seconds.finished(1, now_us)
+
+    def _answered(self, replica: Replica, requests: list[Request]) -> None:
+        now_us = self._events.now_us
+        self._seconds.finished(len(requests), now_us)
+        self.outstanding -= len(requests)
+        for request in requests:
+            latency_us = now_us - request.arrived_us
+            self.latencies.add(latency_us)
+            self.late += self._slo_us is not None and latency_us > self._slo_us
+        if replica.phase is Phase.READY:
+            del self._by_load[replica.load + len(requests)][replica]
+            self._by_load[replica.load][replica] = None
+            self._give_waiting()
+        elif not replica.load:
+            self._bury(replica)
+            self._pokes.now()

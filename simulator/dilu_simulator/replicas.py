@@ -1,0 +1,154 @@
+"""One simulated replica: a queue, and batches that close by the SDK's own rule.
+
+The SDK learns how long a batch takes while it runs. Simulated batches take what their model says, so a replica is told
+that line from the start (`ExecutionFit`): it behaves as one that has learned all there is to learn.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from typing import Final, NamedTuple, Protocol
+
+from dilu.admission import RunningBatch, answer_after_s, budget_s
+from dilu.batching import BatchRule, ExecutionFit, batch_wait_s
+from dilu_simulator.events import US_PER_S, Events, Order
+
+_RATE_ARRIVALS: Final = 16
+"""The rate of arrivals is taken over so many of them, as the SDK's queue does."""
+
+
+class Request(NamedTuple):
+    """One request, as the times that count."""
+
+    arrived_us: int
+    taken_us: int
+    """When its replica took it."""
+
+
+class Phase(Enum):
+    """Where a replica is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    GONE = "gone"
+
+
+class Execution(Protocol):
+    """What batches run on."""
+
+    def start(self, size: int, finished: Callable[[], None]) -> None:
+        """Run a batch of so many items from now on; `finished` is called when it is done."""
+        ...
+
+
+class FixedExecution:
+    """A device that is the replica's own: a batch takes the same time whatever else runs."""
+
+    def __init__(self, events: Events, batch_us: int) -> None:
+        self._events = events
+        self._batch_us = batch_us
+
+    def start(self, size: int, finished: Callable[[], None]) -> None:
+        """Run a batch from now on."""
+        self._events.at(self._events.now_us + self._batch_us, Order.FINISHED, finished)
+
+
+class Replica:
+    """Takes requests, runs batches one after the other, and tells its owner what was answered."""
+
+    def __init__(
+        self,
+        number: int,
+        *,
+        rule: BatchRule,
+        fit: ExecutionFit,
+        events: Events,
+        on_answered: Callable[[Replica, list[Request]], None],
+    ) -> None:
+        self.number = number
+        self.phase = Phase.STARTING
+        self.asked_us = events.now_us
+        self.load = 0
+        """Requests that it has: the queue and the running batch."""
+        self.execution: Execution | None = None
+        """What its batches run on. None: no room for it was found yet."""
+        self._rule = rule
+        self._fit = fit
+        self._size = rule.size_for(fit)
+        self._events = events
+        self._on_answered = on_answered
+        self._queue: deque[Request] = deque()
+        self._running: list[Request] = []
+        self._began_us = 0
+        self._taken_us: deque[int] = deque(maxlen=_RATE_ARRIVALS)
+        self._looks_at_us = -1
+
+    def refuses(self) -> bool:
+        """Whether it would refuse a request that came now, as the SDK does: it would be answered too late."""
+        slo_s = self._rule.slo_s
+        if slo_s is None or not self.load or self._fit.execution_s(1) >= budget_s(slo_s):
+            return False
+        now_us = self._events.now_us
+        answer_s = answer_after_s(
+            self._rule,
+            self._fit,
+            ahead=len(self._queue),
+            running=[RunningBatch(self._began_us / US_PER_S, len(self._running))] if self._running else [],
+            slots=1,
+            arrival_rps=self._arrival_rps(now_us),
+            now_s=now_us / US_PER_S,
+        )
+        return answer_s > budget_s(slo_s)
+
+    def take(self, arrived_us: int) -> None:
+        """One more request."""
+        now_us = self._events.now_us
+        self.load += 1
+        self._queue.append(Request(arrived_us, now_us))
+        self._taken_us.append(now_us)
+        if not self._running:
+            self._close_batch()
+
+    def _close_batch(self) -> None:
+        """Start a batch if the rule closes it now, else look again when it would."""
+        now_us = self._events.now_us
+        wait_s = batch_wait_s(
+            self._rule,
+            queued=len(self._queue),
+            oldest_wait_s=(now_us - self._queue[0].taken_us) / US_PER_S,
+            arrival_rps=self._arrival_rps(now_us),
+            fit=self._fit,
+        )
+        if wait_s > 0.0 and self.phase is Phase.READY:
+            self._look_again(now_us + max(1, round(wait_s * US_PER_S)))
+            return
+        size = min(self._size, len(self._queue))
+        self._running = [self._queue.popleft() for _ in range(size)]
+        self._began_us = now_us
+        assert self.execution is not None, "it is ready, so it has a place"
+        self.execution.start(size, self._finished)
+
+    def _look_again(self, at_us: int) -> None:
+        if self._looks_at_us != at_us:
+            self._looks_at_us = at_us
+            self._events.at(at_us, Order.CLOSED, self._look)
+
+    def _look(self) -> None:
+        if self._looks_at_us == self._events.now_us and self._queue and not self._running:
+            self._close_batch()
+
+    def _finished(self) -> None:
+        answered = self._running
+        self.load -= len(answered)
+        self._on_answered(self, answered)  # which may give it more: all of that is in the next batch
+        self._running = []
+        if self._queue:
+            self._close_batch()
+
+    def _arrival_rps(self, now_us: int) -> float:
+        if len(self._taken_us) < 2:
+            return 0.0
+        return (len(self._taken_us) - 1) * US_PER_S / max(now_us - self._taken_us[0], 1)

@@ -1,0 +1,92 @@
+"""The simulated world behind the loop's three ports, and the loop that runs in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from dilu_autoscaler.loop import ScaleLoop
+from dilu_autoscaler.policy import Decision, Observation, ScaleSpec
+from dilu_simulator.events import US_PER_S, Events, Order
+from dilu_simulator.functions import FunctionSetting, Places, Pokes, SimulatedFunction
+
+
+class World:
+    """Functions under load, scaled by the real loop on a virtual clock."""
+
+    def __init__(self, events: Events) -> None:
+        self.events = events
+        self.functions: dict[str, SimulatedFunction] = {}
+        self._loop = ScaleLoop(clock=self, metrics=self, actuator=self)
+        self._looks_at_us: int | None = None
+
+    def now_s(self) -> float:
+        """The loop's clock."""
+        return self.events.now_us / US_PER_S
+
+    def observe(self, function: str, now_s: float) -> Observation:
+        """The loop's source."""
+        return self.functions[function].observe()
+
+    def apply(self, function: str, decision: Decision) -> None:
+        """The loop's actuator."""
+        assert decision.replicas is not None, "the loop applies numbers only"
+        self.functions[function].scale_to(decision.replicas)
+
+    def add(self, setting: FunctionSetting, scaled: ScaleSpec, arrivals_us: Iterator[int], places: Places) -> None:
+        """One more function, its load (ascending times) and where its replicas run."""
+        name = setting.spec.name
+        function = SimulatedFunction(
+            setting,
+            events=self.events,
+            places=places,
+            pokes=Pokes(now=lambda: self._poke(name), at_next_second=lambda: self._poke_at_next_second(name)),
+        )
+        self.functions[name] = function
+        self._loop.add(scaled)
+        self._look_when_due()
+        self._arrive_next(function, arrivals_us)
+
+    def run(self, ends_us: int) -> None:
+        """Everything up to that time, and then until the last request is answered."""
+        self.events.run_until(ends_us)
+        while any(function.outstanding for function in self.functions.values()):
+            if not self.events.run_next():
+                waiting = sorted(name for name, function in self.functions.items() if function.outstanding)
+                raise RuntimeError(f"requests of {', '.join(waiting)} wait, and nothing will ever happen")
+
+    def _arrive_next(self, function: SimulatedFunction, arrivals_us: Iterator[int]) -> None:
+        def arrive() -> None:
+            function.arrive()
+            schedule()
+
+        def schedule() -> None:
+            at_us = next(arrivals_us, None)
+            if at_us is not None:
+                self.events.at(at_us, Order.ARRIVED, arrive)
+
+        schedule()
+
+    def _poke(self, name: str) -> None:
+        self._loop.poke(name)
+        self._look_when_due()
+
+    def _poke_at_next_second(self, name: str) -> None:
+        at_us = (self.events.now_us // US_PER_S + 1) * US_PER_S
+        self.events.at(at_us, Order.LOOKED, lambda: self._poke(name))
+
+    def _look_when_due(self) -> None:
+        due_s = self._loop.next_due_s()
+        if due_s is None:
+            return
+        due_us = max(self.events.now_us, math.ceil(round(due_s * US_PER_S, 3)))
+        if self._looks_at_us is None or due_us < self._looks_at_us:
+            self._looks_at_us = due_us
+            self.events.at(due_us, Order.LOOKED, self._look)
+
+    def _look(self) -> None:
+        if self._looks_at_us != self.events.now_us:  # an earlier look took its place
+            return
+        self._looks_at_us = None
+        self._loop.run_due()
+        self._look_when_due()
