@@ -243,7 +243,7 @@ def _example(definition: FunctionDefinition, signature: Signature) -> list[dict[
             return None
         is_whole = not isinstance(example[0], dict)
         found = [_input(INPUT if is_whole else one.name, one.shape, one.datatype, one.values) for one in outputs]
-        return found if all(all(one.shape) for one in outputs) else None
+        return found if found and all(all(one.shape) for one in outputs) else None
     return [
         _input(one.name, [1] * (one.rank or 2), one.datatype, [_DEFAULTS[one.datatype.kind]])
         for one in signature.tensors

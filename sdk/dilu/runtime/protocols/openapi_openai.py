@@ -104,7 +104,7 @@ def _model_paths(definitions: Sequence[FunctionDefinition]) -> dict[str, Schema]
         return {}
     paths = {f"{PREFIX}/models": _page("v1.models", "The functions that speak OpenAI's protocol.", "OpenAIModels")}
     for name in names:
-        paths[f"{PREFIX}/models/{name}"] = _page(f"v1.{name}", f"{name} as a model.", "OpenAIModel")
+        paths[f"{PREFIX}/models/{name}"] = _page(f"v1.{name}.model", f"{name} as a model.", "OpenAIModel")
     return paths
 
 
