@@ -1,0 +1,54 @@
+"""The linear model in LitServe. BATCH_TIMEOUT_S is its wait for a fuller batch, TIMEOUT_S bounds a request's wait."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import litserve
+
+from apps import linear_kernel
+
+
+class Linear(litserve.LitAPI):  # type: ignore[misc]  # LitServe is not installed where the types are checked
+    """Numbers in, the same numbers out."""
+
+    def setup(self, device: str) -> None:
+        """Nothing to load."""
+
+    def decode_request(self, request: list[float]) -> list[float]:
+        """The item as it came."""
+        return request
+
+    def predict(self, batch: list[list[float]]) -> list[list[float]]:
+        """One batch."""
+        return linear_kernel.run(batch)
+
+    def batch(self, inputs: list[list[float]]) -> list[list[float]]:
+        """The items as they are: the default would make an array of them."""
+        return inputs
+
+    def unbatch(self, output: list[list[float]]) -> list[list[float]]:
+        """The answers as they are."""
+        return output
+
+    def encode_response(self, output: list[float]) -> list[float]:
+        """The answer as it is."""
+        return output
+
+
+if __name__ == "__main__":
+    # Only Ctrl-C makes LitServe end its processes; SIGTERM leaves them behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    api = Linear(max_batch_size=linear_kernel.MAX_BATCH, batch_timeout=float(os.environ["BATCH_TIMEOUT_S"]))
+    server = litserve.LitServer(
+        api, accelerator="cpu", workers_per_device=1, fast_queue=True, timeout=float(os.environ["TIMEOUT_S"])
+    )
+    server.run(
+        host="127.0.0.1",
+        port=int(os.environ["PORT"]),
+        num_api_servers=1,
+        log_level="warning",
+        generate_client_file=False,
+        access_log=False,
+    )
