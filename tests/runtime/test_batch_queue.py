@@ -157,3 +157,33 @@ def test_a_batch_larger_than_the_queue_closes_when_the_queue_is_full() -> None:
     queue = BatchQueue(BatchRule(max_size=100), capacity=3)
     queue.fit = ExecutionFit(fixed_s=60.0, per_item_s=0.0)
     assert items(filled(queue, 3).poll()[0]) == [0, 1, 2]
+
+
+def test_a_taker_that_idles_gets_what_comes_after_another_waited_for_companions() -> None:
+    queue = patient(8, gain_s=0.05)
+    for _ in range(20):  # it comes so fast that waiting for companions pays
+        queue.put([job(0)])
+        queue.take()
+    taken: list[list[Job]] = []
+    came = threading.Semaphore(0)
+
+    def take() -> None:
+        while batch := queue.take():
+            taken.append(batch)
+            came.release()
+            if items(batch) == [1]:
+                released.wait(20)  # it is busy for long
+
+    released = threading.Event()
+    takers = [threading.Thread(target=take) for _ in range(2)]
+    for taker in takers:
+        taker.start()
+    assert queue.put([job(1)])
+    assert came.acquire(timeout=10)
+    assert queue.put([job(2)])
+    assert came.acquire(timeout=10), "the other taker slept on"
+    released.set()
+    queue.close()
+    for taker in takers:
+        taker.join()
+    assert [items(batch) for batch in taken] == [[1], [2]]
