@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -23,11 +24,13 @@ import click
 from dilu.load import LoadPlan, LoadResult, run_load_sync, summarize
 from dilu.load.arrivals import constant, steps
 from dilu.load.plan import read_payloads
+from dilu.load.results import Record
 from dilu_autoscaler.local.client import platforms_up, read_status
 
 HERE = Path(__file__).resolve().parent
 NAME = "demo"
 SLO_MS = 250.0  # as app.py says
+_TOO_MANY_REQUESTS = 429
 CALM_RPS = 8
 CALM_S = 15
 BURST_S = 50
@@ -159,26 +162,33 @@ def _report(results: list[LoadResult], timeline: Timeline, out: Path) -> None:
     last = timeline.samples[-1]
     summaries = [("first", results[0]), ("calm", results[1]), ("burst", results[2])]
     click.echo()
-    click.echo(f"{'phase':8}{'requests':>9}{'errors':>8}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'SLO met':>9}")
+    titles = ("requests", "refused", "errors", "p50 ms", "p95 ms", "p99 ms", "SLO met")
+    click.echo(f"{'phase':8}" + "".join(f"{title:>9}" for title in titles))
     for name, result in summaries:
         summary = summarize(result)
         times = summary.latency_ms
         columns = ["-"] * 3 if times is None else [f"{value:.0f}" for value in (times.p50, times.p95, times.p99)]
         slo = summary.slo.attainment_ratio if summary.slo else None
-        click.echo(
-            f"{name:8}{summary.scheduled:>9}{summary.failed:>8}{columns[0]:>9}{columns[1]:>9}{columns[2]:>9}"
-            f"{'-' if slo is None else f'{100 * slo:.1f} %':>9}"
-        )
+        refused = _refused(result.records)
+        cells = [summary.scheduled, refused, summary.failed - refused, *columns]
+        cells.append("-" if slo is None else f"{100 * slo:.1f} %")
+        click.echo(f"{name:8}" + "".join(f"{cell:>9}" for cell in cells))
     cold = [f"{start['total_s']:.1f} s" for start in last["cold_starts"]]
     most = max(sample["ready"] for sample in timeline.samples)
     click.echo(
-        f"\n{len(records)} requests, {sum(not record.ok for record in records)} errors; objective {SLO_MS:.0f} ms; "
+        f"\n{len(records)} requests, {_refused(records)} refused at once because they would have been late, "
+        f"{sum(not record.ok for record in records) - _refused(records)} errors; objective {SLO_MS:.0f} ms; "
         f"replicas 0 -> {most} -> 0; {len(cold)} cold starts "
         f"({', '.join(cold)}); {last['replica_seconds']:.0f} replica-seconds"
     )
     (out / "timeline.jsonl").write_text("".join(json.dumps(sample) + "\n" for sample in timeline.samples))
     _plot(results, timeline, out / "demo.png")
     click.echo(f"plot: {out / 'demo.png'}   log: {out / 'up.log'}   samples: {out / 'timeline.jsonl'}")
+
+
+def _refused(records: Iterable[Record]) -> int:
+    """Those that a replica refused, with a time to come again, because it could not have met the objective."""
+    return sum(record.status == _TOO_MANY_REQUESTS for record in records)
 
 
 def _plot(results: list[LoadResult], timeline: Timeline, path: Path) -> None:
