@@ -11,6 +11,18 @@ from dilu_simulator.events import US_PER_S, Events, Order
 from dilu_simulator.functions import FunctionSetting, Places, Pokes, SimulatedFunction
 
 
+def first_us_at(at_s: float) -> int:
+    """The first whole microsecond that the loop's clock does not show as before that time.
+
+    >>> first_us_at(13.345678), first_us_at(12.345678 + 1.0), first_us_at(0.1 + 0.2)
+    (13345678, 13345678, 300001)
+    """
+    at_us = math.floor(at_s * US_PER_S)
+    while at_us / US_PER_S < at_s:  # or a look would come an ulp too early, find nothing due, and come again
+        at_us += 1
+    return at_us
+
+
 class World:
     """Functions under load, scaled by the real loop on a virtual clock."""
 
@@ -79,7 +91,7 @@ class World:
         due_s = self._loop.next_due_s()
         if due_s is None:
             return
-        due_us = max(self.events.now_us, math.ceil(round(due_s * US_PER_S, 3)))
+        due_us = max(self.events.now_us, first_us_at(due_s))
         if self._looks_at_us is None or due_us < self._looks_at_us:
             self._looks_at_us = due_us
             self.events.at(due_us, Order.LOOKED, self._look)

@@ -12,7 +12,11 @@ from dilu_autoscaler.policy.demand import check_positive
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoscaleSpec:
-    """One function's settings. The numbers were found on generated loads; they are the same for every function."""
+    """One function's settings. The numbers are the same for every function.
+
+    They were searched on generated loads. Among those that did alike there the choice was made with two published
+    traces in view, so these are no test of it.
+    """
 
     rps_limit: float | None = None
     """Throughput of one replica at its SM limit. None: as learned, see `Observation.capacity_rps`."""
