@@ -45,6 +45,11 @@ class AdmissionDesk:
                 jobs[-1].promised_s = now_s + answer_s
 
     @property
+    def is_needed(self) -> bool:
+        """Whether requests are refused for the objective: else only a deadline of their own can do it."""
+        return self._slo_s is not None
+
+    @property
     def is_learning(self) -> bool:
         """Whether `kept` wants to hear of each batch."""
         return self._slo_s is not None and not self._is_streaming

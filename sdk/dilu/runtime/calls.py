@@ -123,6 +123,10 @@ class Call:
             self._deadline_s = self.arrived_s + timeout_s
         self.service.check_room(self.head.urgency, self._deadline_s)
 
+    def submit(self, item: Any) -> asyncio.Future[Any]:
+        """The result of one item of a handler that does not stream, to be awaited: the short way of `run`."""
+        return self._admitted((item,))[0].answer
+
     async def run(self, items: list[Any]) -> list[Any]:
         """One result per item. All are admitted together or refused; the first failed item's error is raised."""
         if len(items) == 1 and not self.service.definition.is_streaming:  # the usual case, without another coroutine

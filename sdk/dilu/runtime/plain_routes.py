@@ -26,8 +26,8 @@ async def _answer_json(call: Call) -> None:
     if call.head.is_cloud_event:
         await answer_event(call)
         return
-    results = await call.run([call.service.decode(await call.body())])
-    await call.answer(encode_result(results[0]))
+    answer = call.submit(call.service.decode(await call.body()))
+    await call.answer(encode_result(await answer))
 
 
 async def _answer_stream(call: Call) -> None:

@@ -84,6 +84,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._in_body = False
         self._unparsed_bytes = 0  # that came since the parser last had something to say
         self._header_count = 0
+        self._head_bytes = 0
         self._discarded_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._refusal: tuple[int, str] | None = None
@@ -147,6 +148,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head = True
         self._header_count = 0
+        self._head_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; what comes after the body (a trailer) is counted and ignored."""
@@ -155,12 +157,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._refusal = (431, f"more than {MAX_HEADERS} headers")
             raise ValueError("too many headers")
         if self._in_head:
+            self._head_bytes += len(name) + len(value)
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is complete: stop its clock, and let the application begin."""
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if size > MAX_HEAD_BYTES:
+        if len(self.url) + self._head_bytes > MAX_HEAD_BYTES:
             self._refusal = (431, f"the headers are larger than {MAX_HEAD_BYTES} bytes")
             raise ValueError("headers too large")
         self._in_head = False

@@ -109,7 +109,8 @@ class FunctionService:
         waiting = len(self.queue)
         if waiting >= self.queue.capacity and waiting == self.queue.ahead_of(urgency):
             raise self._refusal()
-        self.desk.check(time.monotonic(), urgency, deadline_s)
+        if self.desk.is_needed or deadline_s is not None:
+            self.desk.check(time.monotonic(), urgency, deadline_s)
 
     def check_count(self, items: int) -> None:
         """Raise `RequestError` (413) for a request with more items than can ever wait, before they are looked at."""
@@ -122,12 +123,14 @@ class FunctionService:
 
         Raises `RequestError` (429, 503) if they are refused.
         """
-        self.desk.promise(time.monotonic(), jobs)
+        deadline_s = jobs[0].deadline_s
+        if self.desk.is_needed or deadline_s is not None:
+            self.desk.promise(time.monotonic(), jobs)
         if not self.queue.put(jobs):
             raise self._refusal()
-        for job in jobs:
-            if job.deadline_s is not None:
-                self._expire_at(job, job.deadline_s)
+        if deadline_s is not None:
+            for job in jobs:
+                self._expire_at(job, deadline_s)
 
     def _expire_at(self, job: Job, deadline_s: float) -> None:
         expiry = self._loop.call_at(deadline_s, _expire, job)

@@ -1,0 +1,107 @@
+"""Pods of a revision for the tests: HTTP servers on addresses of 127.0.0.0/8, all with the same port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from dilu_autoscaler.knative import stat_pb2
+
+Run = Callable[[Callable[[], Awaitable[None]]], None]
+Answers = Callable[[str, int], bytes | None]
+"""An answer's bytes by the pod's address and how many requests were before, at that pod. None: none, ever."""
+
+
+def report(
+    pod: str, *, concurrency: float = 0.0, proxied: float = 0.0, requests: float = 0.0, uptime_s: float = 100.0
+) -> bytes:
+    """The answer of a queue-proxy."""
+    stat = stat_pb2.Stat(
+        pod_name=pod,
+        average_concurrent_requests=concurrency,
+        average_proxied_concurrent_requests=proxied,
+        request_count=requests,
+        process_uptime=uptime_s,
+    )
+    return answer(stat.SerializeToString(), content_type="application/protobuf")
+
+
+def answer(body: bytes = b"", *, status: int = 200, content_type: str = "text/plain") -> bytes:
+    """Any answer."""
+    head = f"HTTP/1.1 {status} Some\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def always(sent: bytes) -> Answers:
+    """The same answer to everybody."""
+    return lambda _, __: sent
+
+
+@dataclass(slots=True, kw_only=True)
+class Pods:
+    """What the pods were asked."""
+
+    port: int = 0
+    requests: list[tuple[str, str]] = field(default_factory=list)  # (the pod's address, the request's head)
+    connections: int = 0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@asynccontextmanager
+async def pods(answers: Answers, *addresses: str, closes: bool = False) -> AsyncIterator[Pods]:
+    """Servers at these addresses; `closes`: each ends a connection after its first answer, without saying so."""
+    seen = Pods()
+    writers: set[asyncio.StreamWriter] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        address = writer.get_extra_info("sockname")[0]
+        seen.connections += 1
+        writers.add(writer)
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                before = sum(1 for asked, _ in seen.requests if asked == address)
+                seen.requests.append((address, head))
+                seen.asked.set()
+                bytes_ = answers(address, before)
+                if bytes_ is not None:
+                    writer.write(bytes_)
+                    await writer.drain()
+                    if closes:
+                        break
+        writers.discard(writer)
+        writer.close()
+
+    servers: list[asyncio.Server] = []
+    try:
+        for address in addresses:
+            server = await asyncio.start_server(serve, address, seen.port)
+            seen.port = server.sockets[0].getsockname()[1]
+            servers.append(server)
+        yield seen
+    finally:
+        for server in servers:
+            server.close()
+        for writer in list(writers):
+            writer.transport.abort()
+        await asyncio.gather(*(server.wait_closed() for server in servers))
+        while writers:
+            await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that other tasks bring about; the test's own limit ends it otherwise."""
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    """Run a test's coroutine, for at most ten seconds."""
+
+    async def limited() -> None:
+        async with asyncio.timeout(10):
+            await main()
+
+    asyncio.run(limited())

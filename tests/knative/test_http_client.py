@@ -1,0 +1,178 @@
+"""Small GETs: connections are kept, whatever goes wrong is told, and nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from dilu_autoscaler.knative.http_client import HttpClient, get_request, host_header
+from dilu_autoscaler.knative.http_connection import MOST_BODY_BYTES, Answer, Failed
+from knative.queue_proxies import Pods, Run, answer, pods, until
+
+
+async def get(client: HttpClient, seen: Pods, *, host: str = "127.0.0.1", keeps_alive: bool = True) -> Answer | Failed:
+    answered: asyncio.Future[Answer | Failed] = asyncio.get_running_loop().create_future()
+    request = get_request("/metrics", {"Host": host_header((host, seen.port))})
+    client.get((host, seen.port), request, answered.set_result, keeps_alive=keeps_alive)
+    return await answered
+
+
+def test_one_connection_serves_one_request_after_the_other(run: Run) -> None:
+    async def main() -> None:
+        async with pods(lambda _, before: answer(str(before).encode()), "127.0.0.1") as seen:
+            client = HttpClient()
+            assert [await get(client, seen) for _ in range(3)] == [
+                Answer(status=200, content_type="text/plain", body=body) for body in (b"0", b"1", b"2")
+            ]
+            assert (seen.connections, client.connections) == (1, 1)
+            await client.close()
+            assert client.connections == 0
+
+    run(main)
+
+
+def test_without_keep_alive_each_request_has_its_own_connection(run: Run) -> None:
+    async def main() -> None:
+        async with pods(lambda _, __: answer(), "127.0.0.1") as seen:
+            client = HttpClient()
+            for _ in range(2):
+                assert isinstance(await get(client, seen, keeps_alive=False), Answer)
+            assert seen.connections == 2
+            await client.close()
+
+    run(main)
+
+
+def test_a_kept_connection_that_its_server_ended_is_replaced(run: Run) -> None:
+    async def main() -> None:
+        async with pods(lambda _, __: answer(b"ok"), "127.0.0.1", closes=True) as seen:
+            client = HttpClient()
+            for _ in range(3):
+                assert isinstance(await get(client, seen), Answer)
+            assert seen.connections == 3
+            await client.close()
+
+    run(main)
+
+
+def test_an_answer_in_pieces_after_an_interim_one_is_one_answer(run: Run) -> None:
+    chunked = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"
+    )
+
+    async def main() -> None:
+        async with pods(lambda _, __: b"HTTP/1.1 103 Early Hints\r\n\r\n" + chunked, "127.0.0.1") as seen:
+            client = HttpClient()
+            for _ in range(2):
+                assert await get(client, seen) == Answer(status=200, content_type="a/b", body=b"abc")
+            assert seen.connections == 1
+            await client.close()
+
+    run(main)
+
+
+def test_a_body_is_read_up_to_its_limit(run: Run) -> None:
+    async def main() -> None:
+        async with pods(lambda _, __: answer(b"x" * 1_000_000), "127.0.0.1") as seen:
+            client = HttpClient()
+            result = await get(client, seen)
+            assert isinstance(result, Answer)
+            assert result.body == b"x" * MOST_BODY_BYTES
+            await until(lambda: client.connections == 0)
+            await client.close()
+
+    run(main)
+
+
+def test_a_body_of_just_the_limit_keeps_the_connection(run: Run) -> None:
+    async def main() -> None:
+        async with pods(lambda _, __: answer(b"x" * MOST_BODY_BYTES), "127.0.0.1") as seen:
+            client = HttpClient()
+            for _ in range(2):
+                assert isinstance(await get(client, seen), Answer)
+            assert seen.connections == 1
+            await client.close()
+
+    run(main)
+
+
+def test_two_answers_to_one_request_end_the_connection(run: Run) -> None:
+    async def main() -> None:
+        async with pods(lambda _, __: answer(b"first") + answer(b"second"), "127.0.0.1") as seen:
+            client = HttpClient()
+            for _ in range(2):
+                assert await get(client, seen) == Answer(status=200, content_type="text/plain", body=b"first")
+            assert seen.connections == 2
+            await client.close()
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("sent", "why"),
+    [
+        (b"SSH-2.0-OpenSSH\r\n", "not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20_000, "its head has more than"),
+    ],
+)
+def test_what_is_no_answer_is_told(run: Run, sent: bytes, why: str) -> None:
+    async def main() -> None:
+        async with pods(lambda _, __: sent, "127.0.0.1") as seen:
+            client = HttpClient()
+            result = await get(client, seen)
+            assert isinstance(result, Failed)
+            assert why in result.reason
+            await client.close()
+
+    run(main)
+
+
+def test_a_server_that_never_answers_is_given_up(run: Run) -> None:
+    async def main() -> None:
+        async with pods(lambda _, __: None, "127.0.0.1") as seen:
+            client = HttpClient(timeout_s=0.05)
+            result = await get(client, seen)
+            assert result == Failed(reason=f"127.0.0.1:{seen.port}: no answer within 0.05 s")
+            await client.close()
+
+    run(main)
+
+
+def test_nobody_there_and_no_such_name_are_told(run: Run) -> None:
+    async def main() -> None:
+        async with pods(lambda _, __: answer(), "127.0.0.1") as seen:
+            client = HttpClient()
+            assert isinstance(await get(client, seen, host="127.0.0.9"), Failed)
+            assert isinstance(await get(client, seen, host="a" * 70 + ".invalid"), Failed)
+            await client.close()
+
+    run(main)
+
+
+def test_closing_ends_what_is_under_way(run: Run) -> None:
+    async def main() -> None:
+        async with pods(lambda _, __: None, "127.0.0.1") as seen:
+            client = HttpClient()
+            under_way = asyncio.ensure_future(get(client, seen))
+            await seen.asked.wait()
+            await client.close()
+            assert await under_way == Failed(reason="the client was closed")
+            assert await get(client, seen) == Failed(reason="the client was closed")
+
+    run(main)
+
+
+def test_of_too_many_idle_connections_the_oldest_goes(run: Run) -> None:
+    async def main() -> None:
+        async with pods(lambda _, __: answer(), "127.0.0.1", "127.0.0.2", "127.0.0.3") as seen:
+            client = HttpClient(most_idle=2)
+            for last in (1, 2, 3):
+                await get(client, seen, host=f"127.0.0.{last}")
+            await until(lambda: client.connections == 2)
+            await get(client, seen, host="127.0.0.3")
+            await get(client, seen, host="127.0.0.1")
+            assert seen.connections == 4
+            await client.close()
+
+    run(main)
