@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import reprlib
 import types
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from dilu.chat import ChatRequest
 from dilu.errors import ConfigError
 from dilu.handler_shapes import check_target, shape_of
-from dilu.spec import FunctionSpec, SpecOptions, function_spec
+from dilu.spec import FunctionSpec, SpecOptions, function_spec, merge
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -203,6 +203,22 @@ def _carried(target: object) -> FunctionDefinition | None:
         return None
     definition = vars(target).get(DEFINITION_ATTRIBUTE)
     return definition if isinstance(definition, FunctionDefinition) else None
+
+
+def overridden(definition: FunctionDefinition, overrides: Mapping[str, Any] | None) -> FunctionDefinition:
+    """The definition with what the deployment says instead of the decorator; whether it is batched stays.
+
+    Raises `ConfigError` for a value that cannot be used.
+    """
+    if not overrides:
+        return definition
+    spec = merge(definition.spec, overrides)
+    if (spec.batch is None) != (definition.spec.batch is None):
+        takes = "a list of items" if definition.is_batched else "one item"
+        raise ConfigError(
+            f"batch = {spec.batch}: the handler of {spec.name} takes {takes}, which is for its code to say"
+        )
+    return replace(definition, spec=spec)
 
 
 def default_name(identifier: str) -> str:

@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self
 
 from dilu.errors import ConfigError, LoadError, RequestError
-from dilu.handlers import FunctionDefinition, definition_of
+from dilu.handlers import FunctionDefinition, definition_of, overridden
 from dilu.loading import load_functions
 from dilu.runtime.codec import encode_result
 from dilu.runtime.in_process import Exchange, InProcessReplica, NoAnswerError
-from dilu.spec import merge, names
+from dilu.spec import names
 
 __all__ = ["Answer", "Client", "NoAnswerError", "client"]
 
@@ -60,7 +60,7 @@ def client(target: Any, *, within_s: float = 60.0, **overrides: Any) -> Client:
     if overrides and len(definitions) > 1:
         found = ", ".join(definition.spec.name for definition in definitions)
         raise ConfigError(f"{', '.join(overrides)}: overrides are for one function, but {target!r} holds {found}")
-    return Client([_overridden(definition, overrides) for definition in definitions], within_s=within_s)
+    return Client([overridden(definition, overrides) for definition in definitions], within_s=within_s)
 
 
 class Client:
@@ -177,13 +177,6 @@ def _definitions(target: Any) -> list[FunctionDefinition]:
     if definition is None:
         raise LoadError(f"{target!r}: is not decorated with @dilu.function")
     return [definition]
-
-
-def _overridden(definition: FunctionDefinition, overrides: Mapping[str, Any]) -> FunctionDefinition:
-    spec = merge(definition.spec, overrides) if overrides else definition.spec
-    if (spec.batch is None) != (definition.spec.batch is None):
-        raise ConfigError(f"batch = {spec.batch}: whether {spec.name} takes a list is for its code to say")
-    return replace(definition, spec=spec)
 
 
 def _read(exchange: Exchange) -> Answer:

@@ -51,6 +51,6 @@ def coscale_spec_for(function: FunctionSpec) -> CoscaleSpec:
     """The rule's settings for a function."""
     return CoscaleSpec(
         rps_limit=function.rps_limit,
-        slo_s=None if function.slo_ms is None else function.slo_ms / 1000,
+        slo_s=function.slo_s,
         bounds=Bounds(min_replicas=function.min_scale, max_replicas=function.max_scale),
     )

@@ -68,8 +68,7 @@ class InflessState:
 
 def infless_spec_for(function: FunctionSpec) -> InflessSpec:
     """The rule's settings for a function."""
-    slo_s = None if function.slo_ms is None else function.slo_ms / 1000
-    return InflessSpec(rps_limit=function.rps_limit, batch=function.batch or 1, slo_s=slo_s)
+    return InflessSpec(rps_limit=function.rps_limit, batch=function.batch or 1, slo_s=function.slo_s)
 
 
 def initial_state(spec: InflessSpec, seen: Observation, now_s: float) -> InflessState:

@@ -37,7 +37,7 @@ class _Descriptions:
     def document(self) -> bytes:
         from dilu.runtime.openapi import document_components, openapi_document
         from dilu.runtime.protocols.openapi_paths import protocol_paths, protocol_schemas
-        from dilu.runtime.replica import sdk_version
+        from dilu.version import sdk_version
 
         components = document_components(protocol_schemas(self._definitions))
         document = openapi_document(

@@ -188,7 +188,7 @@ class InProcessReplica:
     async def _main(self) -> bool:
         """Whether everything ended in time."""
         self._stop = asyncio.Event()
-        metrics = [_metrics(definition) for definition in self._definitions]
+        metrics = [FunctionMetrics(one.spec.name, slo_s=one.spec.slo_s) for one in self._definitions]
         pairs = zip(self._definitions, metrics, strict=True)
         group = ServiceGroup([FunctionService(definition, numbers) for definition, numbers in pairs])
         registry = ReplicaCollector(metrics, version="test").registry()
@@ -235,11 +235,6 @@ class InProcessReplica:
             task = asyncio.ensure_future(exchange.serve(self._app))
             self._running[task] = exchange
             task.add_done_callback(self._running.pop)
-
-
-def _metrics(definition: FunctionDefinition) -> FunctionMetrics:
-    slo_ms = definition.spec.slo_ms
-    return FunctionMetrics(definition.spec.name, slo_s=None if slo_ms is None else slo_ms / 1000.0)
 
 
 def _scope(method: str, target: str, body: bytes, headers: Headers) -> dict[str, Any]:

@@ -11,13 +11,11 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 import uvloop
 
 from dilu.errors import ConfigError, DiluError
-from dilu.handlers import FunctionDefinition
+from dilu.handlers import FunctionDefinition, overridden
 from dilu.loading import load_functions
 from dilu.runtime.cold_start import seconds_since_process_start
 from dilu.runtime.control import ControlLine
@@ -31,7 +29,8 @@ from dilu.runtime.service_group import ServiceGroup
 from dilu.runtime.settings import ReplicaSettings
 from dilu.runtime.stats_app import StatsApp
 from dilu.runtime.tracing import Tracing
-from dilu.spec import merge, names
+from dilu.spec import names
+from dilu.version import sdk_version
 
 _log = logging.getLogger(__name__)
 
@@ -237,7 +236,7 @@ def _configured(definitions: Sequence[FunctionDefinition], settings: ReplicaSett
         found = ", ".join(definition.spec.name for definition in definitions)
         raise ConfigError(f"{names.ENV_FUNCTION_SPEC} is for one function, but this replica serves {found}")
     return tuple(
-        _with_timeout(_overridden(definition, settings.overrides), settings.request_timeout_s)
+        _with_timeout(overridden(definition, settings.overrides), settings.request_timeout_s)
         for definition in definitions
     )
 
@@ -249,31 +248,9 @@ def _with_timeout(definition: FunctionDefinition, timeout_s: float | None) -> Fu
 
 
 def _metrics_of(definition: FunctionDefinition, cold_start_s: Mapping[str, float]) -> FunctionMetrics:
-    slo_ms = definition.spec.slo_ms
-    metrics = FunctionMetrics(definition.spec.name, slo_s=None if slo_ms is None else slo_ms / 1000.0)
+    metrics = FunctionMetrics(definition.spec.name, slo_s=definition.spec.slo_s)
     metrics.cold_start_s.update(cold_start_s)
     return metrics
-
-
-def _overridden(definition: FunctionDefinition, overrides: Mapping[str, Any] | None) -> FunctionDefinition:
-    """The definition with what the deployment says instead of the decorator; whether it is batched stays."""
-    if not overrides:
-        return definition
-    spec = merge(definition.spec, overrides)
-    if (spec.batch is None) != (definition.spec.batch is None):
-        takes = "a list of items" if definition.is_batched else "one item"
-        raise ConfigError(
-            f"batch = {spec.batch}: the handler of {spec.name} takes {takes}, which only its code can change"
-        )
-    return replace(definition, spec=spec)
-
-
-def sdk_version() -> str:
-    """The installed version of the SDK."""
-    try:
-        return version("dilu")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def run_replica(target: str, settings: ReplicaSettings) -> int:

@@ -64,7 +64,7 @@ class FunctionService:
         spec, options = definition.spec, definition.options
         rule = BatchRule(
             max_size=definition.max_batch,
-            slo_s=None if spec.slo_ms is None else spec.slo_ms / 1000.0,
+            slo_s=spec.slo_s,
             max_wait_s=None if options.max_wait_ms is None else options.max_wait_ms / 1000.0,
         )
         self.timeout_s = options.timeout_s

@@ -71,6 +71,11 @@ class FunctionSpec:
         """The latency objective in milliseconds, or None."""
         return None if self.slo is None else self.slo.latency_ms
 
+    @property
+    def slo_s(self) -> float | None:
+        """The latency objective in seconds, or None."""
+        return None if self.slo is None else self.slo.latency_ms / 1000.0
+
 
 Check = Callable[[str, object], object]
 

@@ -9,7 +9,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from dilu.trainer.plan import TrainingPlan
 from dilu.trainer.process import THREAD_NAME, shield_forks
 from dilu.trainer.progress import StatusLine, progress_text
 from dilu.training_handlers import TrainingDefinition
+from dilu.version import sdk_version
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class TrainingRun:
         line: StatusLine | None,
     ) -> None:
         self.state = State.STARTING
-        self.metrics = TrainingMetrics(definition.spec.name, version=_sdk_version())
+        self.metrics = TrainingMetrics(definition.spec.name, version=sdk_version())
         self._name = definition.spec.name
         self._definition = definition
         self._plan = plan
@@ -216,13 +216,6 @@ class TrainingRun:
     def _inherited_fds(self) -> list[int]:
         """What a forked child must not hold."""
         return [*self._listener.fds(), *self._control.fds(), self._store.lock_fd]
-
-
-def _sdk_version() -> str:
-    try:
-        return version("dilu")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def run_training(target: str, plan: TrainingPlan, settings: ReplicaSettings, line: StatusLine | None) -> int:

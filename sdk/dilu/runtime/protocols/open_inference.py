@@ -20,6 +20,7 @@ from dilu.errors import RequestError
 from dilu.runtime.calls import Call, Route
 from dilu.runtime.codec import encode_result
 from dilu.runtime.service import FunctionService, State
+from dilu.version import sdk_version
 
 if TYPE_CHECKING:
     from dilu.runtime.protocols.inference_model import InferenceModel
@@ -52,7 +53,7 @@ def server_routes(services: Sequence[FunctionService]) -> list[Route]:
     """The routes of the whole replica."""
 
     async def answer_server(call: Call) -> None:
-        server = {"name": "dilu", "version": _version(), "extensions": ["binary_tensor_data"]}
+        server = {"name": "dilu", "version": sdk_version(), "extensions": ["binary_tensor_data"]}
         await call.answer(encode_result(server))
 
     async def answer_live(call: Call) -> None:
@@ -92,13 +93,3 @@ class _LateModel:
 
 async def _answer_ready(call: Call, answer: dict[str, object], ready: bool) -> None:
     await call.answer(encode_result({**answer, "ready": ready}), status=200 if ready else 503)
-
-
-@functools.cache
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # takes longer than all else here
-
-    try:
-        return version("dilu")
-    except PackageNotFoundError:  # run from a copied folder
-        return "unknown"
