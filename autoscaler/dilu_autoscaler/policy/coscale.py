@@ -85,13 +85,19 @@ def decide(spec: CoscaleSpec, seen: Observation, state: CoscaleState, now_s: flo
     if not capacity_rps or not seen.samples:
         reason = "hold: no new sample" if capacity_rps else UNKNOWN_THROUGHPUT
         return hold(seen, reason, _next_change_s(spec, quiet, seen.desired, now_s)), _with_quiet(state, quiet)
-    course = _Course(spec, state, capacity_rps, replicas=seen.desired)
+    course = _Course(spec, state, capacity_rps, replicas=_at_most(spec, seen.desired))
     for sample in seen.samples:
         if course.replicas:
             course.pass_second(sample.rps, _demand_rps(spec, seen, sample, capacity_rps))
     course.keep_last(needs_one=keeps_last(seen, quiet, WINDOW_SAMPLES))
     next_change_s = _next_change_s(spec, quiet, course.replicas, now_s)
     return Decision(replicas=course.replicas, reason=course.reason(), next_change_s=next_change_s), course.state(quiet)
+
+
+def _at_most(spec: CoscaleSpec, replicas: int) -> int:
+    """Not more than there may be, where the maximum was lowered since the number was decided."""
+    most = spec.bounds.max_replicas
+    return replicas if most is None else min(replicas, most)
 
 
 def _demand_rps(spec: CoscaleSpec, seen: Observation, sample: Sample, capacity_rps: float) -> float:
