@@ -6,10 +6,12 @@ An answer comes to a callback, never before `get` has returned. All of its body 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import socket
 from collections import deque
-from typing import Final
+from typing import Any, Final
 
-from dilu_autoscaler.knative.http_connection import Address, Answer, Connection, Failed, Get, OnAnswer
+from dilu_autoscaler.knative.http_connection import MOST_BODY_BYTES, Address, Answer, Connection, Failed, Get, OnAnswer
 
 TIMEOUT_S: Final = 3.0
 MOST_IDLE: Final = 10_000
@@ -35,13 +37,18 @@ def host_header(address: Address) -> str:
 class HttpClient:
     """Asks, within `timeout_s` for a connection, the request and its answer together."""
 
-    def __init__(self, *, timeout_s: float = TIMEOUT_S, most_idle: int = MOST_IDLE) -> None:
+    def __init__(
+        self, *, timeout_s: float = TIMEOUT_S, most_idle: int = MOST_IDLE, most_body_bytes: int = MOST_BODY_BYTES
+    ) -> None:
+        """Of a longer body only the first `most_body_bytes` are read."""
         self._loop = asyncio.get_running_loop()
+        self._most_body_bytes = most_body_bytes
         self._timeout_s = timeout_s
         self._most_idle = most_idle
         self._idle: dict[Address, list[Connection]] = {}
         self._idle_in_order: dict[Connection, float] = {}  # since when; the longest idle first
         self._connections: set[Connection] = set()
+        self._lookups: set[asyncio.Task[Any]] = set()
         self._started: deque[Get] = deque()  # all have the same timeout, so the first is the first to be late
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -103,7 +110,10 @@ class HttpClient:
     async def _connected(self, get: Get) -> None:
         host, port = get.address
         try:
-            _, connection = await self._loop.create_connection(lambda: Connection(self, get.address), host, port)
+            ip = await self._ip_of(host, port)
+            _, connection = await self._loop.create_connection(
+                lambda: Connection(self, get.address, self._most_body_bytes), ip, port
+            )
         except (OSError, UnicodeError) as error:  # a name that cannot be one is a UnicodeError
             self._end(get, Failed(reason=f"{host_header(get.address)}: {error}"))
             return
@@ -112,6 +122,23 @@ class HttpClient:
             connection.abort()
         else:
             connection.send(get)
+
+    async def _ip_of(self, host: str, port: int) -> str:
+        """The host's first address. A lookup cannot be broken off: one that nobody waits for ends by itself."""
+        try:
+            return str(ipaddress.ip_address(host))
+        except ValueError:
+            pass
+        lookup = self._loop.create_task(self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        self._lookups.add(lookup)
+        lookup.add_done_callback(self._looked_up)
+        found = await asyncio.shield(lookup)
+        return str(found[0][4][0])
+
+    def _looked_up(self, lookup: asyncio.Task[Any]) -> None:
+        self._lookups.discard(lookup)
+        if not lookup.cancelled():
+            lookup.exception()  # so that nobody misses it
 
     def _end_late(self) -> None:
         started, now_s = self._started, self._loop.time()

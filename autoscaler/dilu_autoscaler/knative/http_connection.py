@@ -68,9 +68,10 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """One connection; one request at a time."""
 
-    def __init__(self, owner: Owner, address: Address) -> None:
+    def __init__(self, owner: Owner, address: Address, most_body_bytes: int = MOST_BODY_BYTES) -> None:
         self.address = address
         self._owner = owner
+        self._most_body_bytes = most_body_bytes
         self._transport: asyncio.Transport | None = None
         self._get: Get | None = None
         self._was_used = False
@@ -154,7 +155,7 @@ class Connection(asyncio.Protocol):
         """Bytes of the body: what is too much ends the reading."""
         if self._is_complete or self._has_more:
             return
-        room = MOST_BODY_BYTES - len(self._body)
+        room = self._most_body_bytes - len(self._body)
         self._body += body[:room]
         self._has_more = len(body) > room
 

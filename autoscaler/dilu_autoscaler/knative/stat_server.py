@@ -15,11 +15,12 @@ floods is read in turn with all others, who sends half a request or nothing, or 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
@@ -39,6 +40,9 @@ _BUCKET_HOST: Final = "autoscaler-bucket"
 _log = logging.getLogger(__name__)
 
 
+OnStats: TypeAlias = Callable[[Sequence[Stat]], None]
+
+
 @dataclass(slots=True, kw_only=True)
 class StatCounts:
     """What came so far."""
@@ -52,20 +56,26 @@ class StatCounts:
 
 
 class StatServer:
-    """Hands each frame's reports to `on_stats`; `owns` says whether a bucket is ours now."""
+    """Hands each frame's reports to `on_stats`; `owns` says whether a bucket is ours now.
+
+    Activators call us by the Service's name. Another autoscaler, which passes on what is not its own, calls by the
+    pod's address or the bucket's name: what it sends goes to `on_forwarded`, if that is given.
+    """
 
     def __init__(
         self,
-        on_stats: Callable[[Sequence[Stat]], None],
+        on_stats: OnStats,
         owns: Callable[[str], bool],
         now_s: Callable[[], float],
         *,
+        on_forwarded: OnStats | None = None,
         first_request_within_s: float = FIRST_REQUEST_WITHIN_S,
         silent_for_s: float = SILENT_FOR_S,
         most_connections: int = MOST_CONNECTIONS,
     ) -> None:
         self.counts = StatCounts()
         self._on_stats = on_stats
+        self._on_forwarded = on_forwarded or on_stats
         self._owns = owns
         self._now_s = now_s
         self._first_request_within_s = first_request_within_s
@@ -147,7 +157,7 @@ class StatServer:
         await ws.prepare(request)
         self._sockets.add(ws)
         try:
-            await self._read(ws)
+            await self._read(ws, self._on_forwarded if _is_of_a_peer(host) else self._on_stats)
         except TimeoutError:
             self.counts.cut += 1
             _log.warning("stat server: %s was silent, or did not read, for %g s", request.remote, self._silent_for_s)
@@ -156,7 +166,7 @@ class StatServer:
             self._sockets.discard(ws)
         return ws
 
-    async def _read(self, ws: web.WebSocketResponse) -> None:
+    async def _read(self, ws: web.WebSocketResponse, on_stats: OnStats) -> None:
         """Take in all messages until the client goes. Pings are answered in `receive`."""
         in_a_row = 0
         while True:
@@ -164,13 +174,13 @@ class StatServer:
                 message = await ws.receive()
             if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
                 return
-            self._take(message)
+            self._take(message, on_stats)
             in_a_row += 1
             if in_a_row >= FRAMES_IN_A_ROW:
                 in_a_row = 0
                 await asyncio.sleep(0)  # messages that are there already are read without waiting
 
-    def _take(self, message: WSMessage) -> None:
+    def _take(self, message: WSMessage, on_stats: OnStats) -> None:
         counts = self.counts
         counts.frames += 1
         if message.type is not WSMsgType.BINARY:
@@ -183,7 +193,7 @@ class StatServer:
         counts.stats += len(frame.stats)
         counts.empty += frame.skipped
         if frame.stats:
-            self._on_stats(frame.stats)
+            on_stats(frame.stats)
 
 
 class _Connection(web.RequestHandler):
@@ -208,6 +218,16 @@ class _Refused(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """End it."""
         transport.close()
+
+
+def _is_of_a_peer(host: str) -> bool:
+    """Whether a Host is one that only other autoscalers use."""
+    name = host.rpartition(":")[0] or host
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return name.startswith(_BUCKET_HOST)
+    return True
 
 
 def _ending(response: web.Response) -> web.Response:

@@ -1,0 +1,47 @@
+"""Who holds a bucket, by what its Lease says: `POD_IP`, as Knative's and our autoscalers write it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+OUR_DEPLOYMENT: Final = "dilu-autoscaler"
+STOCK_DEPLOYMENT: Final = "autoscaler"
+
+
+class Side(StrEnum):
+    """Whose pod it is."""
+
+    OURS = "ours"
+    STOCK = "stock"
+    OTHER = "other"
+    NOBODY = "nobody"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """A lease's holder."""
+
+    pod: str
+    ip: str
+    side: Side
+
+
+def holder_of(identity: str, *, ours: str = OUR_DEPLOYMENT) -> Holder:
+    """The holder that an identity names; `ours` is the name of our Deployment.
+
+    >>> holder_of("dilu-autoscaler-7d9c-x2v_10.0.0.7").side, holder_of("autoscaler-5f6b-qq8_10.0.0.8").side
+    (<Side.OURS: 'ours'>, <Side.STOCK: 'stock'>)
+    """
+    pod, _, ip = identity.partition("_")
+    return Holder(pod=pod, ip=ip, side=_side_of(pod, ours))
+
+
+def _side_of(pod: str, ours: str) -> Side:
+    if not pod:
+        return Side.NOBODY
+    # Ours first: a release may be named so that its Deployment's name begins as Knative's.
+    if pod.startswith(f"{ours}-"):
+        return Side.OURS
+    return Side.STOCK if pod.startswith(f"{STOCK_DEPLOYMENT}-") else Side.OTHER

@@ -1,0 +1,1 @@
+"""The Kubernetes API as the autoscaler uses it: objects, client, informers, a queue of keys."""

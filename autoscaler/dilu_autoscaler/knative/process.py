@@ -1,0 +1,239 @@
+"""The autoscaler's process: everything wired together, brought up in the order that Knative needs, and ended in order.
+
+The stat server is up before anything else is known, for activators that do not reach it turn unready; a lease is taken
+only when all that is watched is known and the configuration can be read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Final
+
+from dilu.errors import ConfigError
+from dilu_autoscaler.knative.bucket_addresses import BucketAddresses
+from dilu_autoscaler.knative.cluster_view import ClusterView
+from dilu_autoscaler.knative.config_watch import CHANGES_REVISIONS, ConfigWatch
+from dilu_autoscaler.knative.deciders import Deciders
+from dilu_autoscaler.knative.explain_server import ExplainServer
+from dilu_autoscaler.knative.explaining import Explaining
+from dilu_autoscaler.knative.hashing import bucket_name, owner
+from dilu_autoscaler.knative.http_client import HttpClient
+from dilu_autoscaler.knative.kube.client import KubeClient
+from dilu_autoscaler.knative.kube.events import EventRecorder
+from dilu_autoscaler.knative.kube.objects import Meta
+from dilu_autoscaler.knative.kube.resources import CONFIG_MAPS, POD_AUTOSCALERS
+from dilu_autoscaler.knative.leases import BucketLeases
+from dilu_autoscaler.knative.process_settings import ProcessSettings
+from dilu_autoscaler.knative.reconciler import Reconciler
+from dilu_autoscaler.knative.reconciling import Plan, World
+from dilu_autoscaler.knative.runtime_stats import MOST_STATS_BYTES, RuntimeStats
+from dilu_autoscaler.knative.sampling import Targets
+from dilu_autoscaler.knative.scrape_schedule import ScrapeSchedule
+from dilu_autoscaler.knative.scraper import Scraped
+from dilu_autoscaler.knative.shrinking import Shrinking
+from dilu_autoscaler.knative.stat_traffic import StatTraffic
+from dilu_autoscaler.knative.writer import Writer
+from dilu_autoscaler.replay.recorder import Recorder
+
+COMPONENT: Final = "dilu-autoscaler"
+_log = logging.getLogger(__name__)
+
+
+class Autoscaler:
+    """One process's parts. `run` brings them up, and ends them when it is cancelled."""
+
+    def __init__(self, settings: ProcessSettings, client: KubeClient, traffic: StatTraffic) -> None:
+        self._settings = settings
+        self._client = client
+        self.traffic = traffic
+        self.mode, self.policy = settings.mode, settings.policy
+        self.explaining = Explaining(self, None if settings.record is None else Recorder(settings.record))
+        self.events = EventRecorder(client, COMPONENT, time.time)
+        self.config = ConfigWatch(
+            client,
+            namespace=settings.system_namespace,
+            map_names=settings.map_names,
+            on_change=self._config_changed,
+            on_complaint=self._config_complaint,
+        )
+        self.view = ClusterView(client, on_change=self._changed)
+        self._scrape_client, self._probe_client = HttpClient(), HttpClient()
+        self._stats_client = HttpClient(timeout_s=1.0, most_body_bytes=MOST_STATS_BYTES)
+        self.runtimes = RuntimeStats(self._stats_client)
+        self.deciders = Deciders(
+            replicas=self.view.replicas,
+            throughputs=self,
+            on_change=lambda key: self.reconciler.queue.add(key),
+            on_tick=self.explaining.ticked,
+            policy=settings.policy,
+        )
+        self.schedule = ScrapeSchedule(
+            self._scrape_client,
+            targets=self._targets,
+            on_scraped=self._scraped,
+            ask_runtime=self._ask_runtime,
+        )
+        self.writer = Writer(
+            client,
+            may_write=self.is_ours,
+            writes=settings.mode.writes,
+            before_scale_down=Shrinking(client, self.view, self.runtimes).prepare,
+        )
+        self.reconciler = Reconciler(
+            self.view,
+            self.deciders,
+            self.schedule,
+            self.writer,
+            config=lambda: self.config.config,
+            is_ours=self.is_ours,
+            note=self._planned,
+            on_gone=self._gone,
+            probe_client=self._probe_client,
+            cluster_domain=settings.cluster_domain,
+        )
+        self.buckets: tuple[str, ...] = ()
+        self._silent: set[str] = set()  # revisions whose pods did not answer the last time
+        self.leases: BucketLeases | None = None
+        self._addresses: BucketAddresses | None = None
+
+    async def run(self) -> None:
+        """Decide and act until cancelled; raises what stops a part from working."""
+        explains = ExplainServer(self.explaining)
+        try:
+            await explains.start(self._settings.host, self._settings.explain_port)
+        except OSError as error:
+            port = self._settings.explain_port
+            raise ConfigError(f"port {port} cannot be listened on: {error.strerror}") from None
+        self.config.start()
+        self.view.start()
+        try:
+            await self.config.complete()
+            await self.view.synced()
+            self._begin_to_hold()
+            self.reconciler.queue.start()
+            async with asyncio.TaskGroup() as parts:
+                parts.create_task(self.deciders.run())
+                parts.create_task(self.schedule.run())
+        finally:
+            await self._end()
+            await explains.close()
+
+    def is_ours(self, key: str) -> bool:
+        """Whether we decide on that revision at this moment; of who only observes every revision is."""
+        if not self._settings.mode.writes:
+            return True
+        return self.leases is not None and self.leases.holds(self.bucket_of(key))
+
+    def bucket_of(self, key: str) -> str:
+        """The bucket of a revision."""
+        return owner(key, self.buckets)
+
+    def capacity_rps(self, key: str, now_s: float) -> float | None:
+        """What one replica was found to take; see `loads.Throughputs`."""
+        stats = self.runtimes.of(key, now_s)
+        return None if stats is None else stats.capacity_rps
+
+    def informer_ages_s(self) -> dict[str, float]:
+        """How old what is known of each kind may be."""
+        ages = {kind: informer.last_contact_s for kind, informer in self.view.informers.items()}
+        return ages | {"ConfigMap": self.config.informer.last_contact_s}
+
+    def _begin_to_hold(self) -> None:
+        """Know the buckets, and try to hold them."""
+        count = self.config.config.leader_election.buckets
+        self.buckets = tuple(bucket_name(ordinal, count) for ordinal in range(count))
+        settings = self._settings
+        self.leases = BucketLeases(
+            self._client,
+            namespace=settings.system_namespace,
+            identity=settings.identity,
+            buckets=self.buckets,
+            takes=settings.mode.writes,
+        )
+        self.leases.on_change(self._lease_changed)
+        if settings.mode.writes:
+            self._addresses = BucketAddresses(
+                self._client,
+                namespace=settings.system_namespace,
+                pod_ip=settings.pod_ip,
+                holds=self.leases.holds,
+            )
+            self.leases.on_change(self._addresses.on_lease)
+        self.traffic.route(self.buckets, self.leases, lambda stat: self.deciders.collector.record(stat, time.time()))
+        self.leases.start()
+
+    async def _end(self) -> None:
+        """Stop deciding, give the buckets back, and only then let go of the rest."""
+        await self.reconciler.close()
+        self.explaining.close()
+        if self.leases is not None:
+            await self.leases.close()
+        if self._addresses is not None:
+            await self._addresses.close()
+        await asyncio.gather(self.view.close(), self.config.close(), self.events.close())
+        for client in (self._scrape_client, self._probe_client, self._stats_client):
+            await client.close()
+
+    # --- what the parts tell each other -----------------------------------------------------------------------------
+
+    def _changed(self, key: str) -> None:
+        self.reconciler.queue.add(key)
+        self.deciders.poke_at_rest(key)
+
+    def _config_changed(self, name: str) -> None:
+        if name in CHANGES_REVISIONS:
+            for key in list(self.view.keys()):
+                self.reconciler.queue.add(key)
+
+    def _config_complaint(self, meta: Meta, complaint: str) -> None:
+        if self._settings.mode.writes:
+            self.events.record(CONFIG_MAPS, meta, type="Warning", reason="InvalidConfiguration", message=complaint)
+
+    def _lease_changed(self, bucket: str, holds_it: bool, holder: str) -> None:
+        _log.info("bucket=%s holder=%s ours=%s", bucket, holder or "nobody", holds_it)
+        if self._settings.mode.writes:
+            self.traffic.holder_changed(bucket)
+        for key in list(self.view.keys()):
+            if self.bucket_of(key) != bucket:
+                continue
+            if holds_it or not self._settings.mode.writes:
+                self.reconciler.queue.add(key)
+            elif holder and holder != self._settings.identity:  # another decides; where nobody does, the API is away
+                self.reconciler.forget(key)
+
+    def _targets(self, key: str, stable_window_s: float, now_s: float) -> Targets:
+        return self.view.targets(key, stable_window_s=stable_window_s, now_s=now_s)
+
+    def _scraped(self, key: str, result: Scraped, asked_s: float) -> None:
+        if (result.error is None) is (key in self._silent):  # another state than before, which the Metric's status says
+            self._silent ^= {key}
+            self.reconciler.queue.add(key)
+        if result.load is not None:
+            self.deciders.collector.record_scraped(key, result.load, asked_s)
+            if result.load.concurrency or result.load.rps:
+                self.deciders.poke_at_rest(key)
+
+    def _ask_runtime(self, key: str) -> None:
+        self.runtimes.poll(key, self.view.ready_pods(key))
+
+    def _gone(self, key: str) -> None:
+        self.explaining.forget(key)
+        self.runtimes.forget(key)
+        self.writer.forget(key)
+        self._silent.discard(key)
+
+    def _planned(self, world: World, made: Plan) -> None:
+        autoscaler, settings = world.pa, world.settings
+        self.explaining.planned(world, made)
+        if not self._settings.mode.writes:
+            return
+        for complaint in settings.complaints:
+            self.events.record(
+                POD_AUTOSCALERS, autoscaler.metadata, type="Warning", reason="InvalidAnnotation", message=complaint
+            )
+        if made.error is not None:
+            self.events.record(
+                POD_AUTOSCALERS, autoscaler.metadata, type="Warning", reason="InternalError", message=made.error
+            )

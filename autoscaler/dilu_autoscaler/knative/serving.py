@@ -1,0 +1,104 @@
+"""Runs the autoscaler's process: signals, event loop, listeners, exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from dilu.errors import ConfigError
+from dilu.runtime.logs import JsonFormatter
+from dilu_autoscaler.knative.kube.client import KubeClient
+from dilu_autoscaler.knative.process import Autoscaler
+from dilu_autoscaler.knative.process_settings import ProcessSettings, cluster_domain, map_names, mode_named, required
+from dilu_autoscaler.knative.stat_traffic import StatTraffic
+from dilu_autoscaler.policy import policy_named
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_log = logging.getLogger(__name__)
+
+
+def configure_logs(log_format: str) -> None:
+    """One line an event to stderr: JSON for collectors, plain for people."""
+    handler = logging.StreamHandler(sys.stderr)
+    plain = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    handler.setFormatter(JsonFormatter(None, None) if log_format == "json" else plain)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("aiohttp").setLevel(logging.WARNING)
+
+
+def serve(
+    environment: Mapping[str, str],
+    *,
+    mode: str,
+    kubeconfig: Path | None,
+    policy: str,
+    record: Path | None,
+    stat_port: int,
+    explain_port: int,
+) -> int:
+    """Serve until a signal comes; the exit code. Raises `ConfigError` for what cannot be used."""
+    settings = ProcessSettings(
+        pod_name=required(environment, "POD_NAME"),
+        pod_ip=required(environment, "POD_IP"),
+        mode=mode_named(mode),
+        system_namespace=required(environment, "SYSTEM_NAMESPACE"),
+        cluster_domain=cluster_domain(environment),
+        kubeconfig=kubeconfig,
+        policy=policy_named(policy).name,
+        record=record,
+        stat_port=stat_port,
+        explain_port=explain_port,
+        map_names=map_names(environment),
+    )
+    gc.freeze()  # what was imported stays: it need not be looked at again
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(settings))
+
+
+async def _serve(settings: ProcessSettings) -> int:
+    stopped = asyncio.Event()
+    for number in _SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    traffic = StatTraffic(settings, time.time)
+    try:
+        port = await traffic.start()
+    except OSError as error:
+        raise ConfigError(f"port {settings.stat_port} cannot be listened on: {error.strerror}") from None
+    _log.info("mode=%s identity=%s port=%d policy=%s", settings.mode, settings.identity, port, settings.policy)
+    try:
+        client = await KubeClient.connect(settings.kubeconfig)
+        try:
+            return await _until(stopped, Autoscaler(settings, client, traffic))
+        finally:
+            await client.close()
+    finally:
+        await traffic.stop()
+
+
+async def _until(stopped: asyncio.Event, autoscaler: Autoscaler) -> int:
+    """Run it until the event; 1 if it ends before."""
+    running = asyncio.create_task(autoscaler.run())
+    stopping = asyncio.create_task(stopped.wait())
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not running.done():
+        _log.info("stopping: the buckets are given back")
+        running.cancel()
+    try:
+        await running
+    except asyncio.CancelledError:
+        return 0
+    except BaseExceptionGroup as errors:
+        _log.exception("a part has failed; a new process starts afresh", exc_info=errors)
+        return 1
+    _log.error("the autoscaler has ended by itself")
+    return 1
