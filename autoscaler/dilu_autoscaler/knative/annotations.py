@@ -56,8 +56,8 @@ class Annotation(Generic[Value]):
 def shown(text: str) -> str:
     """The text for a message: on one line, and not too much of it.
 
-    >>> shown("a" * 100 + "z")[-6:]
-    "aaa…'"
+    >>> shown("a" * 100)[-6:]
+    "aaaa…'"
     """
     return repr(text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…")
 

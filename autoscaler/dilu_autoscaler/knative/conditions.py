@@ -36,7 +36,13 @@ class Condition:
 
     def same_but_for_time(self, other: Condition) -> bool:
         """Whether both say the same."""
-        return replace(self, changed_s=None) == replace(other, changed_s=None)
+        return (
+            self.status == other.status
+            and self.reason == other.reason
+            and self.message == other.message
+            and self.severity == other.severity
+            and self.type == other.type
+        )
 
 
 class Conditions:
@@ -78,12 +84,11 @@ class Conditions:
     def mark_unknown(self, kind: str, reason: str, message: str) -> None:
         """It is not known yet; so is Ready, unless another condition is False."""
         self._set(Condition(type=kind, status=UNKNOWN, reason=reason, message=message))
-        if all(self._now[other].status != FALSE for other in DEPENDENTS):
+        if any(self._now[other].status == FALSE for other in DEPENDENTS):
+            if self._now[READY].status != FALSE:
+                self._set(Condition(type=READY, status=FALSE, reason=reason, message=message))
+        elif kind in DEPENDENTS:
             self._set(Condition(type=READY, status=UNKNOWN, reason=reason, message=message))
-        elif self._now[READY].status != FALSE:
-            worst = self._newest(FALSE)
-            assert worst is not None
-            self._set(Condition(type=READY, status=FALSE, reason=worst.reason, message=worst.message))
 
     def mark_false(self, kind: str, reason: str, message: str) -> None:
         """It does not hold, and so Ready does not."""
@@ -92,8 +97,7 @@ class Conditions:
 
     def mark_new_generation(self) -> None:
         """The object has changed since it was last worked on: Ready is not known until something is marked."""
-        reason, message = "NewObservedGenFailure", "unsuccessfully observed a new generation"
-        self._set(Condition(type=READY, status=UNKNOWN, reason=reason, message=message))
+        self.mark_unknown(READY, "NewObservedGenFailure", "unsuccessfully observed a new generation")
 
     def written(self, now_s: float) -> tuple[Condition, ...]:
         """All conditions, by type, with the time of each: the stored one where nothing else of it differs."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from dilu.errors import ConfigError
@@ -38,6 +40,7 @@ from dilu_autoscaler.knative.writer import Writer
 from dilu_autoscaler.replay.recorder import Recorder
 
 COMPONENT: Final = "dilu-autoscaler"
+_MOST_KNOWN: Final = 65_536  # revisions whose bucket is remembered: with several buckets, finding it takes a while
 _log = logging.getLogger(__name__)
 
 
@@ -94,6 +97,7 @@ class Autoscaler:
             cluster_domain=settings.cluster_domain,
         )
         self.buckets: tuple[str, ...] = ()
+        self._bucket_of: Callable[[str], str] = lambda key: ""
         self._silent: set[str] = set()  # revisions whose pods did not answer the last time
         self.leases: BucketLeases | None = None
         self._addresses: BucketAddresses | None = None
@@ -128,7 +132,7 @@ class Autoscaler:
 
     def bucket_of(self, key: str) -> str:
         """The bucket of a revision."""
-        return owner(key, self.buckets)
+        return self._bucket_of(key)
 
     def capacity_rps(self, key: str, now_s: float) -> float | None:
         """What one replica was found to take; see `loads.Throughputs`."""
@@ -143,7 +147,8 @@ class Autoscaler:
     def _begin_to_hold(self) -> None:
         """Know the buckets, and try to hold them."""
         count = self.config.config.leader_election.buckets
-        self.buckets = tuple(bucket_name(ordinal, count) for ordinal in range(count))
+        self.buckets = buckets = tuple(bucket_name(ordinal, count) for ordinal in range(count))
+        self._bucket_of = lru_cache(maxsize=_MOST_KNOWN)(lambda key: owner(key, buckets))
         settings = self._settings
         self.leases = BucketLeases(
             self._client,

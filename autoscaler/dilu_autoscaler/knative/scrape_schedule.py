@@ -94,6 +94,8 @@ class ScrapeSchedule:
             failures=known.failures if known is not None else 0,
             times=known.times if known is not None else ScrapeTimes(),
         )
+        if not asks_queue_proxies:
+            self.counts.errors.pop(target.key, None)
 
     def forget(self, key: str) -> None:
         """Ask a revision's pods no more. Unknown ones are ignored."""

@@ -1,0 +1,147 @@
+"""A way from this process to a cluster's API server, and hands on the server's own process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from cluster import components
+from cluster.cluster import Cluster
+from cluster.health import start_and_wait, wait_healthy
+from cluster.network import API_PORT, NODE_IP
+from cluster.sockets import connect_in, unchecked_context
+
+API_SERVER: Final = "kube-apiserver"
+
+
+class ApiRelay:
+    """Listens on this machine and passes bytes on to the API server; `freeze()` makes a broken network of it."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._flows = asyncio.Event()
+        self._flows.set()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    def freeze(self) -> None:
+        """From now on no byte gets through, and no connection ends: half-open, as after a pulled cable."""
+        self._flows.clear()
+
+    def thaw(self) -> None:
+        """All that was held back gets through."""
+        self._flows.set()
+
+    def kubeconfig(self, path: Path) -> Path:
+        """A kubeconfig of the administrator that leads through here."""
+        pki = self._cluster.places.certificates
+        server = {
+            "server": f"https://127.0.0.1:{self.port}",
+            "tls-server-name": NODE_IP,
+            "certificate-authority": str(pki / "ca.crt"),
+        }
+        user = {"client-certificate": str(pki / "admin.crt"), "client-key": str(pki / "admin.key")}
+        config = {
+            "current-context": "test",
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
+            "clusters": [{"name": "test", "cluster": server}],
+            "users": [{"name": "admin", "user": user}],
+        }
+        path.write_text(json.dumps(config))
+        return path
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._relay(reader, writer)
+        except (OSError, asyncio.CancelledError):
+            pass  # the server is down, or the test ends; the client sees its connection close
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._flows.wait()
+        made = await asyncio.to_thread(connect_in, self._cluster.sandbox.network, (NODE_IP, API_PORT), 5.0)
+        made.setblocking(False)
+        there_reader, there_writer = await asyncio.open_connection(sock=made)
+        both = [
+            asyncio.create_task(self._pump(reader, there_writer)),
+            asyncio.create_task(self._pump(there_reader, writer)),
+        ]
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in both:
+                one.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+            there_writer.close()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(2**16):
+            await self._flows.wait()
+            writer.write(data)
+            await writer.drain()
+
+
+def api_server_pid(cluster: Cluster) -> int:
+    """The process number of the cluster's API server, as this machine sees it."""
+    assert cluster.record.init is not None
+    init = cluster.record.init.pid
+    children = Path(f"/proc/{init}/task/{init}/children").read_text().split()
+    [found] = [int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text().strip() == API_SERVER]
+    return found
+
+
+@contextmanager
+def frozen_api_server(cluster: Cluster) -> Iterator[None]:
+    """The API server takes connections, and answers nothing."""
+    pid = api_server_pid(cluster)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+        wait_healthy(cluster.sandbox, cluster.places, _component(cluster), unchecked_context())
+
+
+@contextmanager
+def dead_api_server(cluster: Cluster) -> Iterator[None]:
+    """The API server was killed; it runs again after this."""
+    cluster.sandbox.stop(API_SERVER, number=signal.SIGKILL)
+    cluster.api.close()
+    try:
+        yield
+    finally:
+        start_and_wait(cluster.sandbox, cluster.places, _component(cluster), unchecked_context())
+
+
+def _component(cluster: Cluster) -> components.Component:
+    return components.api_server(cluster.places, str(Path(cluster.record.programs) / API_SERVER))
