@@ -28,6 +28,9 @@ _PROGRAMS: Final[Mapping[str, str]] = {
     "mount": "mount",
     "nsenter": "util-linux",
     "openssl": "openssl",
+    # Images with Python in them.
+    "buildah": "buildah",
+    "mmdebstrap": "mmdebstrap",
 }
 _CNI: Final = Path("/usr/lib/cni/bridge")
 _CNI_PACKAGE: Final = "containernetworking-plugins"

@@ -166,7 +166,7 @@ class KubeServer:
                 method=request.method,
                 plural=path.plural,
                 namespace=path.namespace,
-                name=path.name or body["metadata"]["name"],
+                name=path.name or _name_of(body),
                 subresource=path.subresource,
                 body=body,
             )
@@ -263,6 +263,11 @@ def _path_of(path: str) -> _Path:
         namespace, parts = parts[1], parts[2:]
     plural, name, subresource = (*parts, "", "")[:3]
     return _Path(plural=plural, namespace=namespace, name=name, subresource=subresource)
+
+
+def _name_of(body: Any) -> str:
+    name: str = body["metadata"]["name"]
+    return name
 
 
 def _selects(request: web.Request, found: Object) -> bool:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from dilu.errors import ConfigError
+from dilu.spec import FunctionSpec
 from dilu_autoscaler.knative.deciders import Deciders, WallClock
 from dilu_autoscaler.knative.loads import Replicas
 from dilu_autoscaler.knative.revision_settings import RevisionSettings, settings_of
@@ -141,6 +143,9 @@ def test_at_zero_nothing_ticks_until_a_request_pokes(decided: Decided) -> None:
     decided.reported(0.0)
     decided.after()
     assert decided.desired == 0
+    assert sum(len(decided.after(1.0)) for _ in range(200)) == 0
+    decided.deciders.poke_at_rest(KEY)  # a pod ended, long after the last report
+    assert [tick.decision.replicas for tick in decided.after()] == [0]
     assert sum(len(decided.after(1.0)) for _ in range(8)) == 0
     decided.reported(3.0)
     (tick,) = decided.after()
@@ -169,6 +174,25 @@ def test_a_pod_that_comes_or_goes_at_rest_is_looked_at(decided: Decided) -> None
     decided.after()
     decided.deciders.poke_at_rest(KEY)  # it ticks anyway
     assert decided.after(0.1) == []
+
+
+def test_a_spec_that_its_policy_refuses_leaves_the_revision_as_it_was(decided: Decided) -> None:
+    good = settings(OPTED_IN)
+    assert good.function is not None
+    bad = replace(good, function=replace(good.function, rps_limit=5.0), class_="bad")
+
+    def refuses(function: FunctionSpec) -> object:
+        raise ConfigError("no such thing")
+
+    kept = decided.deciders._policy
+    decided.deciders._policy = replace(kept, settings_for=refuses)
+    for _ in range(2):
+        with pytest.raises(ConfigError):
+            decided.deciders.ensure(KEY, bad)
+    assert KEY not in decided.deciders
+    decided.deciders._policy = kept
+    decided.deciders.ensure(KEY, good)
+    assert len(decided.after()) == 1
 
 
 def test_reports_about_others_are_dropped(decided: Decided) -> None:

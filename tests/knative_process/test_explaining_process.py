@@ -22,7 +22,7 @@ from dilu_autoscaler.loop import Tick
 from dilu_autoscaler.replay.cli import policy
 from dilu_autoscaler.replay.recorder import Recorder
 from knative.revisions import CONFIG, autoscaler
-from knative_process.cluster import BUCKET
+from knative_process.knative_around import BUCKET
 from knative_process.processes import Cluster, autoscaling, run, until
 
 KEY = "ns/rev"
@@ -62,6 +62,8 @@ class Side:
             if load is not None:
                 found = Load(concurrency=load, rps=load * 3)
                 self.deciders.collector.record_scraped(KEY, found, self.clock.at_s + 0.1)
+                if load:
+                    self.deciders.poke_at_rest(KEY)
             self.clock.at_s += 1.0
             self.deciders.run_due()
 

@@ -31,7 +31,7 @@ from dilu_autoscaler.knative.sampling import Load
 from dilu_autoscaler.knative.scrape_schedule import ScrapeSchedule
 from dilu_autoscaler.knative.writer import Writer
 from knative.queue_proxies import Run, until
-from knative_process.cluster import Knative
+from knative_process.knative_around import Knative
 from knative_process.kube_server import KubeServer, RefusedError
 
 KEY = "ns/rev"

@@ -15,7 +15,7 @@ from dilu_autoscaler.knative.stat_server import StatServer
 from dilu_autoscaler.knative.stat_traffic import StatTraffic
 from dilu_autoscaler.knative.stats import Stat
 from knative.queue_proxies import Run, until
-from knative_process.cluster import BUCKET, frame
+from knative_process.knative_around import BUCKET, frame
 
 SETTINGS = ProcessSettings(pod_name="pod", pod_ip="127.0.0.1", host="127.0.0.1", stat_port=0)
 
@@ -162,6 +162,27 @@ def test_a_holder_with_our_own_address_is_not_connected_to(run: Run) -> None:
             await asyncio.sleep(0.1)
             assert sender.traffic.server.clients == 1  # the sender alone
             assert sender.traffic.queued == 1
+
+    run(main)
+
+
+def test_what_a_peer_sent_on_to_us_by_mistake_is_not_sent_back(run: Run) -> None:
+    """Each may take the other for the holder for a moment."""
+
+    async def main() -> None:
+        async with sending() as sender, aiohttp.ClientSession() as session:
+            holders = Holders(ip="127.0.0.2")
+            sender.traffic.route((BUCKET,), holders, sender.accepted.append)
+            listening = sender.traffic.server._listening
+            assert listening is not None
+            url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"
+            async with session.ws_connect(url) as peer:
+                await peer.send_bytes(frame())
+                await until(lambda: sender.traffic.astray == 1)
+                assert (sender.accepted, sender.traffic.queued) == ([], 0)
+                holders.ours = True
+                await peer.send_bytes(frame())
+                await until(lambda: len(sender.accepted) == 1)
 
     run(main)
 

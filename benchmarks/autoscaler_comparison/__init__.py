@@ -1,0 +1,7 @@
+"""What `knative_autoscaler.py` consists of: a world of bare objects, and the autoscalers that take turns in it."""
+
+import sys
+
+import harness
+
+sys.path.insert(0, str(harness.ROOT / "tests"))  # the cluster is the tests'; it is no part of the product
