@@ -45,6 +45,7 @@ class Decided:
         self.clock = Clock()
         self.ready, self.asked_for = 1, 1
         self.known = True
+        self.capacity: float | None = None
         self.changed: list[str] = []
         self.ticks: list[Tick] = []
         self.deciders = Deciders(
@@ -57,7 +58,7 @@ class Decided:
         )
 
     def capacity_rps(self, key: str, now_s: float) -> float | None:
-        return None
+        return self.capacity
 
     def replicas(self) -> Replicas:
         return Replicas(
@@ -342,18 +343,36 @@ def test_from_zero_an_opted_in_revision_gets_its_activation_scale(decided: Decid
 
 
 def test_the_excess_of_an_opted_in_revision_goes_on_while_its_policy_holds(decided: Decided) -> None:
-    """Its throughput is not known, so its policy holds; requests go past the activators all the same."""
+    """Nothing new is known of the last second, so its policy holds; requests go past the activators all the same."""
     decided.ready = decided.asked_for = 3
     burst = {"target": "2", "target-burst-capacity": "2", "window": "60s"}
-    decided.deciders.ensure(KEY, settings({"dilu.dev/sm-request": "500", **burst}))
+    decided.deciders.ensure(KEY, settings({**OPTED_IN, **burst}))
     decided.scraped(1.0, rps=1.0)
-    decided.after(1.5)
+    decided.after(0.5)
     assert decided.ticks[-1].decision.replicas is None
     assert decided.deciders.decided(KEY) == (-1, 3)
     decided.scraped(9.0, rps=9.0)
-    decided.after(1.5)
+    decided.deciders.poke(KEY)
+    decided.after()
     assert decided.deciders.decided(KEY)[1] < 0
     assert decided.changed == [KEY]
+
+
+def test_without_a_throughput_kpa_decides_on_an_opted_in_revision_until_one_is_learned(decided: Decided) -> None:
+    decided.deciders.ensure(KEY, settings({"dilu.dev/sm-request": "500"}))
+    decided.scraped(3.0, rps=3.0)
+    decided.after(1.0)
+    assert decided.deciders.policy(KEY) == "kpa"
+    assert decided.desired == 3
+    decided.capacity = 10.0
+    decided.scraped(3.0, rps=3.0)
+    decided.after(2.0)
+    assert decided.deciders.policy(KEY) == "dilu-paper"
+    decided.scraped(3.0, rps=3.0)
+    decided.after(2.0)
+    assert decided.ticks[-1].seen is not None
+    assert decided.ticks[-1].seen.capacity_rps == 10.0
+    assert [sample.rps for sample in decided.ticks[-1].seen.samples] == [3.0]
 
 
 def test_a_revision_that_opts_in_and_out_again_keeps_its_number(decided: Decided) -> None:

@@ -33,7 +33,7 @@ class Seen:
     def __init__(self, *, opted_in: bool, ready: Replicas | None, kpa: KpaSpec = SPEC) -> None:
         self.replicas = ready
         self.capacity: float | None = None
-        self.watched = Watched(kpa=kpa, is_opted_in=opted_in)
+        self.watched = Watched(kpa=kpa, co_scales=opted_in)
         self.collector = Collector(poke=lambda _: None, desired=lambda _: self.watched.desired)
         scraped = kpa.target_burst_capacity != -1
         self.collector.collect(KEY, Collection(stable_window_s=60, panic_window_s=6, is_scraped=scraped), 1000.0)

@@ -134,6 +134,28 @@ def test_reports_of_a_bucket_that_nobody_holds_wait_for_its_holder(run: Run, mon
     run(main)
 
 
+def test_reports_of_a_bucket_that_becomes_ours_are_not_sent_on_but_taken_once(run: Run) -> None:
+    async def main() -> None:
+        async with sending() as sender:
+            holders = Holders()
+            sender.traffic.route((BUCKET,), holders, sender.accepted.append)
+            await sender.send("rev")
+            await sender.send("other")
+            await sender.send("rev")
+            assert sender.traffic.take_waiting("ns/rev") == ()  # a holder may yet come
+            holders.ours = True
+            sender.traffic.holder_changed(BUCKET)
+            assert sender.traffic.queued == 0
+            assert [stat.key for stat in sender.traffic.take_waiting("ns/rev")] == ["ns/rev"] * 2
+            assert sender.traffic.take_waiting("ns/rev") == ()
+            holders.ours, holders.ip = False, "127.0.0.2"
+            sender.traffic.holder_changed(BUCKET)
+            assert sender.traffic.take_waiting("ns/other") == ()  # another's by now
+            assert (sender.accepted, sender.traffic.lost) == ([], 0)
+
+    run(main)
+
+
 def test_while_our_lease_cannot_be_renewed_and_nobody_took_it_the_reports_still_count(run: Run) -> None:
     async def main() -> None:
         async with sending() as sender:

@@ -57,6 +57,8 @@ class Deciders:
         self._policy = policy_named(policy)
         self._settings: dict[str, RevisionSettings] = {}
         self._watched: dict[str, Watched] = {}
+        self._learned: set[str] = set()  # opted in, and their throughput is known from their runtimes
+        self._throughputs = throughputs
         loads = Loads(self.collector, watched=self._watched.get, replicas=replicas, throughputs=throughputs)
         self._loop = ScaleLoop(clock=self._clock, metrics=loads, actuator=self)
         self._on_change = on_change
@@ -82,20 +84,18 @@ class Deciders:
         if watched is None:
             first = first_excess_burst_capacity(settings.kpa, initial_scale=settings.initial)
             self._watched[key] = Watched(
-                kpa=settings.kpa, is_opted_in=settings.is_opted_in, excess_burst_capacity=first
+                kpa=settings.kpa, co_scales=self._co_scales(key, settings), excess_burst_capacity=first
             )
             self._loop.add(spec)
         elif known is None or _decides_otherwise(known, settings):
-            if watched.is_opted_in != settings.is_opted_in:
-                watched.first = None  # the other policy begins now
-            watched.kpa, watched.is_opted_in = settings.kpa, settings.is_opted_in
-            self._loop.update(spec)
+            self._decide_by(watched, spec, settings)
         self._woken.set()
 
     def forget(self, key: str) -> None:
         """Decide on a revision no more. Unknown ones are ignored."""
         self._settings.pop(key, None)
         self._watched.pop(key, None)
+        self._learned.discard(key)
         self._loop.remove(key)
         self.collector.forget(key)
 
@@ -113,6 +113,11 @@ class Deciders:
         """How many replicas were ready when KPA first looked at a revision, and when. None: it did not yet."""
         watched = self._watched.get(key)
         return None if watched is None else watched.first
+
+    def policy(self, key: str) -> str:
+        """The name of the policy that decides on a revision now."""
+        watched = self._watched.get(key)
+        return self._policy.name if watched is not None and watched.co_scales else AVERAGED_KPA.name
 
     def settings(self, key: str) -> RevisionSettings | None:
         """The settings in force."""
@@ -182,6 +187,7 @@ class Deciders:
                 watched.desired = _activated(watched, tick)
             watched.excess_burst_capacity = self._excess(key, watched, tick)
         self._on_tick(tick, settings)
+        self._learn(key, watched, settings, tick.now_s)
         if watched.desired != before[0] or has_crossed_zero(before[1], watched.excess_burst_capacity):
             self._on_change(key)
 
@@ -194,9 +200,26 @@ class Deciders:
             return watched.excess_burst_capacity
         return excess_burst_capacity(watched.kpa, ready=tick.seen.ready, panic=averages.panic)
 
+    def _decide_by(self, watched: Watched, spec: ScaleSpec, settings: RevisionSettings) -> None:
+        co_scales = self._co_scales(spec.name, settings)
+        if watched.co_scales != co_scales:
+            watched.first = None  # the other policy begins now
+        watched.kpa, watched.co_scales = settings.kpa, co_scales
+        self._loop.update(spec)
+
+    def _co_scales(self, key: str, settings: RevisionSettings) -> bool:
+        """Without any throughput a rate says nothing about replicas: KPA decides until a runtime has learned one."""
+        function = settings.function
+        return function is not None and (function.rps_limit is not None or key in self._learned)
+
+    def _learn(self, key: str, watched: Watched, settings: RevisionSettings, now_s: float) -> None:
+        if settings.is_opted_in and not watched.co_scales and self._throughputs.capacity_rps(key, now_s):
+            self._learned.add(key)
+            self._decide_by(watched, self._scale_spec(key, settings), settings)
+
     def _scale_spec(self, key: str, settings: RevisionSettings) -> ScaleSpec:
         function = settings.function
-        if not settings.is_opted_in or function is None:
+        if function is None or not self._co_scales(key, settings):
             return ScaleSpec(name=key, policy=AVERAGED_KPA, settings=settings.kpa)
         bounds = Bounds(min_replicas=function.min_scale, max_replicas=function.max_scale)
         return ScaleSpec(name=key, policy=self._policy, settings=self._policy.settings_for(function), bounds=bounds)
@@ -205,7 +228,7 @@ class Deciders:
 def _activated(watched: Watched, tick: Tick) -> int | None:
     """The number decided; from zero at least the activation scale, which KPA knows of itself."""
     replicas, seen = tick.decision.replicas, tick.seen
-    if watched.is_opted_in and replicas and seen is not None and seen.desired == 0:
+    if watched.co_scales and replicas and seen is not None and seen.desired == 0:
         return max(replicas, watched.kpa.activation_scale)
     return replicas
 

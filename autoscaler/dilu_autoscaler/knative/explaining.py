@@ -41,7 +41,7 @@ class Explaining:
         """Take in a decision."""
         self._ticks += 1
         key = tick.function
-        if settings.is_opted_in:
+        if tick.decision.stable is None and settings.is_opted_in:
             averages = self._process.deciders.collector.averages(key, settings.kpa.metric, tick.now_s)
             stable, panic = (None, None) if averages is None else (averages.stable, averages.panic)
             excess = self._process.deciders.decided(key)[1]
@@ -57,7 +57,8 @@ class Explaining:
         if made.want >= 0:
             self._requested[key] = made.want
         scales = any(write.kind is WriteKind.SCALE for write in made.writes)
-        applied = scales or (made.want >= 0 and made.want == world.replicas)
+        is_new = scales and made.error is None and self._process.mode.writes
+        applied = is_new or (made.want >= 0 and made.want == world.replicas)
         outcome = Outcome(want=made.want, applied=applied, reason=outcome_reason(world, made))
         self._log.reconciled(key, outcome, world.now_s)
 
@@ -110,7 +111,7 @@ class Explaining:
         if settings is None:
             return None
         bounds = {"min-scale": settings.least, "max-scale": settings.most, "initial-scale": settings.initial}
-        return {"policy": self._policy(settings), **keys_of(settings.kpa), **bounds}
+        return {"policy": self._process.deciders.policy(key), **keys_of(settings.kpa), **bounds}
 
     def numbers(self) -> Numbers:
         """Everything, now."""
@@ -119,9 +120,6 @@ class Explaining:
             self._revision(one) for one in process.view.autoscalers.items() if _key(one) in process.deciders
         )
         return Numbers(process=self._process_numbers(), buckets=tuple(self.buckets()), revisions=revisions)
-
-    def _policy(self, settings: RevisionSettings) -> str:
-        return self._process.policy if settings.is_opted_in else "kpa"
 
     def _revision(self, autoscaler: PodAutoscaler) -> RevisionNumbers:
         process, key = self._process, _key(autoscaler)
@@ -135,7 +133,7 @@ class Explaining:
             revision=autoscaler.metadata.name,
             service=service,
             configuration=configuration,
-            policy=self._policy(settings),
+            policy=process.deciders.policy(key),
             metric=settings.kpa.metric,
             desired=None if desired < 0 else desired,
             requested=self._requested.get(key),

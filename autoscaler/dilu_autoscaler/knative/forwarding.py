@@ -89,6 +89,13 @@ class Forwarder:
         if self._task is None:
             self._task = self._loop.create_task(self._run())
 
+    def take_back(self) -> tuple[Stat, ...]:
+        """What waits and still says something; it is not sent any more."""
+        self._drop_old()
+        waiting = tuple(stat for _, stat in self._queue)
+        self._queue.clear()
+        return waiting
+
     async def close(self) -> None:
         """End the connection; what waits is dropped."""
         task, self._task = self._task, None

@@ -48,7 +48,8 @@ class Watched:
     """One revision that is decided on."""
 
     kpa: KpaSpec
-    is_opted_in: bool
+    co_scales: bool
+    """Whether the co-scaling policy decides, which wants seconds; else KPA, which wants averages."""
     desired: int | None = None
     """Decided last. None: nothing yet."""
     excess_burst_capacity: int = 0
@@ -89,7 +90,7 @@ class Loads:
         watched, replicas = self._watched(function), self._replicas(function)
         if watched is None or replicas is None:
             return None
-        if watched.is_opted_in:
+        if watched.co_scales:
             return self._seconds(function, watched, replicas, now_s)
         if watched.first is None:
             watched.first = replicas.ready, now_s

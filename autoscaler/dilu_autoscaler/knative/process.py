@@ -232,6 +232,8 @@ class Autoscaler:
     def _planned(self, world: World, made: Plan) -> None:
         autoscaler, settings = world.pa, world.settings
         self.explaining.planned(world, made)
+        if made.wants_decider:
+            self._accept_waiting(autoscaler.metadata.key, world)
         if not self._settings.mode.writes:
             return
         for complaint in settings.complaints:
@@ -242,3 +244,13 @@ class Autoscaler:
             self.events.record(
                 POD_AUTOSCALERS, autoscaler.metadata, type="Warning", reason="InternalError", message=made.error
             )
+
+    def _accept_waiting(self, key: str, world: World) -> None:
+        """Let requests that wait since before we held the bucket count at once.
+
+        Only at zero: of a revision with pods activators do not see all, and less than all would scale it down.
+        """
+        waiting = self.traffic.take_waiting(key)
+        if not world.pods.ready:
+            for stat in waiting:
+                self.deciders.collector.record(stat, world.now_s)

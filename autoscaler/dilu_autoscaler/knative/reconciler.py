@@ -46,7 +46,7 @@ class Reconciler:
         probe_client: HttpClient,
         cluster_domain: str,
     ) -> None:
-        """`note` is told each plan before it is carried out, `on_gone` each revision that is to be scaled no more."""
+        """`note` is told each plan and what became of it, `on_gone` each revision that is to be scaled no more."""
         self.errors = 0
         self.queue = WorkQueue(self._counted)
         self._view = view
@@ -100,11 +100,14 @@ class Reconciler:
             # As it is by now: a request may have come meanwhile, and the last replica must not go then.
             world = replace(self._world(key, autoscaler, services, settings), activator_answers=answers)
         made = plan(world)
-        self._note(world, made)
         try:
             await self._writer.write(key, self._writes(key, world, made), going=_going(world, made))
         except LostBucketError:
             return
+        except KubeError as error:
+            self._note(world, replace(made, error=str(error)))
+            raise
+        self._note(world, made)
         self._afterwards(key, autoscaler, made)
 
     def _end(self, key: str) -> None:

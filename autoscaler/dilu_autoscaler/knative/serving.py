@@ -77,15 +77,19 @@ async def _serve(settings: ProcessSettings) -> int:
     try:
         client = await KubeClient.connect(settings.kubeconfig)
         try:
-            return await _until(stopped, Autoscaler(settings, client, traffic))
+            return await _until(stopped, Autoscaler(settings, client, traffic), traffic)
         finally:
             await client.close()
     finally:
         await traffic.stop()
 
 
-async def _until(stopped: asyncio.Event, autoscaler: Autoscaler) -> int:
-    """Run it until the event; 1 if it ends before."""
+async def _until(stopped: asyncio.Event, autoscaler: Autoscaler, traffic: StatTraffic) -> int:
+    """Run it until the event; 1 if it ends before.
+
+    Activators are sent away at once: nothing is decided here any more, and an API that hangs may keep us for a while.
+    Peers keep what they have for us until another holds the buckets.
+    """
     running = asyncio.create_task(autoscaler.run())
     stopping = asyncio.create_task(stopped.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -93,6 +97,7 @@ async def _until(stopped: asyncio.Event, autoscaler: Autoscaler) -> int:
     if not running.done():
         _log.info("stopping: the buckets are given back")
         running.cancel()
+        await traffic.stop()
     try:
         await running
     except asyncio.CancelledError:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import aiohttp
 
-from dilu_autoscaler.knative.forwarding import Forwarder, StatRouter, holder_urls
+from dilu_autoscaler.knative.forwarding import OLDEST_S, Forwarder, StatRouter, holder_urls
 from dilu_autoscaler.knative.process_settings import ProcessSettings
 from dilu_autoscaler.knative.stat_server import StatServer
 from dilu_autoscaler.knative.stats import Stat
@@ -41,6 +41,9 @@ class StatTraffic:
         self._holders: Holders | None = None
         self._kept: set[str] = set()  # buckets that we held last, whoever may hold them now
         self._forwarders: dict[str, Forwarder] = {}
+        self._waiting: dict[
+            str, tuple[float, dict[str, list[Stat]]]
+        ] = {}  # by bucket: when it became ours, what waited
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> int:
@@ -60,11 +63,21 @@ class StatTraffic:
         assert self._holders is not None
         if self._holders.holds(bucket):
             self._kept.add(bucket)
+            self._take_back(bucket)
         elif self._holders.holder_ip(bucket):
             self._kept.discard(bucket)
+            self._waiting.pop(bucket, None)
         forwarder = self._forwarders.get(bucket)
         if forwarder is not None:
             forwarder.point_to(self._urls(bucket))
+
+    def take_waiting(self, key: str) -> Sequence[Stat]:
+        """What came of a revision while nobody held its bucket, which is ours now; once, and not for long after."""
+        if self._router is None:
+            return ()
+        taken_s, waiting = self._waiting.get(self._router.bucket_of(key), (0.0, {}))
+        stats = waiting.pop(key, ())
+        return stats if asyncio.get_running_loop().time() - taken_s < OLDEST_S else ()
 
     @property
     def forwarded(self) -> int:
@@ -82,11 +95,20 @@ class StatTraffic:
         return sum(one.queued for one in self._forwarders.values())
 
     async def stop(self) -> None:
-        """Tell all senders to go elsewhere, and end."""
+        """Tell all senders to go elsewhere, and end. Once is enough, twice does no harm."""
         await self.server.stop()
         await asyncio.gather(*(one.close() for one in self._forwarders.values()))
         if self._session is not None:
             await self._session.close()
+
+    def _take_back(self, bucket: str) -> None:
+        """Keep what waits to be sent to a holder, which is us."""
+        forwarder = self._forwarders.get(bucket)
+        waiting: dict[str, list[Stat]] = {}
+        for stat in () if forwarder is None else forwarder.take_back():
+            waiting.setdefault(stat.key, []).append(stat)
+        if waiting:
+            self._waiting[bucket] = (asyncio.get_running_loop().time(), waiting)
 
     def _on_stats(self, stats: Sequence[Stat]) -> None:
         if self._router is None:
