@@ -1,14 +1,42 @@
-"""`dilu simulate`: replay load against a policy on a virtual clock."""
+"""`dilu simulate`: replay load against policies on a virtual clock."""
 
 from __future__ import annotations
 
 import json
+from typing import Any, Final
 
 import click
 
+from dilu.errors import ConfigError
+
+_ONE_FUNCTION: Final = (
+    "workload_format",
+    "scale",
+    "arrivals",
+    "capacity_rps",
+    "batch",
+    "slo_ms",
+    "cold_start_s",
+    "min_scale",
+    "max_scale",
+    "warm",
+    "admission",
+)
+_SCENARIO: Final = ("vertical", "placement", "csv_folder", "plot")
+
 
 @click.command()
-@click.option("--workload", metavar="FILE", required=True, help="The load.")
+@click.argument("scenario", required=False, metavar="[SCENARIO.yaml]")
+@click.option("--preset", metavar="NAME", help="A scenario that comes with the simulator; `list` lists them.")
+@click.option("--models", is_flag=True, help="Show what is known of each model, and where each number is from.")
+@click.option("--policy", help="A policy's name, or FILE.py:FUNCTION.  [default: the scenario's; dilu-paper]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Same seed: same result.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--vertical", help="Scenario: a vertical policy.  [default: the scenario's]")
+@click.option("--placement", help="Scenario: where replicas go.  [default: the scenario's]")
+@click.option("--csv", "csv_folder", metavar="DIR", help="Scenario: write functions.csv, training.csv, timeline.csv.")
+@click.option("--plot", metavar="FILE", help="Scenario: draw requests, violations, replicas and GPU time over time.")
+@click.option("--workload", metavar="FILE", help="One function without a device: its load.")
 @click.option(
     "--workload-format",
     type=click.Choice(["rps", "times"]),
@@ -18,8 +46,7 @@ import click
 )
 @click.option("--scale", type=float, default=1.0, show_default=True, help="Times the rate of the workload.")
 @click.option("--arrivals", type=click.Choice(["even", "poisson"]), default="even", show_default=True, help="Spacing.")
-@click.option("--policy", default="dilu-paper", show_default=True, help="A policy's name, or FILE.py:FUNCTION.")
-@click.option("--capacity-rps", type=float, required=True, help="Requests per second of one replica, in full batches.")
+@click.option("--capacity-rps", type=float, help="Requests per second of one replica, in full batches.  [required]")
 @click.option("--batch", type=click.IntRange(min=1), default=4, show_default=True, help="Largest batch.")
 @click.option("--slo-ms", type=float, default=250.0, show_default=True, help="Latency objective.")
 @click.option("--cold-start-s", type=float, default=10.0, show_default=True, help="From being asked for to ready.")
@@ -33,55 +60,129 @@ import click
     show_default=True,
     help="slo: replicas refuse what they would answer too late, as they do when deployed. queue: everything waits.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Same seed: same result.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def simulate(
-    workload: str,
-    workload_format: str,
-    scale: float,
-    arrivals: str,
-    policy: str,
-    capacity_rps: float,
-    batch: int,
-    slo_ms: float,
-    cold_start_s: float,
-    min_scale: int,
-    max_scale: int | None,
-    warm: int,
-    admission: str,
-    seed: int,
-    as_json: bool,
-) -> None:
-    """Replay one function's load under a policy: the real scale loop and batching rules, simulated replicas.
+@click.pass_context
+def simulate(ctx: click.Context, /, **options: Any) -> None:
+    """Simulate a scenario: many functions and training jobs on shared GPUs, under the policies that are deployed.
 
-    A replica runs one batch at a time, which takes batch / capacity whatever its size. Request and limit are the same:
-    there is no vertical dimension. A refused request counts as a violation.
+    \b
+    dilu simulate scenario.yaml
+    dilu simulate scenario.yaml --policy kpa --vertical static-limit --seed 3 --json
+    dilu simulate --preset shared-gpu --csv results --plot run.png
+    dilu simulate --models
+
+    Or, with --workload, one function alone: a replica runs one batch at a time, which takes batch / capacity whatever
+    its size, and there is no device to share.
 
     \b
     dilu simulate --workload rps.txt --capacity-rps 56 --policy dilu
     dilu simulate --workload rps.txt --scale 25 --capacity-rps 56 --policy dilu-paper --json
     dilu simulate --workload times.csv --workload-format times --capacity-rps 56 --policy mine.py:decide
+
+    A refused request counts as a violation.
     """
+    asked = [name for name in ("models", "preset", "scenario", "workload") if options[name]]
+    if len(asked) != 1:
+        raise click.UsageError("give one of: a SCENARIO.yaml, --preset, --models, --workload")
+    _refuse_options(ctx, asked[0])
+    if options["models"]:
+        _show_models(as_json=options["as_json"])
+    elif options["workload"]:
+        _simulate_one(options)
+    else:
+        _simulate_scenario(options)
+
+
+def _refuse_options(ctx: click.Context, asked: str) -> None:
+    """Options of the other way of simulating would be left out without a word."""
+    foreign = _SCENARIO if asked == "workload" else _ONE_FUNCTION
+    for name in foreign:
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            flag = next(param.opts[0] for param in ctx.command.params if param.name == name)
+            other = "a scenario" if asked == "workload" else "--workload"
+            raise click.UsageError(f"{flag} goes with {other} only")
+
+
+def _show_models(*, as_json: bool) -> None:
+    from dilu_simulator.tables import models_as_json, print_models
+
+    if as_json:
+        click.echo(json.dumps(models_as_json(), indent=1))
+    else:
+        _require("rich", "--models (without --json)")
+        print_models()
+
+
+def _simulate_one(options: dict[str, Any]) -> None:
+    from dilu_autoscaler.policy import DEFAULT_POLICY
     from dilu_simulator.own_policies import policy_for
     from dilu_simulator.single import SingleRun, simulate_single
     from dilu_simulator.workloads import read_workload
 
+    if options["capacity_rps"] is None:
+        raise click.UsageError("Missing option '--capacity-rps'.")
     run = SingleRun(
-        policy=policy_for(policy),
-        capacity_rps=capacity_rps,
-        batch=batch,
-        slo_ms=slo_ms,
-        cold_start_s=cold_start_s,
-        min_replicas=min_scale,
-        max_replicas=max_scale,
-        warm_replicas=warm,
-        admits_by_slo=admission == "slo",
-        seed=seed,
+        policy=policy_for(options["policy"] or DEFAULT_POLICY),
+        capacity_rps=options["capacity_rps"],
+        batch=options["batch"],
+        slo_ms=options["slo_ms"],
+        cold_start_s=options["cold_start_s"],
+        min_replicas=options["min_scale"],
+        max_replicas=options["max_scale"],
+        warm_replicas=options["warm"],
+        admits_by_slo=options["admission"] == "slo",
+        seed=options["seed"],
     )
-    load = read_workload(workload, workload_format=workload_format, scale=scale, spacing=arrivals)
+    load = read_workload(
+        options["workload"],
+        workload_format=options["workload_format"],
+        scale=options["scale"],
+        spacing=options["arrivals"],
+    )
     result = simulate_single(run, load).as_mapping()
-    if as_json:
+    if options["as_json"]:
         click.echo(json.dumps(result))
         return
     for key, value in result.items():
         click.echo(f"{key:<20} {value if value is None or isinstance(value, int) else f'{value:.4f}'}")
+
+
+def _simulate_scenario(options: dict[str, Any]) -> None:
+    from dilu_simulator.runs import run_scenario
+    from dilu_simulator.scenario import preset_names, read_preset, read_scenario
+    from dilu_simulator.tables import print_results, write_csv
+
+    preset, plot = options["preset"], options["plot"]
+    if preset == "list":
+        click.echo("\n".join(preset_names()))
+        return
+    scenario = read_preset(preset) if preset else read_scenario(options["scenario"])
+    if plot:
+        _require("matplotlib", "--plot")
+    if not options["as_json"]:
+        _require("rich", "the table (without --json)")
+    results = run_scenario(
+        scenario,
+        policy=options["policy"],
+        vertical=options["vertical"],
+        placement=options["placement"],
+        seed=options["seed"],
+        timeline_s=max(1.0, scenario.duration_s / 600) if plot or options["csv_folder"] else None,
+    )
+    if options["csv_folder"]:
+        write_csv(results, options["csv_folder"])
+    if plot:
+        from dilu_simulator.plots import plot_timeline
+
+        plot_timeline(results, plot)
+    if options["as_json"]:
+        click.echo(json.dumps(results.as_mapping()))
+    else:
+        print_results(results)
+
+
+def _require(module: str, flag: str) -> None:
+    """Before a long run rather than after it."""
+    import importlib.util
+
+    if importlib.util.find_spec(module) is None:
+        raise ConfigError(f"{flag} needs the module {module}: pip install 'dilu[sim]'")

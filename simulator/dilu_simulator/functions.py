@@ -3,60 +3,21 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
-from dilu.batching import BatchRule, ExecutionFit
-from dilu.spec import FunctionSpec
+from dilu.batching import BatchRule
 from dilu_autoscaler.policy import Observation
+from dilu_simulator.arrivals.tokens import Tokens
 from dilu_simulator.events import US_PER_S, Events, Order
+from dilu_simulator.function_settings import FunctionSetting, Places, Pokes
 from dilu_simulator.latencies import Latencies
-from dilu_simulator.replicas import Execution, Phase, Replica, Request
+from dilu_simulator.replicas import Phase, Replica, Request
 from dilu_simulator.seconds import Seconds
 
 BATCHES_IN_FLIGHT: Final = 2
 """Without admission a replica is given one batch to work on and one that gathers; the rest waits at the gateway."""
 _MOST_BATCHES: Final = 64
 """With admission the replicas themselves say what is too much, long before this."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionSetting:
-    """What a simulated function is, besides its spec."""
-
-    spec: FunctionSpec
-    fit: ExecutionFit
-    """What a replica knows of how long its batches take."""
-    cold_start_us: int
-    warm_replicas: int = 0
-    """Ready when the simulation begins; they are no cold starts."""
-    ends_us: int
-    """Replica time is counted up to here."""
-    admits_by_slo: bool = True
-    """Whether a replica refuses at once what it would answer after the objective. Else requests wait, however long."""
-
-
-class Places(Protocol):
-    """Where replicas run."""
-
-    def place(self, spec: FunctionSpec) -> Execution | None:
-        """A place for one more replica. None: there is no room now."""
-        ...
-
-    def leave(self, execution: Execution) -> None:
-        """A replica is gone; its place is free."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pokes:
-    """Whom a function tells that something changed between two samples."""
-
-    now: Callable[[], None]
-    """A request waits, a replica became ready or is gone."""
-    at_next_second: Callable[[], None]
-    """A quiet function was called again."""
 
 
 class SimulatedFunction:
@@ -66,6 +27,10 @@ class SimulatedFunction:
         self.setting = setting
         self.desired = setting.warm_replicas
         self.cold_starts = 0
+        self.first_cold_starts = 0
+        """Of these, the one before which the function never had a replica."""
+        self.cold_start_s: float | None = None
+        """How long the last one took. None: there was none yet."""
         self.latencies = Latencies()
         self.late = 0
         """Requests that were answered after the objective."""
@@ -78,18 +43,21 @@ class SimulatedFunction:
         spec = setting.spec
         slo_s = None if spec.slo_ms is None else spec.slo_ms / 1000
         self._slo_us = None if slo_s is None else round(slo_s * US_PER_S)
-        self._rule = BatchRule(max_size=spec.batch or 1, slo_s=slo_s)
+        self._rule = BatchRule(
+            max_size=spec.batch or 1, slo_s=slo_s if setting.request_slo_s is None else setting.request_slo_s
+        )
         # Ready replicas by load, those whose load changed longest ago first: one with the least load is found at once.
         batches = _MOST_BATCHES if setting.admits_by_slo else BATCHES_IN_FLIGHT
         most_load = batches * (spec.batch or 1)
         self._by_load: list[OrderedDict[Replica, None]] = [OrderedDict() for _ in range(most_load + 1)]
+        self._with_room = self._by_load[:-1]
         self._unplaced: deque[Replica] = deque()
         self._starting: OrderedDict[Replica, None] = OrderedDict()
         self._living: OrderedDict[Replica, None] = OrderedDict()
         """All that are not gone, draining ones included."""
         self._ready = 0
         self._born = 0
-        self._waiting: deque[int] = deque()
+        self._waiting: deque[tuple[int, Tokens | None]] = deque()
         self._seconds = Seconds()
         self._is_watched = False
         self._gone_us = 0
@@ -103,7 +71,22 @@ class SimulatedFunction:
         """Time of all replicas, from being asked for to being gone, up to the end of the counted time."""
         return self._gone_us + sum(self._counted_us(replica) for replica in self._living)
 
-    def arrive(self) -> None:
+    @property
+    def ready(self) -> int:
+        """Replicas that can answer now."""
+        return self._ready
+
+    @property
+    def starting(self) -> int:
+        """Replicas that were asked for and are not ready yet."""
+        return len(self._starting)
+
+    @property
+    def refused_or_late(self) -> int:
+        """Requests that were not answered within the objective."""
+        return self.refused + self.late
+
+    def arrive(self, tokens: Tokens | None = None) -> None:
         """One request comes now."""
         now_us = self._events.now_us
         self._seconds.arrived(now_us)
@@ -112,9 +95,9 @@ class SimulatedFunction:
         if replica is not None and self.setting.admits_by_slo and replica.refuses():
             self._refuse(now_us)
         elif replica is not None:
-            self._give(replica, now_us)
+            self._give(replica, now_us, tokens)
         else:
-            self._waiting.append(now_us)
+            self._waiting.append((now_us, tokens))
             if not self._ready and len(self._waiting) == 1:
                 self._pokes.now()
         if not self._is_watched:
@@ -132,7 +115,7 @@ class SimulatedFunction:
             starting=len(self._starting),
             desired=self.desired,
             waiting=0 if self._ready else len(self._waiting),
-            capacity_rps=self.setting.spec.rps_limit,
+            capacity_rps=self._capacity_rps(),
             next_sample_s=now_us // US_PER_S + 1.0 if self._is_watched else None,
         )
 
@@ -141,20 +124,41 @@ class SimulatedFunction:
         self.desired = replicas
         while self._ready + len(self._starting) < replicas:
             replica = self._new_replica()
-            self.cold_starts += self._events.now_us < self.setting.ends_us
+            counts = self._events.now_us < self.setting.ends_us
+            self.cold_starts += counts
+            self.first_cold_starts += counts and self._born == 1
             self._find_place(replica)
         while self._ready + len(self._starting) > replicas:
             self._stop_one()
 
-    def find_places(self) -> None:
-        """Room has become free: those that wait for it try again, in the order in which they were asked for."""
+    def find_places(self) -> bool:
+        """Room has become free: those that wait for it try again, in the order in which they were asked for.
+
+        Whether some still wait after that.
+        """
         while self._unplaced and self._find_place(self._unplaced[0]):
             self._unplaced.popleft()
+        return bool(self._unplaced)
+
+    def _capacity_rps(self) -> float | None:
+        """The mean throughput that the ready replicas could have now; what the spec says where nobody knows better."""
+        count, sum_rps = 0, 0.0
+        for replica in self._living:
+            if replica.phase is Phase.READY and replica.execution is not None:
+                capacity_rps = replica.execution.capacity_rps()
+                if capacity_rps is not None:
+                    count, sum_rps = count + 1, sum_rps + capacity_rps
+        return sum_rps / count if count else self.setting.spec.rps_limit
 
     def _new_replica(self) -> Replica:
         self._born += 1
         replica = Replica(
-            self._born, rule=self._rule, fit=self.setting.fit, events=self._events, on_answered=self._answered
+            self._born,
+            rule=self._rule,
+            fit=self.setting.fit,
+            learned=self.setting.learned,
+            events=self._events,
+            on_answered=self._answered,
         )
         self._living[replica] = self._starting[replica] = None
         return replica
@@ -166,12 +170,13 @@ class SimulatedFunction:
             if replica not in self._unplaced:
                 self._unplaced.append(replica)
             return False
-        at_us = self._events.now_us + self.setting.cold_start_us
+        at_us = self._events.now_us + self.setting.cold_start_us + replica.execution.start_delay_us
         self._events.at(at_us, Order.READY, lambda: self._loaded(replica))
         return True
 
     def _loaded(self, replica: Replica) -> None:
         if replica.phase is Phase.STARTING:  # not stopped meanwhile
+            self.cold_start_s = (self._events.now_us - replica.asked_us) / US_PER_S
             self._make_ready(replica)
             self._pokes.now()
 
@@ -209,14 +214,14 @@ class SimulatedFunction:
 
     def _least_loaded(self) -> Replica | None:
         """A ready replica with room and the least load."""
-        for bucket in self._by_load[:-1]:
+        for bucket in self._with_room:
             if bucket:
                 return next(iter(bucket))
         return None
 
-    def _give(self, replica: Replica, arrived_us: int) -> None:
+    def _give(self, replica: Replica, arrived_us: int, tokens: Tokens | None) -> None:
         del self._by_load[replica.load][replica]
-        replica.take(arrived_us)
+        replica.take(arrived_us, tokens)
         self._by_load[replica.load][replica] = None
 
     def _give_waiting(self) -> None:
@@ -228,7 +233,7 @@ class SimulatedFunction:
                 self._waiting.popleft()
                 self._refuse(self._events.now_us)
             else:
-                self._give(replica, self._waiting.popleft())
+                self._give(replica, *self._waiting.popleft())
 
     def _refuse(self, now_us: int) -> None:
         self.refused += 1
@@ -241,6 +246,8 @@ class SimulatedFunction:
         self.outstanding -= len(requests)
         for request in requests:
             latency_us = now_us - request.arrived_us
+            if request.tokens is not None:
+                latency_us //= request.tokens.output
             self.latencies.add(latency_us)
             self.late += self._slo_us is not None and latency_us > self._slo_us
         if replica.phase is Phase.READY:

@@ -24,6 +24,13 @@ class Latencies:
         key = (shift, latency_us >> shift)
         self._counts[key] = self._counts.get(key, 0) + 1
 
+    def merge(self, others: Latencies) -> None:
+        """All of those as well."""
+        self.count += others.count
+        self.sum_us += others.sum_us
+        for key, count in others._counts.items():
+            self._counts[key] = self._counts.get(key, 0) + count
+
     def percentile_us(self, percent: float) -> int | None:
         """The latency that so many percent do not exceed (nearest rank). None: there was none."""
         if not self.count:

@@ -1,18 +1,20 @@
 """One simulated replica: a queue, and batches that close by the SDK's own rule.
 
-The SDK learns how long a batch takes while it runs. Simulated batches take what their model says, so a replica is told
-that line from the start (`ExecutionFit`): it behaves as one that has learned all there is to learn.
+The SDK learns how long a batch takes while it runs. Where simulated batches always take what their model says, a
+replica is told that line from the start (`ExecutionFit`): it behaves as one that has learned all there is to learn.
+Where shares of a GPU change, it starts with what its warm-up taught it, and learns on by the SDK's own code.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
 from dilu.admission import RunningBatch, answer_after_s, budget_s
-from dilu.batching import BatchRule, ExecutionFit, batch_wait_s
+from dilu.batching import BatchRule, ExecutionFit, ExecutionModel, batch_wait_s
+from dilu_simulator.arrivals.tokens import Tokens
 from dilu_simulator.events import US_PER_S, Events, Order
 
 _RATE_ARRIVALS: Final = 16
@@ -25,6 +27,8 @@ class Request(NamedTuple):
     arrived_us: int
     taken_us: int
     """When its replica took it."""
+    tokens: Tokens | None = None
+    """Of a language model."""
 
 
 class Phase(Enum):
@@ -36,24 +40,55 @@ class Phase(Enum):
     GONE = "gone"
 
 
+class BatchOwner(Protocol):
+    """Whose batches run on an execution."""
+
+    @property
+    def oldest_waiting_us(self) -> int | None:
+        """When the oldest request came that waits for the next batch. None: none waits."""
+
+    def answered(self, requests: list[Request]) -> None:
+        """These are answered before their batch ends."""
+
+    def finished(self) -> None:
+        """The batch is done: all that were not answered yet are."""
+
+
 class Execution(Protocol):
     """What batches run on."""
 
-    def start(self, size: int, finished: Callable[[], None]) -> None:
-        """Run a batch of so many items from now on; `finished` is called when it is done."""
-        ...
+    @property
+    def start_delay_us(self) -> int:
+        """How much longer coming up takes here, as where the image has to be fetched first."""
+
+    def start(self, batch: Sequence[Request], owner: BatchOwner) -> None:
+        """Run that batch from now on."""
+
+    def queued(self) -> None:
+        """One more request waits behind the running batch."""
+
+    def capacity_rps(self) -> float | None:
+        """The throughput that it could have now. None: what the function's spec says."""
 
 
 class FixedExecution:
     """A device that is the replica's own: a batch takes the same time whatever else runs."""
 
+    start_delay_us: Final = 0
+
     def __init__(self, events: Events, batch_us: int) -> None:
         self._events = events
         self._batch_us = batch_us
 
-    def start(self, size: int, finished: Callable[[], None]) -> None:
+    def start(self, batch: Sequence[Request], owner: BatchOwner) -> None:
         """Run a batch from now on."""
-        self._events.at(self._events.now_us + self._batch_us, Order.FINISHED, finished)
+        self._events.at(self._events.now_us + self._batch_us, Order.FINISHED, owner.finished)
+
+    def queued(self) -> None:
+        """Nobody can make it faster."""
+
+    def capacity_rps(self) -> None:
+        """As the spec says."""
 
 
 class Replica:
@@ -65,6 +100,7 @@ class Replica:
         *,
         rule: BatchRule,
         fit: ExecutionFit,
+        learned: ExecutionModel | None,
         events: Events,
         on_answered: Callable[[Replica, list[Request]], None],
     ) -> None:
@@ -77,14 +113,21 @@ class Replica:
         """What its batches run on. None: no room for it was found yet."""
         self._rule = rule
         self._fit = fit
+        self._learned = learned  # None: there is nothing to learn
         self._size = rule.size_for(fit)
         self._events = events
         self._on_answered = on_answered
         self._queue: deque[Request] = deque()
         self._running: list[Request] = []
+        self._running_size = 0
         self._began_us = 0
         self._taken_us: deque[int] = deque(maxlen=_RATE_ARRIVALS)
         self._looks_at_us = -1
+
+    @property
+    def oldest_waiting_us(self) -> int | None:
+        """When the oldest request came that waits for the next batch. None: none waits."""
+        return self._queue[0].arrived_us if self._queue else None
 
     def refuses(self) -> bool:
         """Whether it would refuse a request that came now, as the SDK does: it would be answered too late."""
@@ -96,21 +139,23 @@ class Replica:
             self._rule,
             self._fit,
             ahead=len(self._queue),
-            running=[RunningBatch(self._began_us / US_PER_S, len(self._running))] if self._running else [],
+            running=[RunningBatch(self._began_us / US_PER_S, self._running_size)] if self._running else [],
             slots=1,
             arrival_rps=self._arrival_rps(now_us),
             now_s=now_us / US_PER_S,
         )
         return answer_s > budget_s(slo_s)
 
-    def take(self, arrived_us: int) -> None:
+    def take(self, arrived_us: int, tokens: Tokens | None = None) -> None:
         """One more request."""
         now_us = self._events.now_us
         self.load += 1
-        self._queue.append(Request(arrived_us, now_us))
+        self._queue.append(Request(arrived_us, now_us, tokens))
         self._taken_us.append(now_us)
         if not self._running:
             self._close_batch()
+        elif self.execution is not None:
+            self.execution.queued()
 
     def _close_batch(self) -> None:
         """Start a batch if the rule closes it now, else look again when it would."""
@@ -127,9 +172,10 @@ class Replica:
             return
         size = min(self._size, len(self._queue))
         self._running = [self._queue.popleft() for _ in range(size)]
+        self._running_size = size
         self._began_us = now_us
         assert self.execution is not None, "it is ready, so it has a place"
-        self.execution.start(size, self._finished)
+        self.execution.start(self._running, self)
 
     def _look_again(self, at_us: int) -> None:
         if self._looks_at_us != at_us:
@@ -140,13 +186,31 @@ class Replica:
         if self._looks_at_us == self._events.now_us and self._queue and not self._running:
             self._close_batch()
 
-    def _finished(self) -> None:
+    def answered(self, requests: list[Request]) -> None:
+        """These of the running batch are answered; the others go on."""
+        gone = {id(request) for request in requests}
+        self._running = [request for request in self._running if id(request) not in gone]
+        self.load -= len(requests)
+        self._on_answered(self, requests)
+
+    def finished(self) -> None:
+        """The running batch is done."""
         answered = self._running
+        if self._learned is not None:
+            self._learn((self._events.now_us - self._began_us) / US_PER_S)
         self.load -= len(answered)
         self._on_answered(self, answered)  # which may give it more: all of that is in the next batch
         self._running = []
         if self._queue:
             self._close_batch()
+
+    def _learn(self, execution_s: float) -> None:
+        assert self._learned is not None, "called only where there is something to learn"
+        self._learned = self._learned.learned(self._running_size, execution_s)
+        fit = self._learned.fit()
+        if fit is not None:
+            self._fit = fit
+            self._size = self._rule.size_for(fit)
 
     def _arrival_rps(self, now_us: int) -> float:
         if len(self._taken_us) < 2:

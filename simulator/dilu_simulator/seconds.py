@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from dilu_autoscaler.policy import Sample
@@ -58,9 +59,22 @@ class Seconds:
         )
         second = now_us // US_PER_S
         first = max(self._second + 1, second - _MOST_SAMPLES)
-        concurrency = float(self.in_flight)
-        self._pending += [Sample(t_s=float(at), concurrency=concurrency, rps=0.0) for at in range(first, second)]
+        if first < second:
+            self._pending += _without_arrivals(first, second, self.in_flight)
         if len(self._pending) > _MOST_SAMPLES:
             del self._pending[:-_MOST_SAMPLES]
         self._second, self._arrivals, self._changed_us = second, 0, now_us
         self._busy_us = self.in_flight * (now_us - second * US_PER_S)
+
+
+def _without_arrivals(first: int, end: int, in_flight: int) -> list[Sample]:
+    """The samples of these seconds."""
+    if not in_flight:
+        return list(map(_quiet_second, range(first, end)))
+    return [Sample(t_s=float(at), concurrency=float(in_flight), rps=0.0) for at in range(first, end)]
+
+
+@lru_cache(maxsize=2 * _MOST_SAMPLES)
+def _quiet_second(second: int) -> Sample:
+    """A quiet second is the same value for every function."""
+    return Sample(t_s=float(second), concurrency=0.0, rps=0.0)

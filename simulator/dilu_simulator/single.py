@@ -12,7 +12,7 @@ from dilu.load.arrivals import Arrivals
 from dilu.spec import FunctionSpec, function_spec
 from dilu_autoscaler.policy import AnyPolicy, Bounds, ScaleSpec
 from dilu_simulator.events import US_PER_S, Events
-from dilu_simulator.functions import FunctionSetting
+from dilu_simulator.function_settings import FunctionSetting
 from dilu_simulator.replicas import Execution, FixedExecution
 from dilu_simulator.workloads import arrivals_us
 from dilu_simulator.world import World

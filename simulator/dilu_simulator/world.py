@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import repeat
+from typing import Final
 
 from dilu_autoscaler.loop import ScaleLoop
 from dilu_autoscaler.policy import Decision, Observation, ScaleSpec
+from dilu_simulator.arrivals.tokens import Tokens
 from dilu_simulator.events import US_PER_S, Events, Order
-from dilu_simulator.functions import FunctionSetting, Places, Pokes, SimulatedFunction
+from dilu_simulator.function_settings import FunctionSetting, Places, Pokes
+from dilu_simulator.functions import SimulatedFunction
+
+NO_TOKENS: Final[Iterator[Tokens | None]] = repeat(None)
 
 
 def first_us_at(at_s: float) -> int:
@@ -45,8 +51,15 @@ class World:
         assert decision.replicas is not None, "the loop applies numbers only"
         self.functions[function].scale_to(decision.replicas)
 
-    def add(self, setting: FunctionSetting, scaled: ScaleSpec, arrivals_us: Iterator[int], places: Places) -> None:
-        """One more function, its load (ascending times) and where its replicas run."""
+    def add(
+        self,
+        setting: FunctionSetting,
+        scaled: ScaleSpec,
+        arrivals_us: Iterator[int],
+        places: Places,
+        tokens: Iterator[Tokens | None] = NO_TOKENS,
+    ) -> SimulatedFunction:
+        """One more function, its load (ascending times, and tokens for each) and where its replicas run."""
         name = setting.spec.name
         function = SimulatedFunction(
             setting,
@@ -57,19 +70,32 @@ class World:
         self.functions[name] = function
         self._loop.add(scaled)
         self._look_when_due()
-        self._arrive_next(function, arrivals_us)
+        self._arrive_next(function, arrivals_us, tokens)
+        return function
 
     def run(self, ends_us: int) -> None:
         """Everything up to that time, and then until the last request is answered."""
         self.events.run_until(ends_us)
-        while any(function.outstanding for function in self.functions.values()):
+        while self.has_outstanding:
             if not self.events.run_next():
                 waiting = sorted(name for name, function in self.functions.items() if function.outstanding)
                 raise RuntimeError(f"requests of {', '.join(waiting)} wait, and nothing will ever happen")
 
-    def _arrive_next(self, function: SimulatedFunction, arrivals_us: Iterator[int]) -> None:
+    @property
+    def has_outstanding(self) -> bool:
+        """Whether any request was not answered yet."""
+        return any(function.outstanding for function in self.functions.values())
+
+    def drain(self, until_us: int) -> None:
+        """Everything until the last request is answered, in whole seconds, but nothing after that time."""
+        while self.has_outstanding and self.events.now_us < until_us:
+            self.events.run_until(min(until_us, self.events.now_us + US_PER_S))
+
+    def _arrive_next(
+        self, function: SimulatedFunction, arrivals_us: Iterator[int], tokens: Iterator[Tokens | None]
+    ) -> None:
         def arrive() -> None:
-            function.arrive()
+            function.arrive(next(tokens))
             schedule()
 
         def schedule() -> None:

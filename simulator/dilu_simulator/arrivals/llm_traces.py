@@ -1,0 +1,54 @@
+"""Requests of language models from a CSV file: when each came, and how many tokens it had.
+
+The file has a header; its columns are a time (see `dilu.load.traces`), the prompt's tokens and the output's. Requests
+that generate nothing are not requests for tokens: they count as one token.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from dilu.errors import ConfigError
+from dilu.load.arrivals import RecordedArrivals
+from dilu.load.traces import TIME_COLUMNS, check_scale, read_lines, recorded
+from dilu_simulator.arrivals.tokens import MOST_TOKENS, RecordedTokens, Tokens
+
+_PROMPT: Final = ("contexttokens", "prompt_tokens", "prompt", "input_length")
+_OUTPUT: Final = ("generatedtokens", "output_tokens", "output", "output_length")
+
+
+def read_llm_trace(path: str | Path, *, scale: float = 1.0) -> tuple[RecordedArrivals, RecordedTokens]:
+    """Times at `scale` times their rate, and token counts. Bad input names the file, the line and the rule."""
+    check_scale(scale)
+    path = Path(path)
+    reader = csv.reader(read_lines(path))
+    header = [cell.strip().lower() for cell in next(reader, [])]
+    places = [_place(header, names, f"{path}:1") for names in (TIME_COLUMNS, _PROMPT, _OUTPUT)]
+    times: list[tuple[int, object]] = []
+    counts: list[Tokens] = []
+    for row in reader:
+        where = f"{path}:{reader.line_num}"
+        if not row:
+            raise ConfigError(f"{where}: an empty line between requests; remove it")
+        if len(row) <= max(places):
+            raise ConfigError(f"{where}: {len(row)} columns, must be {len(header)} as in the header")
+        at, prompt, output = (row[place] for place in places)
+        times.append((reader.line_num, at))
+        counts.append(Tokens(_tokens(prompt, where), _tokens(output, where)))
+    return recorded(times, str(path), scale=scale), RecordedTokens(counts=tuple(counts))
+
+
+def _place(header: Sequence[str], names: Sequence[str], where: str) -> int:
+    for name in names:
+        if name in header:
+            return header.index(name)
+    raise ConfigError(f"{where}: columns {', '.join(header) or '(none)'}; one must be named {' or '.join(names)}")
+
+
+def _tokens(text: str, where: str) -> int:
+    if not text.strip().isdecimal() or int(text) > MOST_TOKENS:
+        raise ConfigError(f"{where}: {text!r} tokens, must be a whole number from 0 to {MOST_TOKENS}")
+    return max(1, int(text))

@@ -1,0 +1,116 @@
+"""All GPUs of a simulation, what is booked on them, and who waits for room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dilu_simulator.devices.gpus import Gpu
+from dilu_simulator.devices.pacing import Vertical
+from dilu_simulator.devices.placement import Books, Demand, Placement
+from dilu_simulator.events import US_PER_S, Events, Order
+
+Retry = Callable[[], bool]
+"""Tries to place again; whether somebody still waits after that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterTotals:
+    """What all GPUs together were used for up to a moment."""
+
+    whole_gpu_seconds: float
+    """GPUs with a tenant x time."""
+    most_gpus: int
+    sm_fragmentation_ratio: float | None
+    """Time mean over the GPUs in use of the share that no request books. None: none was in use."""
+    memory_fragmentation_ratio: float | None
+
+
+class Cluster:
+    """Books GPUs by a placement, and makes a GPU when somebody first comes to it."""
+
+    def __init__(self, books: Books, placement: Placement, vertical: Vertical, events: Events) -> None:
+        self.books = books
+        self.vertical = vertical
+        self._placement = placement
+        self._events = events
+        self._gpus: dict[int, Gpu] = {}
+        self._waiting: dict[str, Retry] = {}
+        self._retries = False
+        self._images: set[tuple[int, str]] = set()
+        # GPUs in use now and what is booked on them, and all of it summed over time.
+        self._used = self._request = self._mib = 0
+        self._used_us = self._request_us = self._mib_us = 0
+        self._most_used = 0
+        self._since_us = 0
+
+    def place(self, demand: Demand) -> Sequence[Gpu] | None:
+        """The GPUs for one more replica, booked. None: there is no room now."""
+        numbers = self._placement.choose(demand, self.books)
+        if numbers is None:
+            return None
+        self._book(demand, numbers, 1)
+        return [self._gpu(number) for number in numbers]
+
+    def leave(self, demand: Demand, gpus: Sequence[Gpu]) -> None:
+        """That replica is gone; who waits for room tries again, still in this moment."""
+        self._book(demand, [gpu.number for gpu in gpus], -1)
+        if self._waiting and not self._retries:
+            self._retries = True
+            self._events.at(self._events.now_us, Order.GRANTED, self._retry)
+
+    def wait(self, name: str, retry: Retry) -> None:
+        """Call that when room has become free, after those that waited before."""
+        self._waiting.setdefault(name, retry)
+
+    def pulls_image(self, name: str, gpus: Sequence[Gpu]) -> bool:
+        """Whether its node does not have the image of that function yet; from now on it has."""
+        key = gpus[0].number // self.books.gpus_per_node, name
+        if key in self._images:
+            return False
+        self._images.add(key)
+        return True
+
+    def totals(self) -> ClusterTotals:
+        """Up to now."""
+        self._settle()
+        used_us = self._used_us
+        return ClusterTotals(
+            whole_gpu_seconds=used_us / US_PER_S,
+            most_gpus=self._most_used,
+            sm_fragmentation_ratio=1.0 - self._request_us / (1000 * used_us) if used_us else None,
+            memory_fragmentation_ratio=1.0 - self._mib_us / (self.books.memory_mib * used_us) if used_us else None,
+        )
+
+    def _retry(self) -> None:
+        self._retries = False
+        for name, retry in list(self._waiting.items()):
+            if not retry():
+                del self._waiting[name]
+
+    def _gpu(self, number: int) -> Gpu:
+        gpu = self._gpus.get(number)
+        if gpu is None:
+            gpu = self._gpus[number] = Gpu(number, self.vertical, self._events)
+        return gpu
+
+    def _book(self, demand: Demand, numbers: Sequence[int], sign: int) -> None:
+        self._settle()
+        books = self.books
+        for number in numbers:
+            before = books.tenants[number]
+            books.request_milli[number] += sign * demand.request_milli
+            books.limit_milli[number] += sign * demand.limit_milli
+            books.booked_mib[number] += sign * demand.memory_mib
+            books.tenants[number] = before + sign
+            self._used += (books.tenants[number] > 0) - (before > 0)
+        self._request += sign * demand.request_milli * len(numbers)
+        self._mib += sign * demand.memory_mib * len(numbers)
+        self._most_used = max(self._most_used, self._used)
+
+    def _settle(self) -> None:
+        passed_us = self._events.now_us - self._since_us
+        self._since_us = self._events.now_us
+        self._used_us += self._used * passed_us
+        self._request_us += self._request * passed_us
+        self._mib_us += self._mib * passed_us

@@ -1,0 +1,172 @@
+"""Work on shared GPUs: it proceeds at the granted share, and its end moves when shares do."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from dilu_simulator.devices.gpus import Tenant
+from dilu_simulator.events import Events, Order
+from dilu_simulator.models.curves import CO_RUNNING, SoloCurve, co_running
+
+_LONGEST_US: Final = 1e15
+"""Work that would end after that has no end; thirty years are enough."""
+_ROUNDING_US: Final = 1e-3
+"""What sums of floats may be off: no reason to end a microsecond later."""
+NO_SLACK_US: Final = 1 << 40
+"""Of work that has no objective: twelve days."""
+
+
+class Usage:
+    """GPU time of one function, in milli-GPU microseconds."""
+
+    __slots__ = ("granted", "used")
+
+    def __init__(self) -> None:
+        self.granted = 0
+        """Granted share x time, used or not."""
+        self.used = 0
+        """Granted share x time while there was work."""
+
+
+class ShareTimes:
+    """Microseconds of a batch by size and share; each is worked out once."""
+
+    __slots__ = ("_curve", "_known")
+
+    def __init__(self, curve: SoloCurve) -> None:
+        self._curve = curve
+        self._known: dict[int, float] = {}
+
+    def us(self, size: int, share_milli: int) -> float:
+        """How long a batch of that size takes, alone, at that share (above 0)."""
+        key = size << 10 | share_milli
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._curve.execution_ms(size, share_milli / 1000) * 1000
+        return known
+
+
+class Execution:
+    """What a replica's work and training have in common: a rate that follows the slowest GPU, and an end that moves."""
+
+    __slots__ = ("_due_us", "_looks_us", "_since_us", "events", "progress", "rate", "remaining", "tenants", "usage")
+
+    def __init__(self, events: Events, usage: Usage) -> None:
+        self.events = events
+        self.usage = usage
+        self.tenants: list[Tenant] = []
+        self.remaining = 0.0
+        """Of the work in hand, in its own unit; 0 while there is none."""
+        self.rate = 0.0
+        """Units a microsecond."""
+        self.progress = 0.0
+        """Units done in its life."""
+        self._since_us = events.now_us
+        self._due_us = -1
+        self._looks_us = -1
+
+    def slack_us(self, now_us: int) -> int:
+        """How much later than expected its oldest request may be answered, had it no more than its request."""
+        return NO_SLACK_US
+
+    def solo_us(self, share_milli: int) -> float:
+        """How long one unit of the work in hand takes, alone, at that share."""
+        raise NotImplementedError
+
+    def done(self) -> None:
+        """The work in hand is done."""
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """Book what was done and granted until now."""
+        now_us = self.events.now_us
+        passed_us = now_us - self._since_us
+        if not passed_us:
+            return
+        self._since_us = now_us
+        if self.rate:
+            units = min(self.remaining, passed_us * self.rate)
+            self.progress += units
+            self.remaining -= units
+        usage = self.usage
+        for tenant in self.tenants:
+            usage.granted += tenant.granted_milli * passed_us
+            usage.used += tenant.share_milli * passed_us
+
+    def begin(self, amount: float) -> None:
+        """There is work from now on; the shares are to be decided by `decide` after that."""
+        self.settle()
+        for tenant in self.tenants:
+            tenant.gpu.before_change()
+            tenant.gpu.inputs.work[tenant.place] = 1
+        self.remaining = amount
+        self._due_us = -1
+
+    def end(self) -> None:
+        """There is no work from now on."""
+        for tenant in self.tenants:
+            tenant.gpu.before_change()
+            tenant.gpu.inputs.work[tenant.place] = 0
+            tenant.worked_us = self.events.now_us
+
+    def decide(self) -> None:
+        """Have the shares of all GPUs decided; then the end of the work in hand is where it is."""
+        for tenant in self.tenants:
+            tenant.gpu.decide()
+        self.rerate()
+
+    def rerate(self) -> None:
+        """Take the shares as they are now."""
+        rate = self._rate_now() if self.remaining else 0.0
+        if rate and rate == self.rate and self._due_us >= 0:
+            return  # the end is where it was
+        self.rate = rate
+        if rate:
+            due_us = self.remaining / rate
+            if due_us < _LONGEST_US:
+                self._due_us = self.events.now_us + max(1, math.ceil(due_us - _ROUNDING_US))
+                self._look_at(self._due_us)
+                return
+        self._due_us = -1
+
+    def _rate_now(self) -> float:
+        """Units a microsecond, on the slowest GPU."""
+        slowest = math.inf
+        for tenant in self.tenants:
+            share, running = tenant.share_milli, tenant.running
+            if not share:
+                return 0.0
+            slowdown = CO_RUNNING[running] if running < len(CO_RUNNING) else co_running(running)
+            rate = 1.0 / (self.solo_us(share) * slowdown)
+            if rate < slowest:
+                slowest = rate
+        return slowest
+
+    def _look_at(self, due_us: int) -> None:
+        if not self.events.now_us <= self._looks_us <= due_us:
+            self._looks_us = due_us
+            self.events.at(due_us, Order.FINISHED, self._look)
+
+    def _look(self) -> None:
+        now_us = self.events.now_us
+        if self._looks_us != now_us:  # another look took its place
+            return
+        self._looks_us = -1
+        if self._due_us > now_us:
+            self._look_at(self._due_us)
+        elif self._due_us == now_us:
+            self._due_us = -1
+            self.settle()
+            self.progress += self.remaining  # what rounding left
+            self.remaining = self.rate = 0.0
+            self.done()
+
+    def leave(self) -> None:
+        """It is gone from its GPUs, whatever it had in hand."""
+        self.settle()
+        tenants, self.tenants = self.tenants, []
+        self.remaining = self.rate = 0.0
+        self._due_us = -1
+        for tenant in tenants:
+            tenant.gpu.leave(tenant)

@@ -1,0 +1,244 @@
+"""One GPU: its tenants in flat columns, and the vertical rule that is called when they change.
+
+The rule sees each GPU as a node of one. A decision belongs to a tick of 5 ms. Is anything else true within the same
+tick, it is made anew from what was remembered at the tick's beginning, so however often inputs change, shares move no
+further in a tick than the rule lets them.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from dilu_autoscaler.policy.quota import QuotaInputs, QuotaState, first_quota_state, with_tenant, without_tenant
+from dilu_simulator.devices.pacing import Vertical
+from dilu_simulator.events import Events, Order
+
+TICK_US: Final = 5000
+WHOLE_MILLI: Final = 1000
+HEADROOM_US: Final = 1_000_000
+"""Who had no work for so long is expected to lend its share."""
+
+
+class Runner(Protocol):
+    """Whose work a tenant is."""
+
+    def slack_us(self, now_us: int) -> int:
+        """How much later than expected its oldest request may be answered."""
+
+    def settle(self) -> None:
+        """Book what was done until now: shares, or the number of neighbours that run, are about to change."""
+
+    def rerate(self) -> None:
+        """They have changed."""
+
+
+class Tenant:
+    """One replica on one GPU."""
+
+    __slots__ = ("gpu", "granted_milli", "place", "runner", "running", "share_milli", "worked_us")
+
+    def __init__(self, gpu: Gpu, place: int, runner: Runner) -> None:
+        self.gpu = gpu
+        self.place = place
+        self.runner = runner
+        self.granted_milli = 0
+        """What the rule gives it, used or not."""
+        self.share_milli = 0
+        """The same while it has work, else 0."""
+        self.running = 0
+        """How many tenants of its GPU have work."""
+        self.worked_us = -HEADROOM_US
+        """When its work last ended."""
+
+
+class Gpu:
+    """Tenants, and what each is granted."""
+
+    __slots__ = (
+        "_before",
+        "_events",
+        "_looks_us",
+        "_ticks",
+        "_vertical",
+        "inputs",
+        "number",
+        "state",
+        "tenants",
+        "tick_us",
+    )
+
+    def __init__(self, number: int, vertical: Vertical, events: Events) -> None:
+        self.number = number
+        self.tenants: list[Tenant] = []
+        self.inputs = QuotaInputs(
+            first=[0, 0],
+            request_milli=[],
+            limit_milli=[],
+            sensitive=[],
+            work=[],
+            slack_us=[],
+            cycle_us=[],
+            least_cycle_us=[],
+        )
+        self.state = first_quota_state(1)
+        self.tick_us = events.now_us
+        """When the present tick began."""
+        self._before = first_quota_state(1)  # the memory at the beginning of the present tick
+        self._ticks = 0
+        self._vertical = vertical
+        self._events = events
+        self._looks_us = -1
+
+    def join(self, runner: Runner, *, request_milli: int, limit_milli: int, sensitive: bool) -> Tenant:
+        """One more tenant, without work yet."""
+        self.before_change()
+        tenant = Tenant(self, len(self.tenants), runner)
+        self.tenants.append(tenant)
+        inputs = self.inputs
+        inputs.request_milli.append(request_milli)
+        inputs.limit_milli.append(limit_milli)
+        inputs.sensitive.append(int(sensitive))
+        for column in (inputs.work, inputs.slack_us, inputs.cycle_us, inputs.least_cycle_us):
+            column.append(0)
+        inputs.first[1] += 1
+        self._part_memories()
+        for state in (self.state, self._before):
+            with_tenant(state, tenant.place)
+        self.decide()
+        return tenant
+
+    def leave(self, tenant: Tenant) -> None:
+        """That tenant is gone."""
+        self.before_change()
+        place, inputs = tenant.place, self.inputs
+        for column in (
+            inputs.request_milli,
+            inputs.limit_milli,
+            inputs.sensitive,
+            inputs.work,
+            inputs.slack_us,
+            inputs.cycle_us,
+            inputs.least_cycle_us,
+        ):
+            del column[place]
+        inputs.first[1] -= 1
+        del self.tenants[place]
+        for later in self.tenants[place:]:
+            later.place -= 1
+        self._part_memories()
+        for state in (self.state, self._before):
+            without_tenant(state, place)
+        self.decide()
+
+    def before_change(self) -> None:
+        """To be called before any input changes: the time until now passed under the inputs as they are."""
+        elapsed = (self._events.now_us - self.tick_us) // TICK_US
+        if not elapsed:
+            return
+        self.tick_us += elapsed * TICK_US
+        if self._vertical.counts_ticks and self.tenants:
+            self._vertical.rule(self.inputs, self.state, elapsed)
+            self._ticks = 0
+        else:
+            self._ticks = 1
+        self._remember()
+
+    def decide(self) -> None:
+        """The grants from now on, after an input has changed."""
+        self._recall()
+        self._apply(self._ticks)
+
+    def soon(self) -> None:
+        """Something is known that the next tick should look at; not worth a decision of its own."""
+        if self._looks_us < 0 and sum(self.inputs.work) > 1:
+            self._look_at(self.tick_us + TICK_US * ((self._events.now_us - self.tick_us) // TICK_US + 1))
+
+    def could_grant(self, tenant: Tenant) -> int:
+        """The share that this tenant could have now: all but the requests of the others that work, or did just now."""
+        inputs = self.inputs
+        lately_us = self._events.now_us - HEADROOM_US
+        left = WHOLE_MILLI
+        for place, other in enumerate(self.tenants):
+            if other is not tenant and (inputs.work[place] or other.worked_us > lately_us):
+                left -= inputs.request_milli[place]
+        place = tenant.place
+        return self._vertical.reach(inputs.request_milli[place], inputs.limit_milli[place], left)
+
+    def _apply(self, ticks: int) -> None:
+        inputs, tenants = self.inputs, self.tenants
+        work = inputs.work
+        running = sum(work)
+        if running > 1:
+            now_us = self._events.now_us
+            for place, tenant in enumerate(tenants):
+                if work[place]:
+                    inputs.slack_us[place] = tenant.runner.slack_us(now_us)
+        grants = self._vertical.rule(inputs, self.state, ticks)
+        changed = False
+        for place, tenant in enumerate(tenants):
+            granted = grants[place]
+            if work[place]:
+                if granted == tenant.share_milli and running == tenant.running:
+                    continue
+                share = granted
+            elif granted == tenant.granted_milli and not tenant.share_milli:
+                continue
+            else:
+                share = 0
+            changed = changed or granted != tenant.granted_milli
+            tenant.runner.settle()
+            tenant.granted_milli, tenant.share_milli, tenant.running = granted, share, running
+            tenant.runner.rerate()
+        again = self._vertical.pace(inputs, self.state, changed) if running else 0
+        if again:
+            self._look_at(self.tick_us + again * TICK_US)
+
+    def _look_at(self, at_us: int) -> None:
+        now_us = self._events.now_us
+        if not now_us < self._looks_us <= at_us:
+            self._looks_us = at_us
+            self._events.at(at_us, Order.GRANTED, self._look)
+
+    def _look(self) -> None:
+        now_us = self._events.now_us
+        if self._looks_us != now_us:  # another look took its place
+            return
+        self._looks_us = -1
+        elapsed = (now_us - self.tick_us) // TICK_US
+        if not elapsed or not self.tenants:
+            return
+        self.tick_us += elapsed * TICK_US
+        if self._vertical.counts_ticks:
+            self._apply(elapsed)
+            self._ticks = 0
+            self._remember()
+        else:
+            self._remember()
+            self._ticks = 1
+            self._apply(1)
+
+    def _remember(self) -> None:
+        if self._vertical.counts_ticks:
+            self._before = _copied(self.state)
+        else:  # it remembers grants only, in a new list each time
+            self._before.granted_milli = self.state.granted_milli
+
+    def _recall(self) -> None:
+        if self._vertical.counts_ticks:
+            self.state = _copied(self._before)
+        else:
+            self.state.granted_milli = self._before.granted_milli
+
+    def _part_memories(self) -> None:
+        """Let no column belong to both memories, before a place is made in each or closed."""
+        self._before.granted_milli = list(self._before.granted_milli)
+
+
+def _copied(state: QuotaState) -> QuotaState:
+    return QuotaState(
+        granted_milli=list(state.granted_milli),
+        idle_ticks=list(state.idle_ticks),
+        counter=list(state.counter),
+        mode=list(state.mode),
+        owner=list(state.owner),
+    )

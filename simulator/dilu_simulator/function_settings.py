@@ -1,0 +1,53 @@
+"""What a simulated function is, and what it needs of the world around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from dilu.batching import ExecutionFit, ExecutionModel
+from dilu.spec import FunctionSpec
+from dilu_simulator.replicas import Execution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionSetting:
+    """What a simulated function is, besides its spec."""
+
+    spec: FunctionSpec
+    fit: ExecutionFit
+    """What a replica knows of how long its batches take."""
+    learned: ExecutionModel | None = None
+    """What a replica's warm-up has taught it, where it goes on learning. None: there is nothing to learn."""
+    request_slo_s: float | None = None
+    """The objective of a whole request, by which batches close and requests are refused. None: as the spec says."""
+    cold_start_us: int
+    warm_replicas: int = 0
+    """Ready when the simulation begins; they are no cold starts."""
+    ends_us: int
+    """Replica time is counted up to here."""
+    admits_by_slo: bool = True
+    """Whether a replica refuses at once what it would answer after the objective. Else requests wait, however long."""
+
+
+class Places(Protocol):
+    """Where replicas run."""
+
+    def place(self, spec: FunctionSpec) -> Execution | None:
+        """A place for one more replica. None: there is no room now."""
+        ...
+
+    def leave(self, execution: Execution) -> None:
+        """A replica is gone; its place is free."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pokes:
+    """Whom a function tells that something changed between two samples."""
+
+    now: Callable[[], None]
+    """A request waits, a replica became ready or is gone."""
+    at_next_second: Callable[[], None]
+    """A quiet function was called again."""

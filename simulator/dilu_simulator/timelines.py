@@ -1,0 +1,50 @@
+"""How a run went over time, for those who ask for it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dilu_simulator.events import US_PER_S, Order
+from dilu_simulator.results import TimelineRow
+from dilu_simulator.running import Running, RunningFunction
+
+_MILLI_US: Final = 1000 * US_PER_S
+
+
+class Timeline:
+    """A row for each function every so many seconds."""
+
+    def __init__(self, running: Running, every_s: float) -> None:
+        self.rows: list[TimelineRow] = []
+        self._running = running
+        self._every_us = max(1, round(every_s * US_PER_S))
+        self._before = {function.entry.name: (0, 0, 0) for function in running.functions}
+        self._look_next()
+
+    def _look_next(self) -> None:
+        events = self._running.events
+        if events.now_us + self._every_us <= self._running.ends_us:
+            events.at(events.now_us + self._every_us, Order.LOOKED, self._look)
+
+    def _look(self) -> None:
+        for function in self._running.functions:
+            self.rows.append(self._row(function))
+        self._look_next()
+
+    def _row(self, function: RunningFunction) -> TimelineRow:
+        simulated = function.simulated
+        function.places.settle()
+        name = function.entry.name
+        arrived = simulated.latencies.count + simulated.refused + simulated.outstanding
+        now = arrived, simulated.refused_or_late, function.places.usage.granted
+        requests, violations, granted = (after - before for after, before in zip(now, self._before[name], strict=True))
+        self._before[name] = now
+        return TimelineRow(
+            t_s=self._running.events.now_us / US_PER_S,
+            function=name,
+            requests=requests,
+            violations=violations,
+            ready=simulated.ready,
+            starting=simulated.starting,
+            granted_gpu_seconds=granted / _MILLI_US,
+        )

@@ -1,0 +1,103 @@
+"""Where replicas go: caps hold at every moment, and everything that comes goes again."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dilu.errors import ConfigError
+from dilu.spec import Kind
+from dilu_simulator.devices import PLACEMENTS, Books, Demand, placement_named
+from dilu_simulator.devices.cluster import Cluster
+from dilu_simulator.devices.pacing import vertical_for
+from dilu_simulator.events import Events
+from dilu_simulator.runs import books_for
+from dilu_simulator.scenario import ClusterSize
+
+SIZE = ClusterSize(nodes=2, gpus_per_node=2, gpu_memory_mib=100)
+
+
+def demand(request: int, limit: int, memory: int, gpus: int = 1) -> Demand:
+    return Demand(
+        function="any",
+        kind=Kind.INFERENCE,
+        gpus=gpus,
+        request_milli=request,
+        limit_milli=max(request, limit),
+        memory_mib=memory,
+    )
+
+
+DEMANDS = st.builds(
+    demand,
+    st.integers(min_value=1, max_value=1000),
+    st.integers(min_value=1, max_value=1000),
+    st.integers(min_value=1, max_value=100),
+    st.integers(min_value=1, max_value=4),
+)
+
+
+def check(books: Books) -> None:
+    assert max(books.request_milli) <= books.omega_milli
+    assert max(books.limit_milli) <= books.gamma_milli
+    assert max(books.booked_mib) <= books.memory_mib
+    assert min(*books.request_milli, *books.limit_milli, *books.booked_mib, *books.tenants) >= 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(DEMANDS, st.booleans()), max_size=40), st.sampled_from(sorted(PLACEMENTS)))
+def test_no_gpu_is_ever_booked_beyond_its_caps_and_the_books_return_to_zero(
+    steps: list[tuple[Demand, bool]], name: str
+) -> None:
+    books = books_for(SIZE)
+    cluster = Cluster(books, placement_named(name), vertical_for("dilu"), Events())
+    placed = []
+    for asked, leaves in steps:
+        gpus = cluster.place(asked)
+        if gpus is not None:
+            assert len({gpu.number for gpu in gpus}) == asked.gpus
+            placed.append((asked, gpus))
+        check(books)
+        if leaves and placed:
+            cluster.leave(*placed.pop(0))
+            check(books)
+    for asked, gpus in placed:
+        cluster.leave(asked, gpus)
+    assert not any((*books.request_milli, *books.limit_milli, *books.booked_mib, *books.tenants))
+
+
+def places(name: str, *demands: Demand) -> list[list[int] | None]:
+    cluster = Cluster(books_for(SIZE), placement_named(name), vertical_for("dilu"), Events())
+    found = [cluster.place(asked) for asked in demands]
+    return [None if gpus is None else [gpu.number for gpu in gpus] for gpus in found]
+
+
+def test_first_fit_takes_the_first_gpu_with_room_for_share_limit_and_memory() -> None:
+    asked = demand(400, 600, 30)
+    assert places("first-fit", asked, asked, asked) == [[0], [0], [1]]
+    assert places("first-fit", asked, demand(100, 1000, 1), demand(100, 800, 1)) == [[0], [1], [0]]
+    assert places("first-fit", asked, demand(1, 1, 80)) == [[0], [1]]
+
+
+def test_gpus_of_one_replica_are_on_one_node_where_one_node_has_so_many() -> None:
+    assert places("first-fit", demand(700, 700, 1), demand(700, 700, 1, gpus=2)) == [[0], [2, 3]]
+    assert places("first-fit", demand(700, 700, 1, gpus=3), demand(700, 700, 1, gpus=3)) == [[0, 1, 2], None]
+
+
+def test_exclusive_gives_each_replica_gpus_of_its_own() -> None:
+    small = demand(10, 10, 1)
+    assert places("exclusive", *[small] * 5) == [[0], [1], [2], [3], None]
+
+
+def test_limits_can_be_booked_as_if_they_were_requests() -> None:
+    asked = demand(300, 600, 1)
+    assert places("first-fit", asked, asked) == [[0], [0]]
+    assert places("first-fit-by-limit", asked, asked) == [[0], [1]]
+
+
+def test_an_unknown_placement_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(
+        ConfigError, match="placement = 'best', must be one of: exclusive, first-fit, first-fit-by-limit"
+    ):
+        placement_named("best")
