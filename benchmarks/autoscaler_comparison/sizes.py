@@ -24,7 +24,7 @@ class Sizes:
 PODS_PER_REVISION: Final = 3
 FULL: Final = Sizes(
     # Stock keeps at most 1,000 connections to pods: with 900 pods both scrape over connections that are there.
-    turns={300: 1, 1000: 2},
+    turns={300: 1, 1000: 1},
     idle_revisions=24,
     pokes=24,
     quiet_turns=2,

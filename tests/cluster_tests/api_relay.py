@@ -7,8 +7,10 @@ import contextlib
 import json
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -110,19 +112,19 @@ class ApiRelay:
             await writer.drain()
 
 
-def api_server_pid(cluster: Cluster) -> int:
-    """The process number of the cluster's API server, as this machine sees it."""
+def component_pid(cluster: Cluster, name: str) -> int:
+    """The process number of a component of the cluster, as this machine sees it."""
     assert cluster.record.init is not None
     init = cluster.record.init.pid
     children = Path(f"/proc/{init}/task/{init}/children").read_text().split()
-    [found] = [int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text().strip() == API_SERVER]
+    [found] = [int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text().strip() == name]
     return found
 
 
 @contextmanager
 def frozen_api_server(cluster: Cluster) -> Iterator[None]:
     """The API server takes connections, and answers nothing."""
-    pid = api_server_pid(cluster)
+    pid = component_pid(cluster, API_SERVER)
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -141,6 +143,50 @@ def dead_api_server(cluster: Cluster) -> Iterator[None]:
         yield
     finally:
         start_and_wait(cluster.sandbox, cluster.places, _component(cluster), unchecked_context())
+
+
+_AUDIT_POLICY: Final = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata", "verbs": ["create", "update", "patch", "delete"]}, {"level": "None"}],
+}
+_POD_NAME: Final = "authentication.kubernetes.io/pod-name"
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The API server's own log of writes."""
+
+    log: Path
+
+    def writers(self) -> Counter[str]:
+        """How many writes each pod has sent so far, by what its token says of it."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        writes = [json.loads(line) for line in lines if line.endswith("}")]  # the last one may be half written
+        return Counter(name for write in writes for name in write["user"].get("extra", {}).get(_POD_NAME, ()))
+
+
+@contextmanager
+def audited_api_server(cluster: Cluster) -> Iterator[Audit]:
+    """The API server notes who writes; for that it is started again, and once more afterwards."""
+    usual = _component(cluster)
+    folder = cluster.places.configuration
+    policy, audit = folder / "audit-policy.json", Audit(cluster.places.logs / "audit.jsonl")
+    policy.write_text(json.dumps(_AUDIT_POLICY))
+    audit.log.unlink(missing_ok=True)
+    flags = (f"--audit-policy-file={policy}", f"--audit-log-path={audit.log}", "--audit-log-mode=blocking")
+    _start_again(cluster, replace(usual, argv=(*usual.argv, *flags)))
+    try:
+        yield audit
+    finally:
+        _start_again(cluster, usual)
+
+
+def _start_again(cluster: Cluster, component: components.Component) -> None:
+    cluster.sandbox.stop(API_SERVER, number=signal.SIGKILL)
+    cluster.api.close()
+    start_and_wait(cluster.sandbox, cluster.places, component, unchecked_context())
 
 
 def _component(cluster: Cluster) -> components.Component:

@@ -19,6 +19,7 @@ def program(cluster: Cluster) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("in_place")
 @pytest.mark.timeout(1000, func_only=True)
 @pytest.mark.parametrize("name", AUTOSCALING)
 def test_knatives_own_test_passes(cluster: Cluster, program: Path, name: str) -> None:

@@ -143,6 +143,13 @@ def test_a_report_from_far_ahead_counts_as_one_of_now() -> None:
     assert scaled.concurrency(1001.0) == Averages(stable=2.0, panic=2.0)
 
 
+def test_a_report_from_longer_ago_than_any_is_kept_counts_as_one_of_now() -> None:
+    scaled = Scaled()
+    scaled.collector.record(stat(1001, concurrency=1.0), 5000.0)
+    scaled.collector.record(stat(5001, concurrency=3.0), 5001.0)
+    assert scaled.concurrency(5001.0) == Averages(stable=2.0, panic=2.0)
+
+
 def test_after_the_clock_went_back_all_loads_are_forgotten() -> None:
     scaled = Scaled()
     scaled.collector.record(stat(1000, concurrency=5.0), 1000.0)

@@ -56,6 +56,7 @@ class KubeServer:
         self.on_change: Callable[[str, Object], None] = lambda plural, found: None
         self.asked: list[Asked] = []
         self.refuses: Callable[[Asked], RefusedError | None] = lambda asked: None
+        self.hangs = False  # takes requests and answers none
         self.port = 0
         self._version = 100
         self._objects: dict[tuple[str, str, str], Object] = {}
@@ -156,6 +157,8 @@ class KubeServer:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         path = _path_of(request.path)
+        if self.hangs:
+            await asyncio.Event().wait()  # until the client goes
         try:
             if request.method == "GET" and "watch" in request.query:
                 return await self._watch(request, path)

@@ -92,10 +92,12 @@ async def autoscaling(
     pod_ip: str = "127.0.0.1",
     mode: Mode = Mode.REPLACE,
     connects: bool = True,
+    settles_s: float = 0.0,
     **more: Any,
 ) -> AsyncIterator[Process]:
     """An autoscaler of that cluster; the activator reports to it."""
     monkeypatch.setattr(process_module, "HttpClient", RoutedClient)
+    monkeypatch.setattr(process_module, "SETTLES_S", settles_s)
     settings = ProcessSettings(
         pod_name="dilu-autoscaler-1",
         pod_ip=pod_ip,

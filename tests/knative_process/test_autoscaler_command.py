@@ -150,6 +150,22 @@ def test_a_signal_gives_the_lease_back_tells_the_activators_and_ends_well(tmp_pa
     run(main, tmp_path)
 
 
+def test_a_signal_tells_the_activators_at_once_though_the_api_hangs(tmp_path: Path) -> None:
+    async def main(cluster: Cluster) -> None:
+        cluster.knative.configure()
+        async with command(NOBODY, *serving(cluster)) as made:
+            await cluster.activator.connect(await made.port())
+            await until(lambda: cluster.knative.holder() == "dilu-1_127.0.0.21")
+            cluster.server.hangs = True
+            made.process.send_signal(signal.SIGTERM)
+            await until(lambda: cluster.activator.closed_with == 1012, within_s=1.0)
+            assert made.process.returncode is None
+            assert await made.ended() == 0
+            assert "not released" in made.text
+
+    run(main, tmp_path, within_s=30.0)
+
+
 def test_a_signal_ends_it_while_it_still_waits_for_the_configuration(tmp_path: Path) -> None:
     async def main(cluster: Cluster) -> None:
         async with command(NOBODY, *serving(cluster)) as made:

@@ -296,6 +296,7 @@ def test_a_clock_that_jumps_ahead_is_no_quiet_hour(decided: Decided) -> None:
     decided.after(2.0)
     assert decided.desired == 3
     assert decided.deciders.overruns == 1
+    assert decided.deciders.clock_set_s > 0.0
 
 
 def test_an_opted_in_revision_is_co_scaled_from_as_many_as_there_are(decided: Decided) -> None:

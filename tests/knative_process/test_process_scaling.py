@@ -201,6 +201,46 @@ def test_two_with_the_same_lease_in_turn_scale_to_what_the_present_one_saw(
     run(main, tmp_path, addresses=["127.0.0.2"])
 
 
+@pytest.mark.slow
+def test_who_has_just_taken_over_makes_nothing_smaller_for_want_of_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(cluster: Cluster) -> None:
+        knative = cluster.knative
+        knative.configure()
+        cluster.pods.concurrency = 0.0  # all requests go by way of activators, of which none has found us yet
+        knative.revision(replicas=3)
+        async with autoscaling(cluster, monkeypatch, connects=False, settles_s=10.0) as process:
+            began_s = time.monotonic()
+            # KPA begins in panic where there are several replicas, which lasts a window of six seconds.
+            await until(lambda: process.autoscaler.deciders.desired("ns/rev") == 1)
+            assert time.monotonic() - began_s < 9.5
+            assert knative.scaled() == []
+            await until(lambda: knative.scaled() != [])  # nothing tells it to: it looks again by itself
+            assert time.monotonic() - began_s > 9.0
+
+    run(main, tmp_path, addresses=["127.0.0.2", "127.0.0.3", "127.0.0.4"])
+
+
+def test_requests_that_wait_for_a_holder_count_as_soon_as_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(cluster: Cluster) -> None:
+        knative = cluster.knative
+        knative.configure()
+        knative.idle_revision()
+        knative.give_lease("gone_127.0.0.99")
+        async with autoscaling(cluster, monkeypatch) as process:
+            await until(lambda: process.autoscaler.leases is not None)
+            await cluster.activator.report()
+            await until(lambda: process.traffic.queued == 1)
+            knative.give_lease("")
+            await until(lambda: knative.scaled() == [1])  # and nothing was reported again
+            assert (process.traffic.queued, process.traffic.lost) == (0, 0)
+
+    run(main, tmp_path, addresses=["127.0.0.2"])
+
+
 def test_a_lease_that_ran_out_unnoticed_lets_nothing_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(cluster: Cluster) -> None:
         knative = cluster.knative

@@ -127,6 +127,7 @@ async def looking(folder: Path, config: Config) -> AsyncIterator[Looking]:
                 is_ours=lambda key: looked.ours,
                 note=note,
                 on_gone=lambda key: looked.gone.append(key),
+                settles_for_s=lambda key: 0.0,
                 probe_client=probe,
                 cluster_domain="corp.example",
             ),

@@ -52,13 +52,15 @@ class Sender:
 
 
 @asynccontextmanager
-async def sending(mode: Mode = Mode.REPLACE) -> AsyncIterator[Sender]:
+async def sending(
+    mode: Mode = Mode.REPLACE, host: str = "autoscaler.knative-serving.svc.cluster.local:8080"
+) -> AsyncIterator[Sender]:
     traffic = StatTraffic(
         ProcessSettings(pod_name="pod", pod_ip="127.0.0.1", host="127.0.0.1", stat_port=0, mode=mode), lambda: 1000.0
     )
     port = await traffic.start()
     try:
-        url, headers = f"ws://127.0.0.1:{port}/", {"Host": "autoscaler.knative-serving.svc.cluster.local:8080"}
+        url, headers = f"ws://127.0.0.1:{port}/", {"Host": host}
         async with aiohttp.ClientSession() as session, session.ws_connect(url, headers=headers) as ws:
             yield Sender(traffic, ws)
     finally:
@@ -112,6 +114,25 @@ def test_reports_of_another_s_bucket_are_sent_on(run: Run, monkeypatch: pytest.M
             await until(lambda: [stat.key for stat in taken] == ["ns/rev"])
             await until(lambda: sender.traffic.forwarded == 1)
             assert sender.accepted == []
+
+    run(main)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.7:8080", "[fd00::7]:8080"])
+def test_what_a_peer_passed_on_is_not_passed_on_again(run: Run, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """For a moment each of two may take the other for the holder: a report would go to and fro for ever."""
+
+    async def main() -> None:
+        taken: list[Stat] = []
+        async with holder(monkeypatch, taken), sending(host=host) as sender:
+            holders = Holders(ip="127.0.0.2")
+            sender.traffic.route((BUCKET,), holders, sender.accepted.append)
+            await sender.send()
+            assert (sender.traffic.astray, sender.traffic.queued, sender.traffic.forwarded) == (1, 0, 0)
+            holders.ours = True
+            await sender.send()
+            assert [stat.key for stat in sender.accepted] == ["ns/rev"]
+            assert taken == []
 
     run(main)
 

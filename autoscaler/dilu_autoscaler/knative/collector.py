@@ -25,6 +25,8 @@ from dilu_autoscaler.policy.windows import (
     weighted_average,
 )
 
+OLDEST_REPORT_S: Final = 60.0
+"""No autoscaler keeps a report for so long before it sends it on."""
 MOST_PENDING: Final = 1024
 """Reports are put into the windows when somebody reads them, many at once; not later than after so many."""
 
@@ -108,9 +110,11 @@ class Collector:
         if known is None or not _are_loads(concurrency, rps):
             self.dropped += 1
             return
-        # A report from so far ahead would empty the windows, and what comes at its right time would be too old.
+        # A report from so far ahead would empty the windows, and what comes at its right time would be too old. One
+        # from so long ago is of now as well: none is kept for so long, so its sender's clock is another than ours.
         is_ahead = stat.time_s - now_s > known.collection.stable_window_s
-        known.add(now_s if is_ahead else stat.time_s, concurrency, rps)
+        is_behind = now_s - stat.time_s > max(OLDEST_REPORT_S, known.collection.stable_window_s)
+        known.add(now_s if is_ahead or is_behind else stat.time_s, concurrency, rps)
         if stat.concurrency != 0 and self._desired(stat.key) == 0:
             self._poke(stat.key)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -23,6 +24,8 @@ from dilu_autoscaler.policy.burst import excess_burst_capacity, first_excess_bur
 UNKNOWN_SCALE: Final = -1
 BATCH_S: Final = 0.02
 """Evaluations that are due within so long are made at once; pokes do not wait."""
+STEP_S: Final = 2.0
+"""A clock that is by so much another than it was has been set."""
 LATE_S: Final = 1.0
 """An evaluation that comes so much after its time is counted as an overrun."""
 _log = logging.getLogger(__name__)
@@ -53,6 +56,8 @@ class Deciders:
         # Where nothing was decided yet, after a hand-over for example, the first load is as urgent as at zero.
         self.collector = Collector(poke=self.poke, desired=lambda key: self.desired(key) or 0)
         self.overruns = 0
+        self.clock_set_s = -math.inf
+        """When the wall clock was found to have been set last (monotonic): what was known before is of another time."""
         self._clock = clock or WallClock()
         self._policy = policy_named(policy)
         self._settings: dict[str, RevisionSettings] = {}
@@ -64,6 +69,7 @@ class Deciders:
         self._on_change = on_change
         self._on_tick = on_tick
         self._last_now_s = 0.0
+        self._wall_ahead_s: float | None = None  # of the monotonic clock
         self._woken = asyncio.Event()
 
     def __contains__(self, key: str) -> bool:
@@ -152,7 +158,8 @@ class Deciders:
         due_s = self._loop.next_due_s()
         if due_s is not None and now_s - due_s > LATE_S:
             self.overruns += 1
-        if now_s < self._last_now_s - 2.0:
+        self._compare_clocks(now_s)
+        if now_s < self._last_now_s - STEP_S:
             _log.warning("the clock went back by %.1f s: all loads are forgotten", self._last_now_s - now_s)
             self.collector.start_afresh()
             for watched in self._watched.values():
@@ -164,6 +171,14 @@ class Deciders:
                 self._take(tick)
             except Exception:  # one revision's must not stop the others
                 _log.exception("%s: its decision could not be passed on", tick.function)
+
+    def _compare_clocks(self, now_s: float) -> None:
+        """Notice that the wall clock was set, in either direction."""
+        monotonic_s = time.monotonic()
+        ahead_s = now_s - monotonic_s
+        if self._wall_ahead_s is not None and abs(ahead_s - self._wall_ahead_s) > STEP_S:
+            self.clock_set_s = monotonic_s
+        self._wall_ahead_s = ahead_s
 
     async def _until_due(self) -> None:
         if not self._woken.is_set():

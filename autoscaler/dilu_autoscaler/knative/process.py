@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -40,6 +41,9 @@ from dilu_autoscaler.knative.writer import Writer
 from dilu_autoscaler.replay.recorder import Recorder
 
 COMPONENT: Final = "dilu-autoscaler"
+SETTLES_S: Final = 15.0
+"""For so long after a bucket became ours nothing is made smaller: activators have to find us first. Pods are asked at
+once, but say nothing of the requests that come by way of an activator."""
 _MOST_KNOWN: Final = 65_536  # revisions whose bucket is remembered: with several buckets, finding it takes a while
 _log = logging.getLogger(__name__)
 
@@ -93,12 +97,14 @@ class Autoscaler:
             is_ours=self.is_ours,
             note=self._planned,
             on_gone=self._gone,
+            settles_for_s=self._settles_for_s,
             probe_client=self._probe_client,
             cluster_domain=settings.cluster_domain,
         )
         self.buckets: tuple[str, ...] = ()
         self._bucket_of: Callable[[str], str] = lambda key: ""
         self._silent: set[str] = set()  # revisions whose pods did not answer the last time
+        self._held_since_s: dict[str, float] = {}  # bucket: when it became ours (monotonic)
         self.leases: BucketLeases | None = None
         self._addresses: BucketAddresses | None = None
 
@@ -198,6 +204,8 @@ class Autoscaler:
 
     def _lease_changed(self, bucket: str, holds_it: bool, holder: str) -> None:
         _log.info("bucket=%s holder=%s ours=%s", bucket, holder or "nobody", holds_it)
+        if holds_it:
+            self._held_since_s[bucket] = time.monotonic()
         if self._settings.mode.writes:
             self.traffic.holder_changed(bucket)
         for key in list(self.view.keys()):
@@ -207,6 +215,10 @@ class Autoscaler:
                 self.reconciler.queue.add(key)
             elif holder and holder != self._settings.identity:  # another decides; where nobody does, the API is away
                 self.reconciler.forget(key)
+
+    def _settles_for_s(self, key: str) -> float:
+        since_s = max(self._held_since_s.get(self.bucket_of(key), -math.inf), self.deciders.clock_set_s)
+        return since_s + SETTLES_S - time.monotonic()
 
     def _targets(self, key: str, stable_window_s: float, now_s: float) -> Targets:
         return self.view.targets(key, stable_window_s=stable_window_s, now_s=now_s)

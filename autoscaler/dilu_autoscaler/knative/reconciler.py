@@ -43,10 +43,14 @@ class Reconciler:
         is_ours: Callable[[str], bool],
         note: Callable[[World, Plan], None],
         on_gone: Callable[[str], None],
+        settles_for_s: Callable[[str], float],
         probe_client: HttpClient,
         cluster_domain: str,
     ) -> None:
-        """`note` is told each plan and what became of it, `on_gone` each revision that is to be scaled no more."""
+        """`note` is told each plan and what became of it, `on_gone` each revision that is to be scaled no more.
+
+        `settles_for_s` says for how long still a revision is not made smaller, for too little is known of its load.
+        """
         self.errors = 0
         self.queue = WorkQueue(self._counted)
         self._view = view
@@ -57,6 +61,7 @@ class Reconciler:
         self._is_ours = is_ours
         self._note = note
         self._on_gone = on_gone
+        self._settles_for_s = settles_for_s
         self._probe_client = probe_client
         self._cluster_domain = cluster_domain
         self._prober = ActivatorProber(probe_client, self._probed)
@@ -156,6 +161,8 @@ class Reconciler:
         deployment = self._view.deployment_of(autoscaler)
         if key in self._deciders:
             desired, excess = self._deciders.decided(key)
+            if deployment is not None:
+                desired = self._unless_it_settles(key, desired, deployment.spec.replicas)
         else:
             desired = UNKNOWN_SCALE
             excess = first_excess_burst_capacity(settings.kpa, initial_scale=settings.initial)
@@ -172,6 +179,14 @@ class Reconciler:
             activator_answers=None,
             now_s=time.time(),
         )
+
+    def _unless_it_settles(self, key: str, desired: int, replicas: int) -> int:
+        """The number decided, or what there is where that is more and nobody can know yet that it is too much."""
+        settles_for_s = self._settles_for_s(key)
+        if settles_for_s <= 0 or not UNKNOWN_SCALE < desired < replicas:
+            return desired
+        self.queue.add_after(key, settles_for_s)
+        return replicas
 
     def _probe_target(self, autoscaler: PodAutoscaler) -> ProbeTarget:
         return ProbeTarget(

@@ -1,0 +1,121 @@
+"""The API server goes away, or is slow: what runs goes on, nothing is scaled down, and ours catches up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from cluster.cluster import Cluster
+from cluster.dilu_install import Dilu
+from cluster.services import create_service, wait_for_zero
+from cluster_tests.api_relay import component_pid, dead_api_server, frozen_api_server
+from cluster_tests.dilu_faults import (
+    SLACK_S,
+    ask_once,
+    busy_service,
+    claims_watched,
+    lease_watched,
+    pause_until,
+    request_in_flight,
+    restarts_of,
+    with_activators_settled,
+    with_new_pods,
+)
+
+AWAY_S = 60.0
+CAUGHT_UP_S = 45.0  # ours takes its lease again, and Kubernetes' own controllers come back
+SLOW_S = 60.0
+PULSE_S = (1.5, 0.5)  # etcd stands still for so long, and then runs for so long
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(420, func_only=True)
+@pytest.mark.parametrize("outage", [dead_api_server, frozen_api_server], ids=["killed", "frozen"])
+def test_without_the_api_for_60_s_what_runs_goes_on_and_nothing_is_scaled_down(
+    cluster: Cluster, namespace: str, dilu: Dilu, outage: Callable[[Cluster], AbstractContextManager[None]]
+) -> None:
+    with_new_pods(dilu)
+    url: str = create_service(cluster, namespace, "sleeping")["status"]["url"]
+    wait_for_zero(cluster, namespace, "sleeping")
+    restarts = with_activators_settled(cluster)
+    busy = busy_service(cluster, namespace, "busy", pods=3)
+    with ExitStack() as watching:
+        seen, scales = watching.enter_context(busy.load())
+        claims = watching.enter_context(claims_watched(dilu))
+        ours = dilu.pods()
+        asked_before = len(seen.asked)
+        with outage(cluster):
+            began_s = time.monotonic()
+            pause_until(began_s + AWAY_S / 2)
+            flying = watching.enter_context(request_in_flight(cluster, url))
+            clients = [websockets(dilu, pod) for pod in ours]
+            pause_until(began_s + AWAY_S)
+            asked_during = len(seen.asked) - asked_before
+        back_s = time.monotonic()
+        waited = flying.result()
+        caught_up_s = time.monotonic() - back_s
+        pause_until(time.monotonic() + 20.0)
+    print(f"{seen}, {asked_during} of them meanwhile; scale {scales.seen}; websockets {clients}")
+    print(f"a request from zero meanwhile was answered {caught_up_s:.1f} s after the end")
+    assert (waited.status, seen.failed, claims.doubled) == (200, [], [])
+    assert asked_during > AWAY_S
+    assert sum(clients) >= len(restarts)  # the activators' connections are kept
+    assert min(scales.seen) >= busy.pods - 1
+    assert caught_up_s < CAUGHT_UP_S
+    assert with_activators_settled(cluster) == restarts
+    assert restarts_of(dilu) == [0, 0]
+
+
+@pytest.mark.slow
+def test_with_a_slow_etcd_nothing_is_lost(cluster: Cluster, namespace: str, dilu: Dilu) -> None:
+    with_new_pods(dilu)
+    url: str = create_service(cluster, namespace, "sleeping")["status"]["url"]
+    wait_for_zero(cluster, namespace, "sleeping")
+    busy = busy_service(cluster, namespace, "busy", pods=3)
+    with ExitStack() as watching:
+        seen, scales = watching.enter_context(busy.load())
+        holders = watching.enter_context(lease_watched(cluster))
+        claims = watching.enter_context(claims_watched(dilu))
+        with slow_etcd(cluster):
+            began_s = time.monotonic()
+            waited = ask_once(cluster, url)
+            pause_until(began_s + SLOW_S)
+        pause_until(time.monotonic() + SLACK_S)
+    print(f"{seen}; from zero {waited.seconds:.1f} s; holders {holders.pods}; scale {scales.seen}")
+    assert (waited.status, seen.failed, claims.doubled) == (200, [], [])
+    assert min(scales.seen) >= busy.pods - 1
+    assert restarts_of(dilu) == [0, 0]
+
+
+def websockets(dilu: Dilu, pod: dict[str, object]) -> int:
+    """How many websockets are open at a pod, which needs no API to say so."""
+    return int(dilu.numbers(pod)["dilu_websocket_clients"])
+
+
+@contextmanager
+def slow_etcd(cluster: Cluster) -> Iterator[None]:
+    """The store stands still most of the time."""
+    pid, over = component_pid(cluster, "etcd"), threading.Event()
+
+    def pulse() -> None:
+        while not over.is_set():
+            os.kill(pid, signal.SIGSTOP)
+            over.wait(PULSE_S[0])
+            os.kill(pid, signal.SIGCONT)
+            over.wait(PULSE_S[1])
+
+    assert Path(f"/proc/{pid}").exists()
+    thread = threading.Thread(target=pulse)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
