@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 
 import click
 
-from . import fakenodes
+from . import dilu_install, fakenodes
 from .build import build_knative_tests
 from .cluster import Cluster, open_cluster
 from .errors import ClusterError
@@ -182,6 +182,32 @@ def logs_command(name: str, component: str, follow: bool) -> None:
         known = sorted(path.stem for path in places.logs.glob("*.log"))
         raise ClusterError(f"no log of {component!r} in cluster {name}: there are {', '.join(known) or 'none'}")
     os.execvp("tail", ["tail", "-n", "+1", *(["-F"] if follow else []), str(log)])
+
+
+@main.group("dilu")
+def dilu_group() -> None:
+    """Dilu in the place of Knative's autoscaler, by helm, with images of the sources as they are."""
+
+
+@dilu_group.command("install")
+@click.option("--mode", type=click.Choice(dilu_install.MODES), default="replace", show_default=True)
+@click.pass_obj
+def dilu_install_command(name: str, mode: str) -> None:
+    """Build its images where they are not in the cache, and install or upgrade the chart."""
+    cluster = open_cluster(name)
+    images = dilu_install.load_python_images(cluster)
+    # An image under the same name makes no new pods; another annotation does.
+    values = {"autoscaler.podAnnotations": {"dilu.dev/build": images.autoscaler.parent.name}}
+    dilu = dilu_install.Dilu(cluster)
+    change = dilu.install if dilu.values_of() is None else dilu.upgrade
+    print(change(mode=mode, values=values), end="")
+
+
+@dilu_group.command("uninstall")
+@click.pass_obj
+def dilu_uninstall_command(name: str) -> None:
+    """Give Knative's autoscaler its place back."""
+    print(dilu_install.Dilu(open_cluster(name)).uninstall(), end="")
 
 
 @main.group("nodes")

@@ -21,6 +21,7 @@ SERVING_NAMESPACE: Final = "knative-serving"
 OURS: Final = "dilu-autoscaler"
 STOCK: Final = "autoscaler"
 CHART: Final = ROOT / "charts/dilu"
+MODES: Final = ("replace", "coexist", "observe")
 METRICS_PORT: Final = 9090
 TAKEOVER_S: Final = 45  # each step of a hand-over
 _HELM_S: Final = 180.0

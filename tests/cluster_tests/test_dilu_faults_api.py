@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from cluster import components
 from cluster.cluster import Cluster
 from cluster.dilu_install import Dilu
+from cluster.health import start_and_wait
 from cluster.services import create_service, wait_for_zero
+from cluster.sockets import unchecked_context
 from cluster_tests.api_relay import component_pid, dead_api_server, frozen_api_server
 from cluster_tests.dilu_faults import (
     SLACK_S,
@@ -29,6 +32,7 @@ from cluster_tests.dilu_faults import (
     with_new_pods,
 )
 
+CONTROLLERS = "kube-controller-manager"
 AWAY_S = 60.0
 CAUGHT_UP_S = 45.0  # ours takes its lease again, and Kubernetes' own controllers come back
 SLOW_S = 60.0
@@ -51,7 +55,7 @@ def test_without_the_api_for_60_s_what_runs_goes_on_and_nothing_is_scaled_down(
         claims = watching.enter_context(claims_watched(dilu))
         ours = dilu.pods()
         asked_before = len(seen.asked)
-        with outage(cluster):
+        with without_controllers(cluster), outage(cluster):
             began_s = time.monotonic()
             pause_until(began_s + AWAY_S / 2)
             flying = watching.enter_context(request_in_flight(cluster, url))
@@ -92,6 +96,21 @@ def test_with_a_slow_etcd_nothing_is_lost(cluster: Cluster, namespace: str, dilu
     assert (waited.status, seen.failed, claims.doubled) == (200, [], [])
     assert min(scales.seen) >= busy.pods - 1
     assert restarts_of(dilu) == [0, 0]
+
+
+@contextmanager
+def without_controllers(cluster: Cluster) -> Iterator[None]:
+    """Kubernetes' controllers are away meanwhile, as with a control plane that is down as a whole.
+
+    One that goes on finds after 50 s that no node gives a sign of life, and takes all pods for not ready once the API
+    is there again: then gateways have nowhere to send a request to, whoever scales.
+    """
+    component = components.controller_manager(cluster.places, str(Path(cluster.record.programs) / CONTROLLERS))
+    cluster.sandbox.stop(CONTROLLERS, number=signal.SIGKILL)
+    try:
+        yield
+    finally:
+        start_and_wait(cluster.sandbox, cluster.places, component, unchecked_context())
 
 
 def websockets(dilu: Dilu, pod: dict[str, object]) -> int:

@@ -80,7 +80,9 @@ def third_replica(cluster: Cluster, log: Path) -> Iterator[subprocess.Popen[str]
         "POD_IP": NODE_IP,
         "SYSTEM_NAMESPACE": SERVING_NAMESPACE,
     }
-    command = cluster.command([sys.executable, "-m", "cluster_tests.stepped_clock_process", "autoscaler"])
+    # With the cluster's names: it asks whether an activator answers in a revision's place before that goes to zero.
+    enter = ["nsenter", f"--target={cluster.sandbox.init.pid}", "--mount", "--net", f"--wdns={ROOT}", "--"]
+    command = [*enter, sys.executable, "-m", "cluster_tests.stepped_clock_process", "autoscaler"]
     with log.open("w") as output:
         process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output, text=True
@@ -90,7 +92,7 @@ def third_replica(cluster: Cluster, log: Path) -> Iterator[subprocess.Popen[str]
             yield process
         finally:
             process.terminate()
-            process.communicate()
+            process.communicate(timeout=30.0)
 
 
 def hand_over_to_third(dilu: Dilu) -> None:

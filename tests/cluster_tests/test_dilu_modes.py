@@ -29,11 +29,11 @@ def versions(cluster: Cluster) -> dict[tuple[str, str, str], str]:
     }
 
 
-def events_of(cluster: Cluster, component: str) -> list[str]:
+def events_of(cluster: Cluster, namespace: str, component: str) -> list[str]:
     """What a component has said by Events."""
     return [
         one.get("message", "")
-        for one in cluster.api.items("v1", "Event")
+        for one in cluster.api.items("v1", "Event", namespace)
         if (one.get("source") or {}).get("component") == component or one.get("reportingComponent") == component
     ]
 
@@ -88,7 +88,7 @@ def test_observe_decides_as_knative_does_and_writes_nothing(
     assert requested(dilu, namespace, "running") == [1.0, 1.0]
     assert not any(requested(dilu, namespace, "asleep"))  # no number at all: no activator reports to ours
     assert versions(cluster) == before
-    assert events_of(cluster, OURS) == []
+    assert events_of(cluster, namespace, OURS) == []
     assert dilu.holder().startswith(f"{STOCK}-")
     assert [pod["metadata"]["uid"] for pod in dilu.pods(STOCK)] == stock
     assert cluster.http(url).status == 200

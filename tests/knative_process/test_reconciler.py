@@ -271,14 +271,15 @@ def test_another_s_service_of_that_name_is_left_alone_and_said(look: Look) -> No
     look(main)
 
 
-def test_what_the_api_refuses_is_tried_again(look: Look) -> None:
+@pytest.mark.parametrize(("refusal", "is_told"), [((500, "InternalError"), True), ((409, "Conflict"), False)])
+def test_what_the_api_refuses_is_tried_again(look: Look, refusal: tuple[int, str], is_told: bool) -> None:
     async def main(looked: Looking) -> None:
         refused: list[str] = []
 
         def refuse(asked: Any) -> RefusedError | None:
             if len(refused) < 2 and asked.plural == "serverlessservices":
                 refused.append(asked.method)
-                return RefusedError(500, "InternalError")
+                return RefusedError(*refusal)
             return None
 
         looked.server.refuses = refuse
@@ -286,6 +287,7 @@ def test_what_the_api_refuses_is_tried_again(look: Look) -> None:
         await looked.settled()
         assert refused == ["POST", "POST"]
         assert looked.reconciler.errors >= 2
+        assert any(made.error is not None for made in looked.notes) == is_told
 
     look(main)
 

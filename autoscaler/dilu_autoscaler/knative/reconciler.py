@@ -13,7 +13,7 @@ from dilu_autoscaler.knative.cluster_view import CLASS_ANNOTATION, ClusterView
 from dilu_autoscaler.knative.config import KPA_CLASS, Config
 from dilu_autoscaler.knative.deciders import UNKNOWN_SCALE, Deciders
 from dilu_autoscaler.knative.http_client import HttpClient
-from dilu_autoscaler.knative.kube.client import KubeError
+from dilu_autoscaler.knative.kube.client import Conflict, KubeError
 from dilu_autoscaler.knative.kube.objects import PodAutoscaler, ServerlessService
 from dilu_autoscaler.knative.kube.work_queue import WorkQueue
 from dilu_autoscaler.knative.metric_status import metric_status
@@ -109,6 +109,8 @@ class Reconciler:
             await self._writer.write(key, self._writes(key, world, made), going=_going(world, made))
         except LostBucketError:
             return
+        except Conflict:  # we were quicker than our watch; the next try knows more, and nobody need be told
+            raise
         except KubeError as error:
             self._note(world, replace(made, error=str(error)))
             raise

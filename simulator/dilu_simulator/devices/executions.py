@@ -118,6 +118,8 @@ class Execution:
 
     def rerate(self) -> None:
         """Take the shares as they are now."""
+        if not self.remaining and self._due_us >= 0:
+            return  # done in this very microsecond, and its end is about to be told
         rate = self._rate_now() if self.remaining else 0.0
         if rate and rate == self.rate and self._due_us >= 0:
             return  # the end is where it was
