@@ -290,8 +290,10 @@ def test_a_clock_that_jumps_ahead_is_no_quiet_hour(decided: Decided) -> None:
     decided.deciders.ensure(KEY, settings())
     decided.scraped(3.0)
     decided.after()
+    decided.changed.clear()
     decided.after(3600.0)
     assert decided.desired == 3
+    assert decided.changed == [KEY]  # what it waits for may be due by now
     decided.scraped(3.0)
     decided.after(2.0)
     assert decided.desired == 3

@@ -173,11 +173,13 @@ class Deciders:
                 _log.exception("%s: its decision could not be passed on", tick.function)
 
     def _compare_clocks(self, now_s: float) -> None:
-        """Notice that the wall clock was set, in either direction."""
+        """Notice that the wall clock was set, in either direction: what was to be done at its times may be due now."""
         monotonic_s = time.monotonic()
         ahead_s = now_s - monotonic_s
         if self._wall_ahead_s is not None and abs(ahead_s - self._wall_ahead_s) > STEP_S:
             self.clock_set_s = monotonic_s
+            for key in list(self._watched):
+                self._on_change(key)
         self._wall_ahead_s = ahead_s
 
     async def _until_due(self) -> None:
