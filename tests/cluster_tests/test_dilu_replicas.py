@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from cluster.cluster import Cluster
 from cluster.dilu_install import STOCK, Dilu
 from cluster.services import SERVING, create_service, pods_of, wait_for_pods, wait_for_zero
 from cluster_tests.activator import Activator
+from cluster_tests.dilu_faults import wait_until
 
 
 def revision_of(cluster: Cluster, namespace: str, service: str) -> str:
@@ -55,13 +58,18 @@ def test_what_an_activator_reports_to_either_replica_wakes_a_revision(
 def test_dilu_explain_shows_why_a_service_has_its_pods(cluster: Cluster, namespace: str, dilu: Dilu) -> None:
     create_service(cluster, namespace, "hello")
     revision = f"{namespace}/{revision_of(cluster, namespace, 'hello')}"
+    wait_until("a number is decided", lambda: 1 in wanted(dilu.decisions(revision)), timeout_s=60)
     said = cluster.run(sys.executable, "-m", "dilu", "explain", revision).stdout
     assert revision in said
     assert f"held by {dilu.holder()}" in said
     answer = json.loads(cluster.run(sys.executable, "-m", "dilu", "explain", revision, "-o", "json").stdout)
     assert answer["settings"]["policy"] == "kpa"
-    assert 1 in [one["outcome"]["want"] for one in answer["decisions"] if one["outcome"]]
+    assert 1 in wanted(answer)
     assert answer["bucket"]["holder"]["pod"] == dilu.decisions(revision)["bucket"]["holder"]["pod"]
+
+
+def wanted(answer: Mapping[str, Any]) -> list[int]:
+    return [one["outcome"]["want"] for one in answer.get("decisions", []) if one["outcome"]]
 
 
 def test_an_annotation_that_cannot_be_read_is_told_at_the_pod_autoscaler(
