@@ -255,6 +255,7 @@ class FunctionService:
             self._learn(len(outcome.jobs), execution_s)
         for job, result in zip(outcome.jobs, outcome.results, strict=True):
             self._stamp(job, outcome)
+            _expire_if_late(job)
             if job.answer.done():  # its client may have gone away
                 continue
             if isinstance(result, BaseException):
@@ -297,6 +298,7 @@ class FunctionService:
             answer = _handler_failed(error)
         for job in outcome.jobs:
             self._stamp(job, outcome)
+            _expire_if_late(job)
             if not job.answer.done():
                 job.answer.set_exception(answer)
 
@@ -326,6 +328,12 @@ def _expire(job: Job) -> None:
         if job.parts is not None:
             job.parts.cut()
         job.answer.set_exception(_expired())
+
+
+def _expire_if_late(job: Job) -> None:
+    """Give a finished job its expiry first: a handler that saw the deadline may be back before the loop's timer."""
+    if job.deadline_s is not None and job.finished_s >= job.deadline_s:
+        _expire(job)
 
 
 def _expired() -> RequestError:
