@@ -1,6 +1,6 @@
 # One verb per task. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench docs lock clean cluster-up cluster-down test-cluster test-cluster-full
+.PHONY: help demo test lint format bench docs evaluate lock clean cluster-up cluster-down test-cluster test-cluster-full
 SHELL := /bin/bash
 BIN := .venv/bin
 
@@ -45,6 +45,10 @@ test-cluster-full: setup ## the same with the long tests, Knative's own among th
 	$(BIN)/python -m tests.cluster --name dilu-pytest down
 	$(BIN)/python -m pytest tests/cluster_tests
 	$(BIN)/python -m pytest tests/cluster_tests/test_stock_knative.py --knative 1.21
+
+# Some 20 minutes on two processors. docs/evaluation.md says where the traces are to be had.
+evaluate: setup ## run the paper's experiments and write docs/evaluation.md: make evaluate TRACES=DIR
+	$(BIN)/dilu evaluate --all --traces "$(TRACES)" --out build/evaluation --document docs/evaluation.md
 
 docs: setup ## check the documents: links, dependencies, commands, decisions
 	$(BIN)/python -m pytest -q tests/docs

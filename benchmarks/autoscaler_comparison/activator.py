@@ -15,7 +15,7 @@ from autoscaler_comparison.contestants import STATS_PORT
 from autoscaler_comparison.world import World
 from cluster.network import NODE_IP
 from cluster.sockets import connect_in
-from dilu_autoscaler.knative.stats import Stat, write_frame
+from dilu_autoscaler.knative.reports.stats import Stat, write_frame
 from harness import BenchmarkError
 
 _POD: Final = "activator-6c9f7d5b8-x2x4z"

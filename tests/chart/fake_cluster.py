@@ -14,8 +14,8 @@ from typing import Any, Final, Self
 
 from aiohttp import web
 
+from dilu_autoscaler.knative.installing.workloads import ServingNamespace
 from dilu_autoscaler.knative.kube.client import KubeClient
-from dilu_autoscaler.knative.workloads import ServingNamespace
 
 NAMESPACE: Final = "knative-serving"
 STOCK: Final = "autoscaler"

@@ -151,7 +151,7 @@ def test_values_reach_the_pod() -> None:
     rule = one(manifests, "PrometheusRule")
     assert rule["metadata"]["labels"]["release"] == "prometheus"
     alerts = [each["alert"] for each in rule["spec"]["groups"][0]["rules"]]
-    assert alerts == ["DiluStockHoldsTheLease", "DiluAutoscalerSilent"]
+    assert alerts == ["DiluStockHoldsTheLease", "DiluNobodyHoldsTheLease", "DiluAutoscalerSilent"]
 
 
 def test_an_alert_on_stocks_lease_does_not_go_with_observing() -> None:

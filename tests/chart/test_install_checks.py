@@ -10,9 +10,9 @@ import pytest
 from aiohttp import web
 
 from chart.fake_cluster import OURS, STOCK, FakeCluster, deployment
-from dilu_autoscaler.knative.check import check_addresses, check_leases, our_addresses
-from dilu_autoscaler.knative.install_checks import Installation, require_installable
-from dilu_autoscaler.knative.workloads import TakeoverError
+from dilu_autoscaler.knative.installing.check import check_addresses, check_leases, our_addresses
+from dilu_autoscaler.knative.installing.install_checks import Installation, require_installable
+from dilu_autoscaler.knative.installing.workloads import TakeoverError
 
 MINE = Installation(release="dilu", scales_stock=True)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from chart.fake_cluster import OURS, STOCK, FakeCluster
+from dilu_autoscaler.knative.installing.takeover import give_back, leave, main, take
+from dilu_autoscaler.knative.installing.workloads import STOCK_REPLICAS, TakeoverError
 from dilu_autoscaler.knative.kube.client import KubeError
-from dilu_autoscaler.knative.takeover import give_back, leave, main, take
-from dilu_autoscaler.knative.workloads import STOCK_REPLICAS, TakeoverError
 
 Scene = Callable[[FakeCluster], Awaitable[None]]
 

@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from cluster.cluster import Cluster
 from cluster.sockets import connect_in
-from dilu_autoscaler.knative.stats import Stat, write_frame
+from dilu_autoscaler.knative.reports.stats import Stat, write_frame
 
 STAT_PORT: Final = 8080
 _ANSWER_S: Final = 10.0

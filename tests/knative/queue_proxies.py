@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from dilu_autoscaler.knative import stat_pb2
+from dilu_autoscaler.knative.reports import stat_pb2
 
 Run = Callable[[Callable[[], Awaitable[None]]], None]
 Answers = Callable[[str, int], bytes | None]

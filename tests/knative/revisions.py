@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from dilu_autoscaler.knative.conditions import time_text
-from dilu_autoscaler.knative.config import AutoscalerConfig, Config, DeploymentConfig
+from dilu_autoscaler.knative.configuration.config import AutoscalerConfig, Config, DeploymentConfig
+from dilu_autoscaler.knative.configuration.revision_settings import settings_of
 from dilu_autoscaler.knative.kube.objects import (
     ConditionObject,
     Meta,
@@ -25,10 +25,10 @@ from dilu_autoscaler.knative.kube.objects import (
     TargetReference,
 )
 from dilu_autoscaler.knative.kube.resources import METRICS, SERVERLESS_SERVICES
-from dilu_autoscaler.knative.pod_counts import PodCounts
-from dilu_autoscaler.knative.reconciling import Plan, World, needs_activator_answer, plan
-from dilu_autoscaler.knative.revision_settings import settings_of
-from dilu_autoscaler.knative.writes import Verb, Write, WriteKind
+from dilu_autoscaler.knative.reconciling.conditions import time_text
+from dilu_autoscaler.knative.reconciling.plans import Plan, World, needs_activator_answer, plan
+from dilu_autoscaler.knative.reconciling.pod_counts import PodCounts
+from dilu_autoscaler.knative.reconciling.writes import Verb, Write, WriteKind
 
 NOW_S = 1_800_000_000.0
 KPA = "kpa.autoscaling.knative.dev"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from dilu_autoscaler.knative.activator_probe import ActivatorProber, ProbeTarget, activator_answers
-from dilu_autoscaler.knative.http_client import HttpClient
+from dilu_autoscaler.knative.scraping.activator_probe import ActivatorProber, ProbeTarget, activator_answers
+from dilu_autoscaler.knative.scraping.http_client import HttpClient
 from knative.queue_proxies import Run, always, answer, pods, until
 
 

@@ -7,11 +7,11 @@ from itertools import product
 import msgspec
 import pytest
 
-from dilu_autoscaler.knative.conditions import time_text
-from dilu_autoscaler.knative.config import AutoscalerConfig, Config
+from dilu_autoscaler.knative.configuration.config import AutoscalerConfig, Config
+from dilu_autoscaler.knative.configuration.revision_settings import settings_of
 from dilu_autoscaler.knative.kube.objects import ConditionObject, PodAutoscalerStatus
-from dilu_autoscaler.knative.revision_settings import settings_of
-from dilu_autoscaler.knative.status_draft import StatusDraft
+from dilu_autoscaler.knative.reconciling.conditions import time_text
+from dilu_autoscaler.knative.reconciling.status_draft import StatusDraft
 from knative.revisions import (
     INITIALIZED,
     NOW_S,

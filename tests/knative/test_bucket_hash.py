@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu_autoscaler.knative.hashing import bucket_name, owner, subset
+from dilu_autoscaler.knative.buckets.hashing import bucket_name, owner, subset
 
 
 def buckets(total: int) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu_autoscaler.knative.conditions import (
+from dilu_autoscaler.knative.reconciling.conditions import (
     ACTIVE,
     DEPENDENTS,
     FALSE,

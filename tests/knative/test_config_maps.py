@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dilu.errors import ConfigError
-from dilu_autoscaler.knative.config import (
+from dilu_autoscaler.knative.configuration.config import (
     AUTOSCALER,
     CONFIG_MAPS,
     DEPLOYMENT,

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from dilu_autoscaler.knative.http_client import HttpClient, get_request, host_header
-from dilu_autoscaler.knative.http_connection import MOST_BODY_BYTES, Answer, Failed
+from dilu_autoscaler.knative.scraping.http_client import HttpClient, get_request, host_header
+from dilu_autoscaler.knative.scraping.http_connection import MOST_BODY_BYTES, Answer, Failed
 from knative.queue_proxies import Pods, Run, answer, pods, until
 
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu_autoscaler.knative.collector import MOST_PENDING, Collection, Collector
-from dilu_autoscaler.knative.sampling import Load
-from dilu_autoscaler.knative.stats import Stat
+from dilu_autoscaler.knative.configuration.collection import Collection
+from dilu_autoscaler.knative.reports.collector import MOST_PENDING, Collector
+from dilu_autoscaler.knative.reports.sampling import Load
+from dilu_autoscaler.knative.reports.stats import Stat
 from dilu_autoscaler.policy.kpa_spec import Aggregation, Metric
 from dilu_autoscaler.policy.kpa_state import Averages
 from dilu_autoscaler.policy.observations import Sample

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from dilu_autoscaler.knative.config import AutoscalerConfig, Config
+from dilu_autoscaler.knative.configuration.config import AutoscalerConfig, Config
 from dilu_autoscaler.knative.kube.objects import ConditionObject, OwnerReference, TargetReference
-from dilu_autoscaler.knative.pod_counts import PodCounts
-from dilu_autoscaler.knative.reconciling import World, needs_activator_answer, plan
-from dilu_autoscaler.knative.scaling import UNKNOWN_SCALE
-from dilu_autoscaler.knative.writes import Verb, WriteKind
+from dilu_autoscaler.knative.reconciling.plans import World, needs_activator_answer, plan
+from dilu_autoscaler.knative.reconciling.pod_counts import PodCounts
+from dilu_autoscaler.knative.reconciling.scaling import UNKNOWN_SCALE
+from dilu_autoscaler.knative.reconciling.writes import Verb, WriteKind
 from knative.revisions import (
     CONFIG,
     INITIALIZED,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dilu_autoscaler.knative.conditions import time_s
 from dilu_autoscaler.knative.kube.objects import OwnerReference
-from dilu_autoscaler.knative.pod_counts import PodCounts
-from dilu_autoscaler.knative.reconciling import Plan
+from dilu_autoscaler.knative.reconciling.conditions import time_s
+from dilu_autoscaler.knative.reconciling.plans import Plan
+from dilu_autoscaler.knative.reconciling.pod_counts import PodCounts
 from knative.revisions import CONFIG, Cluster, autoscaler, kinds, metric, said, scaled_to, services
 
 

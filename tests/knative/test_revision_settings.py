@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu_autoscaler.knative.annotation_rules import PREFIX
-from dilu_autoscaler.knative.annotations import integer, nanoseconds, number
-from dilu_autoscaler.knative.config import AutoscalerConfig, Config, DeploymentConfig
-from dilu_autoscaler.knative.revision_settings import RevisionSettings, settings_of
+from dilu_autoscaler.knative.configuration.annotation_rules import PREFIX
+from dilu_autoscaler.knative.configuration.annotations import integer, nanoseconds, number
+from dilu_autoscaler.knative.configuration.config import AutoscalerConfig, Config, DeploymentConfig
+from dilu_autoscaler.knative.configuration.revision_settings import RevisionSettings, settings_of
 from dilu_autoscaler.policy.kpa_spec import Aggregation, Metric
 from knative.revisions import autoscaler
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dilu.errors import ConfigError
-from dilu_autoscaler.knative.config import Config
+from dilu_autoscaler.knative.configuration.config import Config
+from dilu_autoscaler.knative.configuration.revision_settings import settings_of
 from dilu_autoscaler.knative.kube.objects import (
     ConditionObject,
     Meta,
@@ -22,11 +23,10 @@ from dilu_autoscaler.knative.kube.objects import (
     TargetReference,
 )
 from dilu_autoscaler.knative.kube.resources import DEPLOYMENTS
-from dilu_autoscaler.knative.metric_status import CollectionProblem, metric_status
-from dilu_autoscaler.knative.owned_objects import is_owned, metric_spec, metric_write, sks_spec, sks_write
-from dilu_autoscaler.knative.pod_counts import PodCounts, count_pods
-from dilu_autoscaler.knative.revision_settings import settings_of
-from dilu_autoscaler.knative.writes import (
+from dilu_autoscaler.knative.reconciling.metric_status import metric_status
+from dilu_autoscaler.knative.reconciling.owned_objects import is_owned, metric_spec, metric_write, sks_spec, sks_write
+from dilu_autoscaler.knative.reconciling.pod_counts import PodCounts, count_pods
+from dilu_autoscaler.knative.reconciling.writes import (
     JSON_PATCH,
     MERGE_PATCH,
     Verb,
@@ -35,6 +35,7 @@ from dilu_autoscaler.knative.writes import (
     scale_to,
     status_write,
 )
+from dilu_autoscaler.knative.scraping.scraper import Scraped, ScrapeProblem
 from knative.revisions import NOW_S, TARGET, active, autoscaler, condition, metric, services
 
 OWNER = {
@@ -199,24 +200,17 @@ def test_only_the_controller_owns_an_object() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "problem", "status", "reason", "message"),
+    ("failure", "status", "reason", "message"),
     [
-        (None, CollectionProblem.FAILED, "True", "", ""),
-        ("gone", CollectionProblem.NO_ENDPOINTS, "Unknown", "NoEndpoints", "gone"),
-        ("none", CollectionProblem.NO_STAT, "False", "DidNotReceiveStat", "none"),
-        (
-            "refused",
-            CollectionProblem.FAILED,
-            "False",
-            "CollectionFailed",
-            "Failed to reconcile metric collection: refused",
-        ),
+        (None, "True", "", ""),
+        (Scraped(error="none", problem=ScrapeProblem.NO_STAT), "False", "DidNotReceiveStat", "none"),
+        (Scraped(error="refused"), "False", "CollectionFailed", "Failed to reconcile metric collection: refused"),
     ],
 )
 def test_a_metric_says_whether_its_load_is_collected(
-    error: str | None, problem: CollectionProblem, status: str, reason: str, message: str
+    failure: Scraped | None, status: str, reason: str, message: str
 ) -> None:
-    found = metric_status(metric(), error=error, problem=problem, now_s=NOW_S)
+    found = metric_status(metric(), failure=failure, now_s=NOW_S)
     assert found.observed_generation == 1
     assert found.conditions == (condition("Ready", status, reason, message),)
     write = metric_status_write(metric(), found)
@@ -225,7 +219,7 @@ def test_a_metric_says_whether_its_load_is_collected(
     assert (write.subresource, write.content_type) == ("status", MERGE_PATCH)
     assert json.loads(json.dumps(write.body))["status"]["conditions"][0]["status"] == status
     stored = msgspec.structs.replace(metric(), status=found)
-    again = metric_status(stored, error=error, problem=problem, now_s=NOW_S + 99)
+    again = metric_status(stored, failure=failure, now_s=NOW_S + 99)
     assert again == found
     assert metric_status_write(stored, again) is None
 
@@ -236,7 +230,7 @@ def test_a_metrics_condition_gets_a_new_time_when_it_changes_and_keeps_others() 
         metric(),
         status=msgspec.structs.replace(metric().status, conditions=(condition("Ready", "True", for_s=50), other)),
     )
-    found = metric_status(stored, error="refused", now_s=NOW_S)
+    found = metric_status(stored, failure=Scraped(error="refused"), now_s=NOW_S)
     assert [one.type for one in found.conditions] == ["Other", "Ready"]
     assert found.conditions[0] == other
     assert found.conditions[1].last_transition_time == condition("Ready", "False").last_transition_time

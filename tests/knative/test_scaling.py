@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu_autoscaler.knative.scaling import (
+from dilu_autoscaler.knative.reconciling.scaling import (
     Activity,
     Bounds,
     Revision,

@@ -6,10 +6,10 @@ import asyncio
 import random
 from dataclasses import replace
 
-from dilu_autoscaler.knative.http_client import HttpClient
-from dilu_autoscaler.knative.sampling import Load, Targets, load_of, targets_of
-from dilu_autoscaler.knative.scraper import Scraped, Scraper, ScrapeTarget
-from dilu_autoscaler.knative.stats import Stat
+from dilu_autoscaler.knative.reports.sampling import Load, Targets, load_of, targets_of
+from dilu_autoscaler.knative.reports.stats import Stat
+from dilu_autoscaler.knative.scraping.http_client import HttpClient
+from dilu_autoscaler.knative.scraping.scraper import Scraped, ScrapeProblem, Scraper, ScrapeTarget
 from knative.queue_proxies import Answers, Pods, always, answer, pods, report, run, until
 
 # "localhost" as a Service's name, and no namespace, so that the name leads to the pods of the test.
@@ -176,6 +176,7 @@ def test_a_service_that_always_fails_is_given_up_after_ten_tries() -> None:
     result, seen = one_round(local("enabled"), Targets(old=("a",)), lambda _, __: answer(status=500), up=1)
     assert result.error is not None
     assert "status 500" in result.error
+    assert result.problem is ScrapeProblem.FAILED
     assert len(seen.requests) == 10
 
 
@@ -183,6 +184,7 @@ def test_a_service_that_leads_to_one_pod_only_says_too_little() -> None:
     result, _ = one_round(local("enabled"), Targets(old=("a", "b")), lambda _, __: report("same"), up=1)
     assert result.error is not None
     assert "1 of 2 pods" in result.error
+    assert result.problem is ScrapeProblem.NO_STAT
 
 
 def test_no_round_begins_while_another_is_under_way() -> None:

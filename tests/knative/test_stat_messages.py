@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu_autoscaler.knative.sampling import load_of, sample_size
-from dilu_autoscaler.knative.stats import Stat, read_frame, read_stat, write_frame
+from dilu_autoscaler.knative.reports.sampling import load_of, sample_size
+from dilu_autoscaler.knative.reports.stats import Stat, read_frame, read_stat, write_frame
 
 POKE = bytes.fromhex(
     "0a3a0a0764656661756c74120b68656c6c6f2d30303030311a220a0e616374697661746f722d3763396411000000000000f03f21000000000000f03f"

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager, suppress
 import aiohttp
 import pytest
 
-from dilu_autoscaler.knative.stat_server import MOST_FRAME_BYTES, StatServer
-from dilu_autoscaler.knative.stats import Stat, write_frame
+from dilu_autoscaler.knative.reports.stat_server import MOST_FRAME_BYTES, StatServer
+from dilu_autoscaler.knative.reports.stats import Stat, write_frame
 from knative.queue_proxies import Run, until
 
 OURS = "autoscaler-bucket-00-of-02"

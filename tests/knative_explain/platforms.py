@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dilu_autoscaler.knative.decision_log import DecisionLog
-from dilu_autoscaler.knative.snapshot import BucketNumbers, Numbers, RevisionNumbers
+from dilu_autoscaler.knative.explaining.decision_log import DecisionLog
+from dilu_autoscaler.knative.explaining.snapshot import BucketNumbers, Numbers, RevisionNumbers
 
 BUCKET = "autoscaler-bucket-00-of-01"
 OURS = "dilu-autoscaler-7d9c-x2v_10.0.0.7"

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from dilu_autoscaler.knative.explain_server import ExplainServer
+from dilu_autoscaler.knative.explaining.explain_server import ExplainServer
 from knative_explain.platforms import Platform
 
 

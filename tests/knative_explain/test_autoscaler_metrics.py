@@ -3,8 +3,9 @@ from __future__ import annotations
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from dilu_autoscaler.knative.metrics import SAMPLES_IN_A_PIECE, NumbersCollector
-from dilu_autoscaler.knative.snapshot import BucketNumbers, Numbers, ProcessNumbers, RevisionNumbers, ScrapeTimes
+from dilu_autoscaler.knative.explaining.metrics import SAMPLES_IN_A_PIECE, NumbersCollector
+from dilu_autoscaler.knative.explaining.snapshot import BucketNumbers, Numbers, ProcessNumbers, RevisionNumbers
+from dilu_autoscaler.knative.scraping.scrape_times import ScrapeTimes
 from dilu_autoscaler.policy.kpa_spec import Metric
 
 BUCKET = "autoscaler-bucket-00-of-01"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu_autoscaler.knative.victims import COST_ANNOTATION, PodLoad, Victims, choose_victims, cost_patch
+from dilu_autoscaler.knative.reconciling.victims import COST_ANNOTATION, PodLoad, Victims, choose_victims, cost_patch
 
 
 def pod(

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu_autoscaler.knative.decision_log import LONGEST_TEXT, DecisionLog, Entry, Kind, Outcome
+from dilu_autoscaler.knative.explaining.decision_log import LONGEST_TEXT, DecisionLog, Entry, Kind, Outcome
 from knative_explain.ticks import tick
 
 KEY = "shop/embed-00001"

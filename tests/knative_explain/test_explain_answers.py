@@ -9,10 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from dilu_autoscaler.knative.decision_log import Outcome
-from dilu_autoscaler.knative.explain_answers import MOST_LISTED
-from dilu_autoscaler.knative.explain_server import ExplainServer
-from dilu_autoscaler.knative.snapshot import RevisionNumbers
+from dilu_autoscaler.knative.explaining.decision_log import Outcome
+from dilu_autoscaler.knative.explaining.explain_answers import MOST_LISTED
+from dilu_autoscaler.knative.explaining.explain_server import ExplainServer
+from dilu_autoscaler.knative.explaining.snapshot import RevisionNumbers
 from knative.queue_proxies import Run
 from knative_explain.platforms import BUCKET, Platform
 from knative_explain.ticks import tick

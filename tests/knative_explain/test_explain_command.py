@@ -11,12 +11,12 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from dilu.errors import ConfigError, DiluError
-from dilu_autoscaler.knative.decision_log import Outcome
-from dilu_autoscaler.knative.explain_cli import explain
-from dilu_autoscaler.knative.explain_client import read_address
-from dilu_autoscaler.knative.explain_lookup import responsible_for
-from dilu_autoscaler.knative.explain_view import decisions_view
-from dilu_autoscaler.knative.hashing import bucket_name, owner
+from dilu_autoscaler.knative.buckets.hashing import bucket_name, owner
+from dilu_autoscaler.knative.explaining.decision_log import Outcome
+from dilu_autoscaler.knative.explaining.explain_cli import explain
+from dilu_autoscaler.knative.explaining.explain_client import read_address
+from dilu_autoscaler.knative.explaining.explain_lookup import responsible_for
+from dilu_autoscaler.knative.explaining.explain_view import decisions_view
 from dilu_autoscaler.knative.kube.objects import Lease, LeaseSpec, Meta
 from knative_explain.platforms import BUCKET, Platform
 from knative_explain.servers_in_threads import answering, cluster, explaining, lease

@@ -5,8 +5,8 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from dilu_autoscaler.knative.http_client import HttpClient
-from dilu_autoscaler.knative.runtime_stats import MOST_ASKED, MOST_STATS_BYTES, RuntimeStats
+from dilu_autoscaler.knative.scraping.http_client import HttpClient
+from dilu_autoscaler.knative.scraping.runtime_stats import MOST_ASKED, MOST_STATS_BYTES, RuntimeStats
 from knative.queue_proxies import Pods, Run, always, answer, pods
 from replica_process import ServeFunction
 

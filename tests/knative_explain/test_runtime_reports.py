@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu_autoscaler.knative.runtime_reports import FRESH_S, Dated, RuntimeReport, read_report, together
+from dilu_autoscaler.knative.scraping.runtime_reports import FRESH_S, Dated, RuntimeReport, read_report, together
 
 ANSWER: dict[str, Any] = {
     "function": "embed",

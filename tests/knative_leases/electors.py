@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from dilu_autoscaler.knative.election import LeaseDurations
-from dilu_autoscaler.knative.leases import BucketLeases
+from dilu_autoscaler.knative.buckets.election import LeaseDurations
+from dilu_autoscaler.knative.buckets.leases import BucketLeases
 from knative_leases.memory_api import BUCKET, NAMESPACE, Line, MemoryClient, Store
 from knative_leases.virtual_time import now_s
 

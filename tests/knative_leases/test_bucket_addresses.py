@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dilu.errors import ConfigError
-from dilu_autoscaler.knative.bucket_addresses import BucketAddresses
+from dilu_autoscaler.knative.buckets.bucket_addresses import BucketAddresses
 from dilu_autoscaler.knative.kube.resources import ENDPOINT_SLICES, LEASES, SERVICES, Resource
 from knative_leases.electors import Elector
 from knative_leases.memory_api import BUCKET, NAMESPACE, Line, MemoryClient, Store

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dilu.errors import ConfigError
-from dilu_autoscaler.knative.conditions import time_s
-from dilu_autoscaler.knative.election import (
+from dilu_autoscaler.knative.buckets.election import (
     LeaseDurations,
     Seen,
     Step,
@@ -23,6 +22,7 @@ from dilu_autoscaler.knative.election import (
     spec_to_release,
 )
 from dilu_autoscaler.knative.kube.objects import Lease, LeaseSpec, Meta
+from dilu_autoscaler.knative.reconciling.conditions import time_s
 
 US, OTHER = "us_10.0.0.1", "other_10.0.0.2"
 DURATIONS = LeaseDurations()

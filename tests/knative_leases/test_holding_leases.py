@@ -8,8 +8,8 @@ import logging
 import pytest
 
 from dilu.errors import ConfigError
+from dilu_autoscaler.knative.buckets.leases import BucketLeases
 from dilu_autoscaler.knative.kube.resources import LEASES
-from dilu_autoscaler.knative.leases import BucketLeases
 from knative_leases.electors import Elector
 from knative_leases.memory_api import BUCKET, NAMESPACE, Line, MemoryClient, Store
 from knative_leases.virtual_time import now_s, run_virtually

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu_autoscaler.knative.election import LeaseDurations
+from dilu_autoscaler.knative.buckets.election import LeaseDurations
 from dilu_autoscaler.knative.kube.errors import NotFound
 from dilu_autoscaler.knative.kube.resources import LEASES
 from knative_leases.electors import Elector

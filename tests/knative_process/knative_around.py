@@ -11,10 +11,6 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import web
 
-from dilu_autoscaler.knative import stat_pb2
-from dilu_autoscaler.knative.conditions import time_text
-from dilu_autoscaler.knative.http_client import HttpClient
-from dilu_autoscaler.knative.http_connection import Address, OnAnswer
 from dilu_autoscaler.knative.kube.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -23,7 +19,11 @@ from dilu_autoscaler.knative.kube.resources import (
     PODS,
     SERVERLESS_SERVICES,
 )
-from dilu_autoscaler.knative.stats import Stat, write_frame
+from dilu_autoscaler.knative.reconciling.conditions import time_text
+from dilu_autoscaler.knative.reports import stat_pb2
+from dilu_autoscaler.knative.reports.stats import Stat, write_frame
+from dilu_autoscaler.knative.scraping.http_client import HttpClient
+from dilu_autoscaler.knative.scraping.http_connection import Address, OnAnswer
 from knative_process.kube_server import KubeServer, Object
 
 SERVING: Final = "knative-serving"

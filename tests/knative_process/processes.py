@@ -15,10 +15,10 @@ import pytest
 import uvloop
 
 from dilu_autoscaler.knative import process as process_module
+from dilu_autoscaler.knative.configuration.process_settings import Mode, ProcessSettings, map_names
 from dilu_autoscaler.knative.kube.client import KubeClient
 from dilu_autoscaler.knative.process import Autoscaler
-from dilu_autoscaler.knative.process_settings import Mode, ProcessSettings, map_names
-from dilu_autoscaler.knative.stat_traffic import StatTraffic
+from dilu_autoscaler.knative.reports.stat_traffic import StatTraffic
 from knative_process.knative_around import Activator, Knative, QueueProxies, RoutedClient
 from knative_process.kube_server import KubeServer
 

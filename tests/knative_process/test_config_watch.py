@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from dilu_autoscaler.knative.config_watch import ConfigWatch, set_level
+from dilu_autoscaler.knative.configuration.config_watch import ConfigWatch, set_level
+from dilu_autoscaler.knative.configuration.process_settings import map_names
 from dilu_autoscaler.knative.kube.client import KubeClient
 from dilu_autoscaler.knative.kube.resources import CONFIG_MAPS
-from dilu_autoscaler.knative.process_settings import map_names
 from knative.queue_proxies import Run, until
 from knative_process.knative_around import SERVING, Knative
 from knative_process.kube_server import KubeServer

@@ -12,11 +12,11 @@ import pytest
 
 from dilu.errors import ConfigError
 from dilu.spec import FunctionSpec
-from dilu_autoscaler.knative.deciders import Deciders, WallClock
-from dilu_autoscaler.knative.loads import Replicas
-from dilu_autoscaler.knative.revision_settings import RevisionSettings, settings_of
-from dilu_autoscaler.knative.sampling import Load
-from dilu_autoscaler.knative.stats import Stat
+from dilu_autoscaler.knative.configuration.revision_settings import RevisionSettings, settings_of
+from dilu_autoscaler.knative.deciding.deciders import Deciders, WallClock
+from dilu_autoscaler.knative.deciding.loads import Replicas
+from dilu_autoscaler.knative.reports.sampling import Load
+from dilu_autoscaler.knative.reports.stats import Stat
 from dilu_autoscaler.loop import Tick
 from knative.revisions import CONFIG, autoscaler
 

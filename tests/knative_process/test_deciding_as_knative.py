@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dilu.spec.fields import Position
-from dilu_autoscaler.knative.deciders import Deciders, WallClock
-from dilu_autoscaler.knative.loads import Replicas
-from dilu_autoscaler.knative.revision_settings import settings_of
-from dilu_autoscaler.knative.sampling import Load
+from dilu_autoscaler.knative.configuration.revision_settings import settings_of
+from dilu_autoscaler.knative.deciding.deciders import Deciders, WallClock
+from dilu_autoscaler.knative.deciding.loads import Replicas
+from dilu_autoscaler.knative.reports.sampling import Load
 from dilu_autoscaler.loop import Tick
 from dilu_autoscaler.replay.observations import Kind, Line
 from dilu_autoscaler.replay.scalers import KpaScaler

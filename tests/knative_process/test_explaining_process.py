@@ -12,12 +12,12 @@ from typing import Any, cast
 import pytest
 from click.testing import CliRunner
 
-from dilu_autoscaler.knative.deciders import Deciders, WallClock
-from dilu_autoscaler.knative.explaining import Explaining
-from dilu_autoscaler.knative.loads import Replicas
+from dilu_autoscaler.knative.configuration.revision_settings import RevisionSettings, settings_of
+from dilu_autoscaler.knative.deciding.deciders import Deciders, WallClock
+from dilu_autoscaler.knative.deciding.loads import Replicas
+from dilu_autoscaler.knative.explanations import Explaining
 from dilu_autoscaler.knative.process import Autoscaler
-from dilu_autoscaler.knative.revision_settings import RevisionSettings, settings_of
-from dilu_autoscaler.knative.sampling import Load
+from dilu_autoscaler.knative.reports.sampling import Load
 from dilu_autoscaler.loop import Tick
 from dilu_autoscaler.replay.cli import policy
 from dilu_autoscaler.replay.recorder import Recorder

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from dilu_autoscaler.knative.configuration.process_settings import Mode
 from dilu_autoscaler.knative.kube.resources import (
     DEPLOYMENTS,
     METRICS,
     POD_AUTOSCALERS,
     SERVERLESS_SERVICES,
 )
-from dilu_autoscaler.knative.process_settings import Mode
 from knative_process.knative_around import Knative
 from knative_process.processes import Cluster, Process, autoscaling, for_a_while, run, until
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dilu.errors import ConfigError
-from dilu_autoscaler.knative.process_settings import (
+from dilu_autoscaler.knative.configuration.process_settings import (
     Mode,
     ProcessSettings,
     cluster_domain,

@@ -11,12 +11,9 @@ from typing import Any
 
 import pytest
 
-from dilu_autoscaler.knative.cluster_view import ClusterView
-from dilu_autoscaler.knative.conditions import time_text
-from dilu_autoscaler.knative.config import AutoscalerConfig, Config
-from dilu_autoscaler.knative.deciders import Deciders
-from dilu_autoscaler.knative.http_client import HttpClient
-from dilu_autoscaler.knative.http_connection import Address, Answer, OnAnswer
+from dilu_autoscaler.knative.configuration.config import AutoscalerConfig, Config
+from dilu_autoscaler.knative.deciding.deciders import Deciders
+from dilu_autoscaler.knative.deciding.loads import Replicas
 from dilu_autoscaler.knative.kube.client import KubeClient
 from dilu_autoscaler.knative.kube.resources import (
     DEPLOYMENTS,
@@ -24,12 +21,15 @@ from dilu_autoscaler.knative.kube.resources import (
     POD_AUTOSCALERS,
     SERVERLESS_SERVICES,
 )
-from dilu_autoscaler.knative.loads import Replicas
-from dilu_autoscaler.knative.reconciler import Reconciler
-from dilu_autoscaler.knative.reconciling import Plan, World
-from dilu_autoscaler.knative.sampling import Load
-from dilu_autoscaler.knative.scrape_schedule import ScrapeSchedule
-from dilu_autoscaler.knative.writer import Writer
+from dilu_autoscaler.knative.reconciling.cluster_view import ClusterView
+from dilu_autoscaler.knative.reconciling.conditions import time_text
+from dilu_autoscaler.knative.reconciling.plans import Plan, World
+from dilu_autoscaler.knative.reconciling.reconciler import Reconciler
+from dilu_autoscaler.knative.reconciling.writer import Writer
+from dilu_autoscaler.knative.reports.sampling import Load
+from dilu_autoscaler.knative.scraping.http_client import HttpClient
+from dilu_autoscaler.knative.scraping.http_connection import Address, Answer, OnAnswer
+from dilu_autoscaler.knative.scraping.scrape_schedule import ScrapeSchedule
 from knative.queue_proxies import Run, until
 from knative_process.knative_around import Knative
 from knative_process.kube_server import KubeServer, RefusedError

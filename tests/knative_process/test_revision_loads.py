@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu_autoscaler.knative.collector import Collection, Collector
-from dilu_autoscaler.knative.kpa_policy import AVERAGED_KPA, AveragedObservation
-from dilu_autoscaler.knative.loads import GIVEN_UP_S, LOOKS_BACK_S, Loads, Replicas, Watched
-from dilu_autoscaler.knative.sampling import Load
-from dilu_autoscaler.knative.stats import Stat
+from dilu_autoscaler.knative.configuration.collection import Collection
+from dilu_autoscaler.knative.deciding.kpa_policy import AVERAGED_KPA, AveragedObservation
+from dilu_autoscaler.knative.deciding.loads import GIVEN_UP_S, LOOKS_BACK_S, Loads, Replicas, Watched
+from dilu_autoscaler.knative.reports.collector import Collector
+from dilu_autoscaler.knative.reports.sampling import Load
+from dilu_autoscaler.knative.reports.stats import Stat
 from dilu_autoscaler.policy.kpa_spec import KpaSpec, Metric
 from dilu_autoscaler.policy.kpa_state import Averages
 from dilu_autoscaler.policy.observations import Observation, Sample

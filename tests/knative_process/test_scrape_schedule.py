@@ -11,12 +11,12 @@ from dataclasses import replace
 
 import pytest
 
-from dilu_autoscaler.knative import scrape_schedule
-from dilu_autoscaler.knative.http_client import HttpClient
-from dilu_autoscaler.knative.http_connection import Address, Answer, Failed, OnAnswer
-from dilu_autoscaler.knative.sampling import Targets
-from dilu_autoscaler.knative.scrape_schedule import SLOTS, ScrapeSchedule
-from dilu_autoscaler.knative.scraper import Scraped, ScrapeTarget
+from dilu_autoscaler.knative.reports.sampling import Targets
+from dilu_autoscaler.knative.scraping import scrape_schedule
+from dilu_autoscaler.knative.scraping.http_client import HttpClient
+from dilu_autoscaler.knative.scraping.http_connection import Address, Answer, Failed, OnAnswer
+from dilu_autoscaler.knative.scraping.scrape_schedule import SLOTS, ScrapeSchedule
+from dilu_autoscaler.knative.scraping.scraper import Scraped, ScrapeTarget
 from knative.queue_proxies import Run, always, pods, report, until
 
 TARGET = ScrapeTarget(namespace="ns", revision="rev", service="rev-private")
@@ -96,7 +96,7 @@ def test_who_is_forgotten_while_it_is_asked_is_not_recorded(run: Run) -> None:
             watch.schedule.forget(KEY)
             await asyncio.sleep(0.6)
             assert watch.results == []
-            assert (len(watch.schedule), watch.schedule.error(KEY), watch.schedule.failures(KEY)) == (0, None, 0)
+            assert (len(watch.schedule), watch.schedule.failure(KEY), watch.schedule.failures(KEY)) == (0, None, 0)
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             await client.close()
@@ -151,13 +151,15 @@ def test_what_fails_is_said_once_and_known_until_it_works_again(run: Run, caplog
             _ask_now(schedule)
             held.fail()
         assert schedule.failures(KEY) == 3
-        assert "0 of 1 pods answered" in (schedule.error(KEY) or "")
+        failure = schedule.failure(KEY)
+        assert failure is not None
+        assert "0 of 1 pods answered" in str(failure.error)
         assert [record.levelname for record in caplog.records] == ["WARNING"]
         schedule.ask(TARGET, 60.0)
         assert schedule.failures(KEY) == 3
         _ask_now(schedule)
         held.answer()
-        assert schedule.error(KEY) is None
+        assert schedule.failure(KEY) is None
         assert (schedule.counts.rounds, schedule.counts.failed) == (4, 3)
         await held.close()
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from dilu_autoscaler.knative.cluster_view import ClusterView
-from dilu_autoscaler.knative.http_client import HttpClient
 from dilu_autoscaler.knative.kube.client import KubeClient
 from dilu_autoscaler.knative.kube.resources import PODS
-from dilu_autoscaler.knative.runtime_stats import RuntimeStats
-from dilu_autoscaler.knative.shrinking import Shrinking
-from dilu_autoscaler.knative.victims import COST_ANNOTATION
+from dilu_autoscaler.knative.reconciling.cluster_view import ClusterView
+from dilu_autoscaler.knative.reconciling.shrinking import Shrinking
+from dilu_autoscaler.knative.reconciling.victims import COST_ANNOTATION
+from dilu_autoscaler.knative.scraping.http_client import HttpClient
+from dilu_autoscaler.knative.scraping.runtime_stats import RuntimeStats
 from knative.queue_proxies import Run, answer, pods, until
 from knative_process.kube_server import KubeServer, RefusedError
 

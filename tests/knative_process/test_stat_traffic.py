@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from dilu_autoscaler.knative import forwarding
-from dilu_autoscaler.knative.process_settings import Mode, ProcessSettings
-from dilu_autoscaler.knative.stat_server import StatServer
-from dilu_autoscaler.knative.stat_traffic import StatTraffic
-from dilu_autoscaler.knative.stats import Stat
+from dilu_autoscaler.knative.configuration.process_settings import Mode, ProcessSettings
+from dilu_autoscaler.knative.reports import forwarding
+from dilu_autoscaler.knative.reports.stat_server import StatServer
+from dilu_autoscaler.knative.reports.stat_traffic import StatTraffic
+from dilu_autoscaler.knative.reports.stats import Stat
 from knative.queue_proxies import Run, until
 from knative_process.knative_around import BUCKET, frame
 
@@ -77,7 +77,7 @@ async def holder(monkeypatch: pytest.MonkeyPatch, taken: list[Stat]) -> AsyncIte
     server = StatServer(take, owns=lambda _: True, now_s=lambda: 1000.0)
     port = await server.start("127.0.0.1", 0)
     urls = (f"ws://127.0.0.1:{port}/",)
-    monkeypatch.setattr("dilu_autoscaler.knative.stat_traffic.holder_urls", lambda bucket, **where: urls)
+    monkeypatch.setattr("dilu_autoscaler.knative.reports.stat_traffic.holder_urls", lambda bucket, **where: urls)
     try:
         yield
     finally:

@@ -14,9 +14,9 @@ import pytest
 
 from dilu_autoscaler.knative.kube.client import Conflict, Forbidden, KubeClient, NotFound
 from dilu_autoscaler.knative.kube.resources import DEPLOYMENTS, POD_AUTOSCALERS
-from dilu_autoscaler.knative.owned_objects import sks_spec, sks_write
-from dilu_autoscaler.knative.writer import LostBucketError, Writer
-from dilu_autoscaler.knative.writes import Write, WriteKind, scale_to, status_write
+from dilu_autoscaler.knative.reconciling.owned_objects import sks_spec, sks_write
+from dilu_autoscaler.knative.reconciling.writer import LostBucketError, Writer
+from dilu_autoscaler.knative.reconciling.writes import Write, WriteKind, scale_to, status_write
 from knative.queue_proxies import Run
 from knative.revisions import TARGET, autoscaler
 from knative_process.kube_server import KubeServer, RefusedError

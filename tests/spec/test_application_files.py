@@ -277,7 +277,12 @@ CASES = [
     Case("rps", entry("rps_request: 3", "rps_limit: 2.5"), 4, "rps_limit: must be at least the request, 3 (seen 2.5)"),
     Case("scale", entry("min_scale: 3", "max_scale: 2"), 4, "max_scale: must be at least the minimum, 3 (seen 2)"),
     Case("unbounded as 0", entry("max_scale: 0"), 3, "max_scale: must be a whole number from 1 to 2147483647 (seen 0)"),
-    Case("policy", entry("policy: hpa"), 3, "policy: must be one of dilu-paper, kpa (seen 'hpa')"),
+    Case(
+        "policy",
+        entry("policy: hpb"),
+        3,
+        "policy: must be one of dilu, dilu-paper, eager, hpa, infless, kpa, ray-serve (seen 'hpb')",
+    ),
     Case("env a list", entry("env: [A]"), 3, "env: must be a mapping of keys to values (seen a list)"),
     Case("env without value", entry("env:", "  A: 1", "  B:"), 5, "env.B: has no value; an empty text is written ''"),
     Case("env nested", entry("env:", "  A: {B: 1}"), 4, "env.A: must be a single value (seen a mapping)"),

@@ -15,29 +15,29 @@ from functools import lru_cache
 from typing import Final
 
 from dilu.errors import ConfigError
-from dilu_autoscaler.knative.bucket_addresses import BucketAddresses
-from dilu_autoscaler.knative.cluster_view import ClusterView
-from dilu_autoscaler.knative.config_watch import CHANGES_REVISIONS, ConfigWatch
-from dilu_autoscaler.knative.deciders import Deciders
-from dilu_autoscaler.knative.explain_server import ExplainServer
-from dilu_autoscaler.knative.explaining import Explaining
-from dilu_autoscaler.knative.hashing import bucket_name, owner
-from dilu_autoscaler.knative.http_client import HttpClient
+from dilu_autoscaler.knative.buckets.bucket_addresses import BucketAddresses
+from dilu_autoscaler.knative.buckets.hashing import bucket_name, owner
+from dilu_autoscaler.knative.buckets.leases import BucketLeases
+from dilu_autoscaler.knative.configuration.config_watch import CHANGES_REVISIONS, ConfigWatch
+from dilu_autoscaler.knative.configuration.process_settings import ProcessSettings
+from dilu_autoscaler.knative.deciding.deciders import Deciders
+from dilu_autoscaler.knative.explaining.explain_server import ExplainServer
+from dilu_autoscaler.knative.explanations import Explaining
 from dilu_autoscaler.knative.kube.client import KubeClient
 from dilu_autoscaler.knative.kube.events import EventRecorder
 from dilu_autoscaler.knative.kube.objects import Meta
 from dilu_autoscaler.knative.kube.resources import CONFIG_MAPS, POD_AUTOSCALERS
-from dilu_autoscaler.knative.leases import BucketLeases
-from dilu_autoscaler.knative.process_settings import ProcessSettings
-from dilu_autoscaler.knative.reconciler import Reconciler
-from dilu_autoscaler.knative.reconciling import Plan, World
-from dilu_autoscaler.knative.runtime_stats import MOST_STATS_BYTES, RuntimeStats
-from dilu_autoscaler.knative.sampling import Targets
-from dilu_autoscaler.knative.scrape_schedule import ScrapeSchedule
-from dilu_autoscaler.knative.scraper import Scraped
-from dilu_autoscaler.knative.shrinking import Shrinking
-from dilu_autoscaler.knative.stat_traffic import StatTraffic
-from dilu_autoscaler.knative.writer import Writer
+from dilu_autoscaler.knative.reconciling.cluster_view import ClusterView
+from dilu_autoscaler.knative.reconciling.plans import Plan, World
+from dilu_autoscaler.knative.reconciling.reconciler import Reconciler
+from dilu_autoscaler.knative.reconciling.shrinking import Shrinking
+from dilu_autoscaler.knative.reconciling.writer import Writer
+from dilu_autoscaler.knative.reports.sampling import Targets
+from dilu_autoscaler.knative.reports.stat_traffic import StatTraffic
+from dilu_autoscaler.knative.scraping.http_client import HttpClient
+from dilu_autoscaler.knative.scraping.runtime_stats import MOST_STATS_BYTES, RuntimeStats
+from dilu_autoscaler.knative.scraping.scrape_schedule import ScrapeSchedule
+from dilu_autoscaler.knative.scraping.scraper import Scraped
 from dilu_autoscaler.replay.recorder import Recorder
 
 COMPONENT: Final = "dilu-autoscaler"

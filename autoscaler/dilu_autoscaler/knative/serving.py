@@ -16,10 +16,16 @@ import uvloop
 
 from dilu.errors import ConfigError
 from dilu.runtime.logs import JsonFormatter
+from dilu_autoscaler.knative.configuration.process_settings import (
+    ProcessSettings,
+    cluster_domain,
+    map_names,
+    mode_named,
+    required,
+)
 from dilu_autoscaler.knative.kube.client import KubeClient
 from dilu_autoscaler.knative.process import Autoscaler
-from dilu_autoscaler.knative.process_settings import ProcessSettings, cluster_domain, map_names, mode_named, required
-from dilu_autoscaler.knative.stat_traffic import StatTraffic
+from dilu_autoscaler.knative.reports.stat_traffic import StatTraffic
 from dilu_autoscaler.policy import policy_named
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)

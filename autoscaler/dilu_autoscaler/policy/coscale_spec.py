@@ -3,54 +3,64 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from dilu.errors import ConfigError
 from dilu.spec import FunctionSpec
 from dilu_autoscaler.policy.bounds import Bounds
 from dilu_autoscaler.policy.demand import check_positive
 
+TIME_RATIO: Final = 0.98
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoscaleSpec:
-    """One function's settings. The numbers are the same for every function.
-
-    They were searched on generated loads. Among those that did alike there the choice was made with two published
-    traces in view, so these are no test of it.
-    """
+    """One function's settings. The defaults are the same for every function: searched on generated loads, and judged
+    on others (`benchmarks/policy_quality.py`)."""
 
     rps_limit: float | None = None
     """Throughput of one replica at its SM limit. None: as learned, see `Observation.capacity_rps`."""
+    rps_request: float | None = None
+    """Throughput at its SM request, which it has in any case. None: half of the limit."""
     slo_s: float | None = None
     """None: no objective; then no backlog is counted."""
     bounds: Bounds = Bounds()  # noqa: RUF009 (frozen: one value for all)
+    time_ratio: float = TIME_RATIO
+    """The one knob between cost and violations: replica time to spend, of the paper's. With more of it there are more
+    starts to spend too."""
     keeps_budget: bool = True
-    """Whether cold starts and replica time stay within what the paper's rule would have spent. Off: it follows the
-    load, and lets go after `keep_s`."""
-    time_ratio: float = 0.99
-    """Replica time to spend, of the paper's. The one knob between cost and violations."""
-    lead_starts: int = 0
-    """So many starts may come before the paper's rule makes them. 1: fewer violations, often one cold start more."""
+    """Whether starts and replica time are kept within what the paper's rule would have spent. Off: prices stay as they
+    are, whatever was spent."""
+    leads: bool = True
+    """Whether it may start before the paper's rule does."""
     right_number: bool = True
-    """Whether it may go out by several at once."""
+    """Whether it may go out, and in, by several at once."""
+    learns_gaps: bool = True
+    """Whether it keeps what is not needed for as long as the gaps so far say. Off: as long as the paper's rule does."""
+    forecasts: bool = True
+    """Whether it starts ahead of a load that comes back in a known period."""
+    learns_cold_start: bool = True
+    """Whether it learns how long a start takes. Off: as assumed at first."""
+    counts_starting: bool = True
+    """Whether replicas that are starting count as there."""
     counts_backlog: bool = True
     """Whether what waits beyond the objective adds to the demand."""
-    returns: bool = True
-    """Whether saved replica time may buy a start that the paper's rule would not make."""
-    keep_s: float = 24.0
-    """How long a replica is kept that is not needed; longer with time in hand, shorter without."""
+    spends_headroom: bool = True
+    """Whether a replica is planned for what its node can grant now. Off: for its limit, whatever the node says."""
 
     def __post_init__(self) -> None:
         check_positive("rps-limit", self.rps_limit)
+        check_positive("rps-request", self.rps_request)
         check_positive("slo", self.slo_s)
-        check_positive("time ratio", self.time_ratio)
-        if self.lead_starts < 0 or not self.keep_s >= 0:
-            raise ConfigError(f"lead starts = {self.lead_starts}, keep = {self.keep_s} s, must both be >= 0")
+        if not 0 < self.time_ratio < float("inf"):
+            raise ConfigError(f"time ratio = {self.time_ratio}, must be a finite number above 0")
 
 
 def coscale_spec_for(function: FunctionSpec) -> CoscaleSpec:
     """The rule's settings for a function."""
     return CoscaleSpec(
         rps_limit=function.rps_limit,
+        rps_request=function.rps_request,
         slo_s=function.slo_s,
         bounds=Bounds(min_replicas=function.min_scale, max_replicas=function.max_scale),
     )

@@ -16,6 +16,7 @@ from dilu_autoscaler.policy.windows import (
     empty_window,
     is_empty,
     record,
+    record_one,
     resized,
     weighted_average,
 )
@@ -100,8 +101,13 @@ def recorded(spec: KpaSpec, seen: Observation, state: KpaState, now_s: float) ->
     """
     samples, was_ready, quiet = seen.samples, seen.ready > 0, _quiet_samples(seen, state)
     if samples or (was_ready, quiet) != (state.was_ready, state.quiet_samples):
-        concurrency = [(sample.t_s, sample.concurrency) for sample in samples]
-        rps = [(sample.t_s, sample.rps) for sample in samples]
+        if len(samples) == 1:  # as nearly always
+            t_s = samples[0].t_s
+            concurrency = _record_one_in_both(state.concurrency, t_s, samples[0].concurrency)
+            rps = _record_one_in_both(state.rps, t_s, samples[0].rps)
+        else:
+            concurrency = _record_both(state.concurrency, [(sample.t_s, sample.concurrency) for sample in samples])
+            rps = _record_both(state.rps, [(sample.t_s, sample.rps) for sample in samples])
         state = KpaState(
             panic_since_s=state.panic_since_s,
             panic_peak=state.panic_peak,
@@ -109,8 +115,8 @@ def recorded(spec: KpaSpec, seen: Observation, state: KpaState, now_s: float) ->
             aggregation=state.aggregation,
             quiet_samples=quiet,
             was_ready=was_ready,
-            concurrency=_record_both(state.concurrency, concurrency),
-            rps=_record_both(state.rps, rps),
+            concurrency=concurrency,
+            rps=rps,
         )
     return with_windows_as_long_as(spec, state, now_s)
 
@@ -141,6 +147,10 @@ def with_windows_as_long_as(spec: KpaSpec, state: KpaState, now_s: float) -> Kpa
 
 def _record_both(windows: Windows, points: Points) -> Windows:
     return Windows(stable=record(windows.stable, points), panic=record(windows.panic, points)) if points else windows
+
+
+def _record_one_in_both(windows: Windows, t_s: float, value: float) -> Windows:
+    return Windows(record_one(windows.stable, t_s, value), record_one(windows.panic, t_s, value))
 
 
 def silence_is_no_load(spec: KpaSpec, state: KpaState, now_s: float) -> bool:

@@ -58,6 +58,19 @@ def record(window: Window, points: Iterable[tuple[float, float]]) -> Window:
     return Window(buckets=tuple(buckets), first_s=first_s, last_s=last_s, total=total)
 
 
+def record_one(window: Window, t_s: float, value: float) -> Window:
+    """The window with one point added: the same as `record`, quicker where it is of the second after the newest one."""
+    before, first_s, last_s, total = window
+    second, size = math.floor(t_s), len(before)
+    if last_s is None or second != last_s + 1 or size == 1 or not -LARGEST_VALUE <= value <= LARGEST_VALUE:
+        return record(window, ((t_s, value),))
+    place = second % size
+    buckets = list(before)
+    buckets[place] = 0.0 + value
+    first_s = first_s if first_s is not None and first_s < second else second
+    return Window(tuple(buckets), first_s, second, total - before[place] + value)
+
+
 def is_empty(window: Window, now_s: float) -> bool:
     """Whether nothing is known of the last seconds. True only when the window has passed by more than a second."""
     return window.last_s is None or math.floor(now_s) - window.last_s > len(window.buckets)

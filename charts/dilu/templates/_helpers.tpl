@@ -123,7 +123,7 @@ spec:
         - name: takeover
           image: {{ include "dilu.autoscaler.image" $root }}
           imagePullPolicy: {{ $root.Values.autoscaler.image.pullPolicy }}
-          command: [python, -m, dilu_autoscaler.knative.takeover, {{ .verb }}]
+          command: [python, -m, dilu_autoscaler.knative.installing.takeover, {{ .verb }}]
           args:
             - --namespace={{ $root.Values.servingNamespace }}
             - --timeout={{ $timeout }}

@@ -1,15 +1,14 @@
 """`dilu annotations`: what a function says of itself, as the annotations that its platform reads."""
 
 import json
-import logging
-import os
 import re
 from collections.abc import Mapping
 from typing import Final
 
 import click
 
-from dilu.errors import ConfigError, DiluError
+from dilu.cli.own_output import answer_alone
+from dilu.errors import ConfigError
 
 _KN: Final = "kn"
 # A shell splits what `$(…)` prints at white space, and takes these for patterns.
@@ -35,25 +34,9 @@ def annotations(target: str, form: str) -> None:
     What the function leaves at its default is not printed. The module is imported.
     """
     from dilu.loading import load_function
-    from dilu.runtime.process import exit_surely
     from dilu.spec import to_annotations
 
-    output_fd = _take_output()
-    try:
-        answer, code = written(to_annotations(load_function(target).spec), form), 0
-    except DiluError as error:
-        click.echo(f"dilu: {error}", err=True)
-        answer, code = "", 2
-    with os.fdopen(output_fd, "w", encoding="utf-8") as output:
-        output.write(answer)
-    exit_surely(code, finish=logging.shutdown)  # whatever threads the module has started
-
-
-def _take_output() -> int:
-    """A file descriptor for our answer alone: whatever the module prints goes to standard error, and into no flag."""
-    output_fd = os.dup(1)
-    os.dup2(2, 1)
-    return output_fd
+    answer_alone(lambda: written(to_annotations(load_function(target).spec), form).encode())
 
 
 def written(found: Mapping[str, str], form: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from dilu.errors import DiluError
+from dilu.cli.own_output import answer_alone
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -66,19 +66,9 @@ def serve(
 @click.option("--parent", type=int, help="End together with this process, which started this one.")
 def describe(target: str, parent: int | None) -> None:
     """Print the functions that TARGET holds, as JSON."""
-    from dilu.runtime.process import exit_surely
-
     if parent is not None:
         _end_with(parent)
-    output_fd = _take_output()
-    try:
-        answer, code = _described(target), 0
-    except DiluError as error:
-        click.echo(f"dilu: {error}", err=True)
-        answer, code = b"", 2
-    with os.fdopen(output_fd, "wb") as output:
-        output.write(answer)
-    exit_surely(code, finish=logging.shutdown)  # whatever threads the module has started
+    answer_alone(lambda: _described(target))
 
 
 def _described(target: str) -> bytes:
@@ -96,16 +86,6 @@ def _described(target: str) -> bytes:
         for attribute, definition in functions.items()
     ]
     return msgspec.json.encode(described) + b"\n"
-
-
-def _take_output() -> int:
-    """A file descriptor for our answer alone: from now on whatever else the process prints goes to standard error.
-
-    That holds for what the module prints while it is imported, from C, or at the interpreter's end.
-    """
-    output_fd = os.dup(1)
-    os.dup2(2, 1)
-    return output_fd
 
 
 def _end_with(parent: int) -> None:

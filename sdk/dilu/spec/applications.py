@@ -29,10 +29,15 @@ class Route(StrEnum):
 
 
 class ScalePolicy(StrEnum):
-    """The rule that decides how many replicas run."""
+    """The rule that decides how many replicas run. The autoscaler has each of them under this name."""
 
+    DILU = "dilu"
     DILU_PAPER = "dilu-paper"
+    EAGER = "eager"
+    HPA = "hpa"
+    INFLESS = "infless"
     KPA = "kpa"
+    RAY_SERVE = "ray-serve"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from dilu_autoscaler.knative.kube.errors import Conflict, KubeError
+from dilu_autoscaler.knative.kube.errors import Conflict, KubeError, NotFound
 
 log = logging.getLogger(__name__)
 
@@ -153,8 +153,8 @@ class WorkQueue:
 def _log_failure(key: str, error: Exception, failures: int, pause_s: float) -> None:
     if not isinstance(error, KubeError):
         log.error("%s failed, %d in a row, again in %g s: %r", key, failures, pause_s, error, exc_info=error)
-    elif isinstance(error, Conflict) or failures & (failures - 1):
-        # Somebody else was faster, or said already: at the 1st, 2nd, 4th, 8th … failure in a row.
+    elif isinstance(error, Conflict) or (isinstance(error, NotFound) and failures == 1) or failures & (failures - 1):
+        # Somebody else was faster, or it is just being deleted, or said already: at the 1st, 2nd, 4th … in a row.
         log.debug("%s: %s; again in %g s", key, error, pause_s)
     else:
         log.warning("%s: %s; %d in a row, again in %g s", key, error, failures, pause_s)

@@ -1,0 +1,95 @@
+"""How the autoscaler's process is told what it is: flags over Knative's own environment variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from dilu.errors import ConfigError
+from dilu_autoscaler.knative.configuration import config
+
+DEFAULT_DOMAIN: Final = "cluster.local"
+_RESOLV_CONF: Final = Path("/etc/resolv.conf")
+
+
+class Mode(StrEnum):
+    """What the process does in a cluster."""
+
+    REPLACE = "replace"  # it is the autoscaler; stock is scaled to zero, or stands by
+    COEXIST = "coexist"  # stock takes the activators' websockets and stands by; this process holds the leases
+    OBSERVE = "observe"  # it decides and says what it would do, and writes nothing
+
+    @property
+    def writes(self) -> bool:
+        """Whether anything in the cluster is changed."""
+        return self is not Mode.OBSERVE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSettings:
+    """One process."""
+
+    pod_name: str
+    pod_ip: str
+    mode: Mode = Mode.REPLACE
+    system_namespace: str = "knative-serving"
+    cluster_domain: str = DEFAULT_DOMAIN
+    kubeconfig: Path | None = None  # None: $KUBECONFIG, or the pod's service account
+    host: str | None = None  # None: all addresses
+    stat_port: int = 8080
+    explain_port: int = 9090
+    policy: str = "dilu-paper"  # of the revisions that opted in
+    record: Path | None = None
+    map_names: Mapping[str, str] = field(default_factory=dict)  # ours by the name that the map has in the cluster
+
+    @property
+    def identity(self) -> str:
+        """As it stands in a lease."""
+        return f"{self.pod_name}_{self.pod_ip}"
+
+
+def mode_named(name: str) -> Mode:
+    """The mode of that name; raises `ConfigError` with the names there are."""
+    try:
+        return Mode(name)
+    except ValueError:
+        raise ConfigError(f"mode = {name!r}, must be one of: {', '.join(Mode)}") from None
+
+
+def map_names(environment: Mapping[str, str]) -> dict[str, str]:
+    """Which of our ConfigMaps a ConfigMap of the cluster is, by its name."""
+    variables = {
+        config.LOGGING: "CONFIG_LOGGING_NAME",
+        config.OBSERVABILITY: "CONFIG_OBSERVABILITY_NAME",
+        config.LEADER_ELECTION: "CONFIG_LEADERELECTION_NAME",
+    }
+    return {environment.get(variables.get(name, "")) or name: name for name in config.CONFIG_MAPS}
+
+
+def cluster_domain(environment: Mapping[str, str], resolv_conf: Path = _RESOLV_CONF) -> str:
+    """The domain of the cluster's names: $CLUSTER_DOMAIN, else what the pod's resolver searches, else the usual one."""
+    if named := environment.get("CLUSTER_DOMAIN"):
+        return named
+    try:
+        lines = resolv_conf.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return DEFAULT_DOMAIN
+    for line in lines:
+        words = line.split()
+        if words[:1] == ["search"]:
+            for word in words[1:]:
+                if word.startswith("svc."):
+                    return word.removeprefix("svc.").rstrip(".") or DEFAULT_DOMAIN
+    return DEFAULT_DOMAIN
+
+
+def required(environment: Mapping[str, str], name: str) -> str:
+    """A variable that must be there; raises `ConfigError` that says how a pod gets it."""
+    if value := environment.get(name):
+        return value
+    raise ConfigError(
+        f"${name} is not set; in a pod it comes from the Deployment (fieldRef), elsewhere set it yourself"
+    )

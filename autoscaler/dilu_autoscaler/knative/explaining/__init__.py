@@ -1,0 +1,1 @@
+"""Says what was decided and why: the log of decisions, metrics, and `dilu explain`."""

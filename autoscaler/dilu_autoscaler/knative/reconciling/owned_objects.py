@@ -1,0 +1,128 @@
+"""The two objects that a PodAutoscaler owns: its ServerlessService and its Metric. Contract, §1.3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from dilu_autoscaler.knative.configuration.annotation_rules import METRIC
+from dilu_autoscaler.knative.configuration.revision_settings import RevisionSettings, metric_annotation
+from dilu_autoscaler.knative.kube.objects import (
+    Meta,
+    MetricSpec,
+    PodAutoscaler,
+    ServerlessService,
+    ServerlessServiceSpec,
+    to_json,
+)
+from dilu_autoscaler.knative.kube.objects import Metric as MetricObject
+from dilu_autoscaler.knative.kube.resources import METRICS, POD_AUTOSCALERS, SERVERLESS_SERVICES
+from dilu_autoscaler.knative.reconciling import condition_objects
+from dilu_autoscaler.knative.reconciling.conditions import READY, TRUE
+from dilu_autoscaler.knative.reconciling.writes import Write, WriteKind, create, typed, update_spec
+from dilu_autoscaler.policy.durations import NS_PER_S
+
+PROXY: Final = "Proxy"
+SERVE: Final = "Serve"
+_ACTIVATORS_IN_PATH: Final = "ActivatorEndpointsPopulated"
+
+
+def is_owned(meta: Meta, pa: PodAutoscaler) -> bool:
+    """Whether the PodAutoscaler is the object's controller."""
+    return meta.controller is not None and meta.controller.uid == pa.metadata.uid
+
+
+def sks_spec(pa: PodAutoscaler, mode: str, activators: int) -> ServerlessServiceSpec:
+    """Where the revision's requests are to go."""
+    return ServerlessServiceSpec(
+        mode=mode,
+        object_ref=pa.spec.scale_target_ref,
+        protocol_type=pa.spec.protocol_type,
+        num_activators=activators,
+    )
+
+
+def sks_write(pa: PodAutoscaler, sks: ServerlessService | None, spec: ServerlessServiceSpec) -> Write | None:
+    """The write that gives the ServerlessService that spec; None where it has it. Labels are not kept up to date."""
+    if sks is None:
+        body = _body(pa, lambda key: key != METRIC, typed(SERVERLESS_SERVICES), _sks_json(spec))
+        return create(WriteKind.CREATE_SKS, SERVERLESS_SERVICES, pa.metadata.namespace, pa.metadata.name, body)
+    if sks.spec == spec:
+        return None
+    return update_spec(WriteKind.UPDATE_SKS, SERVERLESS_SERVICES, sks, _sks_json(spec))
+
+
+def sks_is_ready(sks: ServerlessService) -> bool:
+    """Whether requests reach pods, as its controller says of the present generation."""
+    ready = condition_objects.find(sks.status.conditions, READY)
+    is_current = sks.status.observed_generation == sks.metadata.generation
+    return is_current and ready is not None and ready.status == TRUE
+
+
+def sks_message(sks: ServerlessService) -> str:
+    """What its controller says about readiness."""
+    ready = condition_objects.find(sks.status.conditions, READY)
+    return "" if ready is None else ready.message
+
+
+def activators_in_path_for_s(sks: ServerlessService, now_s: float) -> float:
+    """For how long the public Service has led to activators; 0 where it does not."""
+    condition = condition_objects.find(sks.status.conditions, _ACTIVATORS_IN_PATH)
+    if condition is None or condition.status != TRUE:
+        return 0.0
+    since_s = condition_objects.since_s(condition)
+    return 0.0 if since_s is None else now_s - since_s
+
+
+def metric_spec(settings: RevisionSettings, scrape_target: str) -> MetricSpec:
+    """What is to be collected of the revision's load."""
+    return MetricSpec(
+        stable_window=settings.kpa.stable_window_s * NS_PER_S,
+        panic_window=settings.kpa.panic_window_s * NS_PER_S,
+        scrape_target=scrape_target,
+    )
+
+
+def metric_write(pa: PodAutoscaler, metric: MetricObject | None, spec: MetricSpec) -> Write | None:
+    """The write that gives the Metric that spec; None where it has it."""
+    if metric is None:
+        body = _body(pa, lambda key: True, typed(METRICS), to_json(spec))
+        body["metadata"]["annotations"] = {METRIC: metric_annotation(pa), **body["metadata"].get("annotations", {})}
+        return create(WriteKind.CREATE_METRIC, METRICS, pa.metadata.namespace, pa.metadata.name, body)
+    if metric.spec == spec:
+        return None
+    return update_spec(WriteKind.UPDATE_METRIC, METRICS, metric, to_json(spec))
+
+
+def _sks_json(spec: ServerlessServiceSpec) -> dict[str, Any]:
+    return {
+        "mode": spec.mode,
+        "objectRef": to_json(spec.object_ref),
+        "protocolType": spec.protocol_type,
+        "numActivators": spec.num_activators,
+    }
+
+
+def _body(
+    pa: PodAutoscaler, keeps: Callable[[str], bool], begin: dict[str, Any], spec: dict[str, Any]
+) -> dict[str, Any]:
+    """A new object of the PodAutoscaler's, with its labels, and with those of its annotations that are kept."""
+    meta = pa.metadata
+    owner = {
+        **typed(POD_AUTOSCALERS),
+        "name": meta.name,
+        "uid": meta.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    maps = {
+        "labels": dict(meta.labels),
+        "annotations": {key: text for key, text in meta.annotations.items() if keeps(key)},
+    }
+    metadata = {
+        "name": meta.name,
+        "namespace": meta.namespace,
+        **{key: content for key, content in maps.items() if content},
+        "ownerReferences": [owner],
+    }
+    return {**begin, "metadata": metadata, "spec": spec}

@@ -1,0 +1,165 @@
+"""What is to be written to the API, as plain values: who carries it out needs to know nothing of autoscaling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from dilu.errors import ConfigError
+from dilu_autoscaler.knative.kube.objects import (
+    Metric,
+    MetricStatus,
+    PodAutoscaler,
+    PodAutoscalerStatus,
+    ServerlessService,
+    TargetReference,
+    to_json,
+)
+from dilu_autoscaler.knative.kube.resources import DEPLOYMENTS, METRICS, POD_AUTOSCALERS, Resource
+from dilu_autoscaler.knative.reconciling.condition_objects import condition_json
+
+JSON_PATCH: Final = "application/json-patch+json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+
+
+class Verb(StrEnum):
+    """What the API is asked to do."""
+
+    CREATE = "create"  # POST
+    PATCH = "patch"
+    REPLACE = "replace"  # PUT
+
+
+class WriteKind(StrEnum):
+    """Which write it is, for logs and counters."""
+
+    CREATE_SKS = "create-sks"
+    UPDATE_SKS = "update-sks"
+    CREATE_METRIC = "create-metric"
+    UPDATE_METRIC = "update-metric"
+    SCALE = "scale"
+    PUT_STATUS = "put-status"
+    METRIC_STATUS = "metric-status"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """One request."""
+
+    kind: WriteKind
+    verb: Verb
+    resource: Resource
+    namespace: str
+    name: str
+    body: dict[str, Any] | list[dict[str, Any]]
+    subresource: str = ""
+    content_type: str = ""
+    """Of a patch: JSON_PATCH or MERGE_PATCH."""
+    if_it_fails: Write | None = None
+    """What is left to write then, and nothing else of the plan: the status as far as it had been worked out."""
+
+
+def create(kind: WriteKind, resource: Resource, namespace: str, name: str, body: dict[str, Any]) -> Write:
+    """A new object."""
+    return Write(kind=kind, verb=Verb.CREATE, resource=resource, namespace=namespace, name=name, body=body)
+
+
+def update_spec(kind: WriteKind, resource: Resource, found: ServerlessService | Metric, spec: dict[str, Any]) -> Write:
+    """A new spec for an object, refused by the API if the object has changed since it was read.
+
+    As a patch, so that nothing gets lost that is not decoded here, such as finalizers.
+    """
+    return Write(
+        kind=kind,
+        verb=Verb.PATCH,
+        resource=resource,
+        namespace=found.metadata.namespace,
+        name=found.metadata.name,
+        body={"metadata": {"resourceVersion": found.metadata.resource_version}, "spec": spec},
+        content_type=MERGE_PATCH,
+    )
+
+
+def scale_to(target: TargetReference, namespace: str, replicas: int) -> Write:
+    """A new number of replicas. Raises `ConfigError` for a target whose kind cannot be told."""
+    return Write(
+        kind=WriteKind.SCALE,
+        verb=Verb.PATCH,
+        resource=scalable(target),
+        namespace=namespace,
+        name=target.name,
+        subresource="scale",
+        body=[{"op": "add", "path": "/spec/replicas", "value": replicas}],
+        content_type=JSON_PATCH,
+    )
+
+
+def scalable(target: TargetReference) -> Resource:
+    """The resource of a scale target, its plural guessed from its kind as Knative guesses it.
+
+    >>> scalable(TargetReference(api_version="example.org/v1", kind="Process", name="p")).plural
+    'processes'
+    """
+    if (target.api_version, target.kind) == (DEPLOYMENTS.api_version, DEPLOYMENTS.kind):
+        return DEPLOYMENTS
+    group, _, version = target.api_version.rpartition("/")
+    if "/" in group or not version or not target.kind:
+        raise ConfigError(
+            f"scaleTargetRef {target.name!r}: apiVersion {target.api_version!r} and kind {target.kind!r} "
+            "must be such as apps/v1 and Deployment"
+        )
+    lowered = target.kind.lower()
+    plural = f"{lowered}es" if lowered.endswith("s") else f"{lowered}s"
+    return Resource(group=group, version=version, kind=target.kind, plural=plural)
+
+
+def status_write(pa: PodAutoscaler, status: PodAutoscalerStatus) -> Write | None:
+    """The write that gives a PodAutoscaler that status; None where it has it.
+
+    The API passes over all but the status, but Knative's webhook wants to see a whole object. After a conflict: read
+    the object again, and make this write anew for it.
+    """
+    if status == pa.status:
+        return None
+    return Write(
+        kind=WriteKind.PUT_STATUS,
+        verb=Verb.REPLACE,
+        resource=POD_AUTOSCALERS,
+        namespace=pa.metadata.namespace,
+        name=pa.metadata.name,
+        subresource="status",
+        body={
+            **typed(POD_AUTOSCALERS),
+            "metadata": to_json(pa.metadata),
+            "spec": {"scaleTargetRef": {}, "protocolType": "", **to_json(pa.spec)},
+            "status": {**to_json(status), "conditions": [condition_json(one) for one in status.conditions]},
+        },
+    )
+
+
+def metric_status_write(metric: Metric, status: MetricStatus) -> Write | None:
+    """The write that gives a Metric that status; None where it has it."""
+    if status == metric.status:
+        return None
+    return Write(
+        kind=WriteKind.METRIC_STATUS,
+        verb=Verb.PATCH,
+        resource=METRICS,
+        namespace=metric.metadata.namespace,
+        name=metric.metadata.name,
+        subresource="status",
+        body={
+            "metadata": {"resourceVersion": metric.metadata.resource_version},
+            "status": {
+                "observedGeneration": status.observed_generation,
+                "conditions": [condition_json(one) for one in status.conditions],
+            },
+        },
+        content_type=MERGE_PATCH,
+    )
+
+
+def typed(resource: Resource) -> dict[str, Any]:
+    """What every object begins with."""
+    return {"apiVersion": resource.api_version, "kind": resource.kind}

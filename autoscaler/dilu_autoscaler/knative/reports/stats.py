@@ -1,0 +1,84 @@
+"""The reports of activators and queue-proxies, from their bytes and to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+
+from dilu_autoscaler.knative.reports import stat_pb2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stat:
+    """One report about one revision, by a pod of it or by an activator."""
+
+    key: str  # NAMESPACE/REVISION
+    pod: str
+    concurrency: float  # mean in flight over the last period
+    proxied_concurrency: float  # those of them that an activator reports as well
+    requests: float  # since the last report; of a queue-proxy: per second
+    proxied_requests: float
+    uptime_s: float
+    time_s: int  # Unix seconds; 0: not set
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """What one message of a websocket held."""
+
+    stats: tuple[Stat, ...]
+    skipped: int  # reports without contents, which newer senders may send
+
+
+def read_frame(data: bytes, *, now_s: float) -> Frame | None:
+    """The reports of one websocket message, those without a time stamped with `now_s`; None for what is none."""
+    message = stat_pb2.WireStatMessages()
+    try:
+        message.ParseFromString(data)
+    except DecodeError:
+        return None
+    stats = tuple(
+        _stat(f"{one.namespace}/{one.name}", one.stat, int(now_s)) for one in message.messages if one.HasField("stat")
+    )
+    return Frame(stats=stats, skipped=len(message.messages) - len(stats))
+
+
+def read_stat(data: bytes, key: str, *, now_s: float) -> Stat | None:
+    """A queue-proxy's report about its pod; None for what is none."""
+    message = stat_pb2.Stat()
+    try:
+        message.ParseFromString(data)
+    except DecodeError:
+        return None
+    return _stat(key, message, int(now_s))
+
+
+def write_frame(stats: Iterable[Stat]) -> bytes:
+    """The reports as one websocket message."""
+    message = stat_pb2.WireStatMessages()
+    for stat in stats:
+        namespace, _, name = stat.key.partition("/")
+        one = message.messages.add(namespace=namespace, name=name)
+        one.stat.pod_name = stat.pod
+        one.stat.average_concurrent_requests = stat.concurrency
+        one.stat.average_proxied_concurrent_requests = stat.proxied_concurrency
+        one.stat.request_count = stat.requests
+        one.stat.proxied_request_count = stat.proxied_requests
+        one.stat.process_uptime = stat.uptime_s
+        one.stat.timestamp = stat.time_s
+    return message.SerializeToString()
+
+
+def _stat(key: str, stat: stat_pb2.Stat, now_s: int) -> Stat:
+    return Stat(
+        key=key,
+        pod=stat.pod_name,
+        concurrency=stat.average_concurrent_requests,
+        proxied_concurrency=stat.average_proxied_concurrent_requests,
+        requests=stat.request_count,
+        proxied_requests=stat.proxied_request_count,
+        uptime_s=stat.process_uptime,
+        time_s=stat.timestamp or now_s,
+    )

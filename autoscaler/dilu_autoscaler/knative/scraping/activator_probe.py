@@ -1,0 +1,100 @@
+"""Whether a revision's public Service leads to an activator yet: only then may its last pod go. Contract, §2.4.
+
+A pod that answers instead of an activator means that requests still go past it, and would fail without the pod.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from dilu_autoscaler.knative.scraping.http_client import HttpClient, get_request
+from dilu_autoscaler.knative.scraping.http_connection import Answer, Failed
+
+PERIOD_S: Final = 1.0
+GIVES_UP_AFTER_S: Final = 45.0
+_ACTIVATOR: Final = "activator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeTarget:
+    """A revision's public Service."""
+
+    namespace: str
+    service: str  # empty: the revision has none yet
+    cluster_domain: str = "cluster.local"
+    port: int = 80  # 81 where its protocol is h2c
+
+    @property
+    def host(self) -> str:
+        """The Service's full name."""
+        return f"{self.service}.{self.namespace}.svc.{self.cluster_domain}"
+
+
+async def activator_answers(client: HttpClient, target: ProbeTarget) -> bool:
+    """Whether an activator answers at the Service now."""
+    if not target.service:
+        return False
+    headers = {
+        "Host": f"{target.host}:{target.port}",
+        "User-Agent": "Knative-Autoscaling-Probe",
+        "K-Network-Probe": _ACTIVATOR,
+        "Connection": "close",
+    }
+    answered: asyncio.Future[Answer | Failed] = asyncio.get_running_loop().create_future()
+
+    def on_answer(answer: Answer | Failed) -> None:
+        if not answered.done():
+            answered.set_result(answer)
+
+    # Two slashes, as in Knative's own; activators do not look at the path.
+    client.get((target.host, target.port), get_request("//healthz", headers), on_answer, keeps_alive=False)
+    answer = await answered
+    return isinstance(answer, Answer) and answer.status == 200 and answer.body == _ACTIVATOR.encode()
+
+
+class ActivatorProber:
+    """Probes until an activator answers, and says so; each target at most once at a time."""
+
+    def __init__(
+        self,
+        client: HttpClient,
+        on_done: Callable[[str, bool], None],
+        *,
+        period_s: float = PERIOD_S,
+        gives_up_after_s: float = GIVES_UP_AFTER_S,
+    ) -> None:
+        """`on_done` gets the revision's key and whether an activator answered before the time was over."""
+        self._client = client
+        self._on_done = on_done
+        self._period_s = period_s
+        self._gives_up_after_s = gives_up_after_s
+        self._probes: dict[ProbeTarget, asyncio.Task[None]] = {}
+
+    def offer(self, key: str, target: ProbeTarget) -> bool:
+        """Begin to probe. False: that target is being probed already."""
+        if target in self._probes:
+            return False
+        self._probes[target] = asyncio.get_running_loop().create_task(self._probe(key, target))
+        return True
+
+    async def close(self) -> None:
+        """End all probes; nothing is said about them any more."""
+        tasks = list(self._probes.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._probes.clear()
+
+    async def _probe(self, key: str, target: ProbeTarget) -> None:
+        answers = False
+        try:
+            async with asyncio.timeout(self._gives_up_after_s):
+                while not (answers := await activator_answers(self._client, target)):
+                    await asyncio.sleep(self._period_s)
+        except TimeoutError:
+            answers = False
+        self._probes.pop(target, None)
+        self._on_done(key, answers)

@@ -1,0 +1,170 @@
+"""Asks every revision's pods once in each second, each revision at its own moment of the second.
+
+The moment is fixed, so that each second gets one report: a drifting ticker gives two to one and none to the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from dilu_autoscaler.knative.reports.sampling import Targets
+from dilu_autoscaler.knative.scraping.http_client import HttpClient
+from dilu_autoscaler.knative.scraping.scrape_times import ScrapeTimes
+from dilu_autoscaler.knative.scraping.scraper import Scraped, Scraper, ScrapeTarget
+
+SLOTS: Final = 32
+"""Moments in a second. The last quarter stays free: an answer must be in before its second is over."""
+_USED: Final = 24
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Asked:
+    """One revision that is asked."""
+
+    scraper: Scraper
+    stable_window_s: float
+    asks_queue_proxies: bool
+    asks_runtime: bool
+    failures: int = 0
+    times: ScrapeTimes = field(default_factory=ScrapeTimes)
+
+
+@dataclass(slots=True, kw_only=True)
+class ScrapeCounts:
+    """What happened since the start."""
+
+    rounds: int = 0
+    failed: int = 0
+    skipped: int = 0  # the round before was not over
+    errors: dict[str, Scraped] = field(default_factory=dict)  # by key: the last round, where it failed
+
+
+class ScrapeSchedule:
+    """Runs the scrapers of the revisions that are to be asked."""
+
+    def __init__(
+        self,
+        client: HttpClient,
+        *,
+        targets: Callable[[str, float, float], Targets],
+        on_scraped: Callable[[str, Scraped, float], None],
+        ask_runtime: Callable[[str], None],
+        randomness: random.Random | None = None,
+    ) -> None:
+        """`targets(key, stable_window_s, now_s)` are the pods; `on_scraped(key, result, when_s)` gets each result.
+
+        `ask_runtime` is called each second with the keys of those whose runtimes are to be asked as well.
+        """
+        self.counts = ScrapeCounts()
+        self._client = client
+        self._targets = targets
+        self._on_scraped = on_scraped
+        self._ask_runtime = ask_runtime
+        self._random = randomness or random.Random()
+        self._slots: list[dict[str, _Asked]] = [{} for _ in range(_USED)]
+
+    def __len__(self) -> int:
+        return sum(len(slot) for slot in self._slots)
+
+    def ask(
+        self,
+        target: ScrapeTarget,
+        stable_window_s: float,
+        *,
+        asks_queue_proxies: bool = True,
+        asks_runtime: bool = False,
+    ) -> None:
+        """Ask a revision's pods from now on; the same target again changes only what is asked."""
+        slot = self._slot(target.key)
+        known = slot.get(target.key)
+        is_same = known is not None and known.scraper.target == target
+        slot[target.key] = _Asked(
+            scraper=known.scraper if known is not None and is_same else Scraper(target, self._client, self._random),
+            stable_window_s=stable_window_s,
+            asks_queue_proxies=asks_queue_proxies,
+            asks_runtime=asks_runtime,
+            failures=known.failures if known is not None else 0,
+            times=known.times if known is not None else ScrapeTimes(),
+        )
+        if not asks_queue_proxies:
+            self.counts.errors.pop(target.key, None)
+
+    def forget(self, key: str) -> None:
+        """Ask a revision's pods no more. Unknown ones are ignored."""
+        self._slot(key).pop(key, None)
+        self.counts.errors.pop(key, None)
+
+    def failure(self, key: str) -> Scraped | None:
+        """The last round of a revision, if it failed."""
+        return self.counts.errors.get(key)
+
+    def failures(self, key: str) -> int:
+        """How many rounds of a revision have failed."""
+        asked = self._slot(key).get(key)
+        return 0 if asked is None else asked.failures
+
+    def times(self, key: str) -> ScrapeTimes | None:
+        """How long the rounds of a revision took."""
+        asked = self._slot(key).get(key)
+        return None if asked is None else asked.times
+
+    async def run(self) -> None:
+        """Ask, until cancelled."""
+        done = int(time.time() * SLOTS)
+        while True:
+            await asyncio.sleep(min(1.0, max(0.0, (done + 1) / SLOTS - time.time())))
+            now = int(time.time() * SLOTS)
+            # After a pause each revision is asked once, however many seconds it took; the clock may also go back.
+            first = now if now < done else max(done + 1, now - SLOTS + 1)
+            for slot in range(first, now + 1):
+                if slot % SLOTS < _USED:
+                    self._ask_all(self._slots[slot % SLOTS])
+            done = now
+
+    def _slot(self, key: str) -> dict[str, _Asked]:
+        return self._slots[zlib.crc32(key.encode()) % _USED]
+
+    def _ask_all(self, slot: dict[str, _Asked]) -> None:
+        now_s = time.time()
+        for key, asked in list(slot.items()):
+            try:
+                if asked.asks_runtime:
+                    self._ask_runtime(key)
+                if asked.asks_queue_proxies:
+                    self._ask(key, asked, now_s)
+            except Exception:  # one revision's must not stop the others
+                _log.exception("%s: its pods could not be asked", key)
+
+    def _ask(self, key: str, asked: _Asked, now_s: float) -> None:
+        targets = self._targets(key, asked.stable_window_s, now_s)
+
+        def done(result: Scraped) -> None:
+            self._done(key, asked, result, now_s)
+
+        if not asked.scraper.scrape(targets, asked.stable_window_s, done):
+            self.counts.skipped += 1
+
+    def _done(self, key: str, asked: _Asked, result: Scraped, asked_s: float) -> None:
+        known = self._slot(key).get(key)
+        if known is None or known.scraper is not asked.scraper:
+            return  # forgotten meanwhile
+        self.counts.rounds += 1
+        known.times.observe(max(0.0, time.time() - asked_s))
+        if result.error is None:
+            if self.counts.errors.pop(key, None) is not None:
+                _log.info("%s: its pods answer again", key)
+        else:
+            self.counts.failed += 1
+            known.failures += 1
+            if key not in self.counts.errors:
+                _log.warning("%s", result.error)  # once, until they answer again
+            self.counts.errors[key] = result
+        self._on_scraped(key, result, asked_s)

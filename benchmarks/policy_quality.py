@@ -1,0 +1,165 @@
+"""How good the horizontal policies are: violations, cold starts and replica time, on generated loads and traces.
+
+Each family's seeds are others than those that the constants of `dilu` were searched with, and some families were never
+looked at then (`dilu_autoscaler.trials.loads`). `--traces DIR` adds the paper's traces (`workload_bursty.txt`,
+`workload_periodic.txt`, `workload_sporadic.txt`: one rate a line, times 25), which have no licence and stay outside.
+`dilu` with more replica time to spend shows the front that it reaches where the others spend more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import statistics
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import harness
+from dilu.load.arrivals import Arrivals, RateArrivals
+from dilu.load.rates import Flat
+from dilu_autoscaler.policy import POLICIES, AnyPolicy
+from dilu_autoscaler.policy.coscale_spec import TIME_RATIO, coscale_spec_for
+from dilu_autoscaler.trials.loads import CAPACITY_RPS, FAMILIES, FIRST_JUDGING_SEED, HELD_OUT, load_rps
+from dilu_simulator.single import SingleResult, SingleRun, simulate_single
+from dilu_simulator.workloads import read_workload
+
+NAME = "policy_quality"
+BASELINES: Final = ("dilu-paper", "kpa", "infless")
+TIME_RATIOS: Final = (1.1, 1.4, 1.7)
+"""The one knob of `dilu`, beside its default."""
+TRACES: Final = ("bursty", "periodic", "sporadic")
+_TRACE_SCALE: Final = 25.0
+# Of Student's t for so many values, two-sided 95 %; for more of them the normal one is near enough.
+_T95: Final = {2: 12.706, 5: 2.776, 10: 2.262, 20: 2.093}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mean:
+    """A mean over seeds, and half of its 95 % interval."""
+
+    value: float
+    half_width: float
+
+    def text(self, digits: int) -> str:
+        """For people."""
+        return f"{self.value:.{digits}f} ± {self.half_width:.{digits}f}"
+
+
+def mean_of(values: list[float]) -> Mean:
+    if len(values) < 2:
+        return Mean(value=values[0], half_width=0.0)
+    half_width = _T95.get(len(values), 1.96) * statistics.stdev(values) / math.sqrt(len(values))
+    return Mean(value=statistics.fmean(values), half_width=half_width)
+
+
+def with_time_ratio(time_ratio: float) -> AnyPolicy:
+    """`dilu` with so much of the paper's replica time to spend."""
+
+    def settings_for(function: Any) -> Any:
+        return replace(coscale_spec_for(function), time_ratio=time_ratio)
+
+    return replace(POLICIES["dilu"], name=f"dilu x{time_ratio:g}", settings_for=settings_for)
+
+
+def contestants() -> list[AnyPolicy]:
+    return [POLICIES["dilu"], *[POLICIES[name] for name in BASELINES], *map(with_time_ratio, TIME_RATIOS)]
+
+
+def arrivals_of(rates_rps: list[float]) -> Arrivals:
+    return RateArrivals(segments=tuple([Flat(rps=rps, duration_s=1.0) for rps in rates_rps]), cv=0.0)
+
+
+def compared(loads: list[Arrivals]) -> dict[str, list[SingleResult]]:
+    """Each policy's results, one a load."""
+    return {
+        policy.name: [simulate_single(SingleRun(policy=policy, capacity_rps=CAPACITY_RPS), load) for load in loads]
+        for policy in contestants()
+    }
+
+
+def summary(results: list[SingleResult]) -> dict[str, Mean]:
+    return {
+        "violations_percent": mean_of([100 * result.slo_violation_ratio for result in results]),
+        "cold_starts": mean_of([float(result.cold_starts) for result in results]),
+        "replica_s": mean_of([result.instance_seconds for result in results]),
+    }
+
+
+def differences(ours: list[SingleResult], others: list[SingleResult]) -> dict[str, Mean]:
+    """Ours less the other's on the same load."""
+    pairs = list(zip(ours, others, strict=True))
+    return {
+        "violations_percent": mean_of([100 * (a.slo_violation_ratio - b.slo_violation_ratio) for a, b in pairs]),
+        "cold_starts": mean_of([float(a.cold_starts - b.cold_starts) for a, b in pairs]),
+        "replica_s": mean_of([a.instance_seconds - b.instance_seconds for a, b in pairs]),
+    }
+
+
+def as_text(found: dict[str, Mean]) -> list[str]:
+    return [found["violations_percent"].text(2), found["cold_starts"].text(1), found["replica_s"].text(0)]
+
+
+def section(title: str, results: dict[str, list[SingleResult]]) -> list[str]:
+    """One load's or family's table, as Markdown."""
+    lines = [f"\n### {title}\n", "| policy | violations % | cold starts | replica s |", "|---|---|---|---|"]
+    lines += [f"| {name} | {' | '.join(as_text(summary(found)))} |" for name, found in results.items()]
+    if len(results["dilu"]) > 1:
+        less = as_text(differences(results["dilu"], results["dilu-paper"]))
+        lines.append(f"| dilu less dilu-paper | {' | '.join(less)} |")
+    return lines
+
+
+def rows_of(title: str, results: dict[str, list[SingleResult]]) -> list[dict[str, object]]:
+    """The default of `dilu` against the paper's rule: no worse in any of the three."""
+    ours, paper = summary(results["dilu"]), summary(results["dilu-paper"])
+    return [
+        harness.row(
+            f"{title}, {what}",
+            ours[what].value,
+            what,
+            peer="dilu-paper",
+            peer_value=paper[what].value,
+            goal="ratio <= 1.01" if paper[what].value else "value <= 0",
+        )
+        for what in ours
+    ]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--traces", type=Path, metavar="DIR", help="folder of the paper's traces")
+    parser.add_argument("--seeds", type=int, default=10, help="of each family")
+    parser.add_argument("--table", type=Path, metavar="FILE.md", help="write the tables there too")
+
+
+def loads_of(options: argparse.Namespace) -> dict[str, list[Arrivals]]:
+    """By the title of their table."""
+    found: dict[str, list[Arrivals]] = {}
+    for name in TRACES:
+        path = options.traces and options.traces / f"workload_{name}.txt"
+        if path and path.exists():
+            found[f"trace {name}"] = [read_workload(path, workload_format="rps", scale=_TRACE_SCALE, spacing="even")]
+    seeds = range(FIRST_JUDGING_SEED, FIRST_JUDGING_SEED + (2 if options.quick else options.seeds))
+    for family in ("flash",) if options.quick else sorted(FAMILIES):
+        title = f"{family}{', held out' if family in HELD_OUT else ''}"
+        found[title] = [arrivals_of(load_rps(family, seed)) for seed in seeds]
+    return found
+
+
+def main() -> None:
+    options = harness.arguments(__doc__, add_options)
+    os.sched_setaffinity(0, {harness.SERVER_CORE})
+    rows, lines = [], [f"Default time ratio {TIME_RATIO:g}; seeds from {FIRST_JUDGING_SEED} on; mean ± 95 % interval."]
+    for title, loads in loads_of(options).items():
+        harness.say(f"{title}: {len(loads)} loads")
+        results = compared(loads)
+        rows += rows_of(title, results)
+        lines += section(title, results)
+    if options.table:
+        options.table.write_text("\n".join(lines) + "\n")
+    harness.write_result(NAME, rows, details={"tables": lines, "seeds": options.seeds}, quick=options.quick)
+
+
+if __name__ == "__main__":
+    main()

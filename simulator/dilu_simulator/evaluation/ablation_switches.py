@@ -1,0 +1,128 @@
+"""Each ingredient of the horizontal policy `dilu` switched, under generated loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Final
+
+from dilu.load.arrivals import RateArrivals
+from dilu.load.rates import Flat
+from dilu_autoscaler.policy.coscale_spec import CoscaleSpec
+from dilu_autoscaler.trials.loads import load_rps
+from dilu_simulator.evaluation.figures import Mark, Panel, Series
+from dilu_simulator.evaluation.intervals import Estimate, estimate, paired
+from dilu_simulator.evaluation.reports import Settings
+from dilu_simulator.evaluation.tables import Column, Shown, Table
+from dilu_simulator.evaluation.tasks import SingleTask, Switches
+from dilu_simulator.single import SingleResult
+
+FAMILIES: Final = ("bursty", "periodic", "flash")
+_LOAD_S, _QUICK_LOAD_S = 600, 60
+_CAPACITY_RPS: Final = 56.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """Which runs."""
+
+    family: str
+    switches: Switches
+
+
+Switched = Mapping[Key, list[SingleResult]]
+"""One a seed."""
+
+
+def switches() -> tuple[str, ...]:
+    """The names of `dilu`'s ingredients: what can be switched in its settings."""
+    return tuple(
+        field.name for field in fields(CoscaleSpec) if field.default is not MISSING and isinstance(field.default, bool)
+    )
+
+
+def keys_of(family: str) -> list[Key]:
+    """Nothing switched, then each."""
+    return [Key(family=family, switches=()), *(_off(family, name) for name in switches())]
+
+
+def _off(family: str, name: str) -> Key:
+    usual = next(field.default for field in fields(CoscaleSpec) if field.name == name)
+    return Key(family=family, switches=((name, not usual),))
+
+
+def tasks_of(key: Key, settings: Settings) -> list[SingleTask]:
+    """One load a seed."""
+    seconds = _QUICK_LOAD_S if settings.is_quick else _LOAD_S
+    return [
+        SingleTask(
+            policy="dilu",
+            arrivals=RateArrivals(
+                segments=tuple(Flat(rps=rps, duration_s=1.0) for rps in load_rps(key.family, seed, seconds)), cv=1.0
+            ),
+            capacity_rps=_CAPACITY_RPS,
+            seed=seed,
+            switches=key.switches,
+        )
+        for seed in settings.seeds
+    ]
+
+
+def switch_table(runs: Switched, family: str) -> Table:
+    """What each switch does on the loads of one family."""
+    return Table(
+        name=f"ablation-switches-{family}",
+        title=f"dilu with one ingredient switched, less dilu: {family} loads",
+        columns=(
+            Column(name="switched", title="switched"),
+            Column(name="slo_violation_ratio", title="SLO violations", shown=Shown.PERCENT),
+            Column(name="cold_starts", title="cold starts", shown=Shown.COUNT),
+            Column(name="instance_seconds", title="GPU s", shown=Shown.SECONDS),
+        ),
+        rows=(
+            ("nothing: dilu itself", *(estimate(values) for values in _numbers(runs[keys_of(family)[0]]))),
+            *((_label(name), *_less(runs, family, name)) for name in switches()),
+        ),
+    )
+
+
+def _label(name: str) -> str:
+    usual = next(field.default for field in fields(CoscaleSpec) if field.name == name)
+    return f"{name} {'off' if usual else 'on'}"
+
+
+def _numbers(results: list[SingleResult]) -> tuple[list[float], list[float], list[float]]:
+    return (
+        [result.slo_violation_ratio for result in results],
+        [float(result.cold_starts) for result in results],
+        [result.instance_seconds for result in results],
+    )
+
+
+def _less(runs: Switched, family: str, name: str) -> list[Estimate | None]:
+    with_all = _numbers(runs[Key(family=family, switches=())])
+    return [paired(own, whole) for own, whole in zip(_numbers(runs[_off(family, name)]), with_all, strict=True)]
+
+
+def switch_panel(runs: Switched) -> Panel:
+    """What each switch does to the violations."""
+    return Panel(
+        title="dilu with one ingredient switched, less dilu",
+        y_label="SLO violations, points",
+        series=tuple(
+            Series(
+                label=family,
+                x=tuple(_label(name) for name in switches()),
+                y=tuple(_percent(_less(runs, family, name)[0]) for name in switches()),
+                mark=Mark.BARS,
+            )
+            for family in FAMILIES
+        ),
+    )
+
+
+def _percent(ratio: Estimate | None) -> Estimate | None:
+    if ratio is None:
+        return None
+    half_width = None if ratio.half_width is None else 100 * ratio.half_width
+    return Estimate(mean=100 * ratio.mean, half_width=half_width)
