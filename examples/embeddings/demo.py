@@ -65,7 +65,7 @@ class Timeline:
 
 @click.command(help=__doc__)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("demo-out"), show_default=True, help="Results.")
-@click.option("--policy", default="dilu-paper", show_default=True, help="Rule that decides how many replicas run.")
+@click.option("--policy", default="dilu", show_default=True, help="Rule that decides how many replicas run.")
 @click.option("--max", "max_scale", default=max(2, os.cpu_count() or 2), show_default=True, help="Most replicas.")
 def main(out: Path, policy: str, max_scale: int) -> None:
     """Run the demo."""

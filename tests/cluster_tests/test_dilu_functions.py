@@ -82,7 +82,7 @@ def test_a_function_is_scaled_by_the_papers_rule_once_its_pods_have_told_what_th
         assert time.monotonic() < deadline_s, answer
         assert ask(cluster, url) == (200, "DILU")
         answer = explained(cluster, namespace)
-    assert answer["settings"]["policy"] == "dilu-paper"
+    assert answer["settings"]["policy"] == "dilu"
     assert all(rps > RPS_LIMIT for rps in learned_rps(answer))
 
 
@@ -98,7 +98,7 @@ def test_a_function_goes_from_zero_out_under_load_and_back_to_zero(
         wait_for_pods(cluster, namespace, "example", at_least=2, timeout_s=90.0)
     assert set(statuses) == {200}
     answer = explained(cluster, namespace)
-    assert answer["settings"]["policy"] == "dilu-paper"
+    assert answer["settings"]["policy"] == "dilu"
     assert learned_rps(answer)
     reasons = [one["first"]["reason"] for one in answer["decisions"]]
     assert any(reason.startswith("out: ") for reason in reasons), reasons

@@ -56,7 +56,7 @@ def test_ps_prints_the_status_for_programs(platform: PlatformProcess) -> None:
     assert status["name"] == "shop"
     assert status["pid"] == platform.process.pid
     double = status["functions"][0]
-    assert (double["name"], double["policy"], double["slo_ms"]) == ("double", "dilu-paper", 1000.0)
+    assert (double["name"], double["policy"], double["slo_ms"]) == ("double", "dilu", 1000.0)
     assert double["replicas"][0]["state"] == "ready"
 
 

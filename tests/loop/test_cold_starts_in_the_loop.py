@@ -6,7 +6,7 @@ import pytest
 
 from loop.loading_world import LoadingWorld
 
-QUIET_S = {"dilu-paper": 40, "kpa": 60}
+QUIET_S = {"dilu": 40, "dilu-paper": 40, "kpa": 60}
 policies = pytest.mark.parametrize("policy", sorted(QUIET_S))
 
 

@@ -116,7 +116,7 @@ def test_no_observation_holds_and_asks_again(world: World) -> None:
 # --- the clock -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("policy", ["dilu-paper", "kpa"])
+@pytest.mark.parametrize("policy", ["dilu", "dilu-paper", "kpa"])
 @pytest.mark.parametrize("step_s", [-3600.0, -1.0, 3600.0], ids=lambda step_s: f"{step_s:+g} s")
 def test_a_clock_that_jumps_scales_nothing_down_and_stops_nothing(world: World, policy: str, step_s: float) -> None:
     world.now_s, world.rps, world.replicas = 10_000.0, {"embed": 25.0}, {"embed": 1}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dilu.errors import ConfigError
 from dilu_autoscaler.policy import POLICIES, Bounds, Observation, Sample
 from dilu_autoscaler.policy.coscale import capacity_now_rps
+from dilu_autoscaler.policy.coscale_prices import MOST_STARTS, MOST_TIME_S, MOST_UNMET, credit_now
 from dilu_autoscaler.policy.coscale_spec import CoscaleSpec
 from dilu_autoscaler.policy.dilu_paper import DiluPaperSpec
 from dilu_autoscaler.policy.paper_shadow import PaperShadow, shadow_after
@@ -94,6 +95,19 @@ def test_it_costs_about_what_the_papers_rule_costs(seed: int) -> None:
     assert starts_of(numbers) <= starts_of(paper) + 3
 
 
+@pytest.mark.parametrize(("starts", "replica_s", "unmet"), [(0, 0, 0.0), (10**6, 10**8, 1e9)])
+def test_what_was_saved_or_owed_long_ago_does_not_count(starts: int, replica_s: int, unmet: float) -> None:
+    rule = POLICIES["dilu"]
+    seen = Observation(samples=(Sample(t_s=0.0, concurrency=1.0, rps=10.0),), ready=1, desired=1)
+    shadow = PaperShadow(replicas=1, starts=5_000, replica_s=500_000, unmet=5_000.0)
+    state = rule.initial_state(DILU, seen, 1.0)._replace(shadow=shadow, starts=starts, replica_s=replica_s, unmet=unmet)
+    _, after = rule.decide(DILU, seen, state, 1.0)
+    credit = credit_now(DILU, after.shadow, starts=after.starts, replica_s=after.replica_s, unmet=after.unmet)
+    assert abs(credit.starts) <= MOST_STARTS
+    assert abs(credit.time_s) <= MOST_TIME_S + 1
+    assert abs(credit.unmet) <= MOST_UNMET
+
+
 def test_the_last_replica_goes_after_forty_quiet_seconds_and_comes_back_for_who_asks() -> None:
     to_zero = CoscaleSpec(rps_limit=50.0)
     assert replicas_on("dilu", to_zero, [1.0] + [0.0] * 40 + [1.0]) == [1] * 40 + [0, 1]
@@ -107,10 +121,18 @@ def test_who_waits_at_zero_gets_a_replica_at_once() -> None:
     assert decision.replicas == 1
 
 
+def test_while_no_throughput_is_known_it_comes_from_zero_and_goes_back() -> None:
+    unknown = CoscaleSpec()
+    assert replicas_on("dilu", unknown, [0.0, 3.0, *[0.0] * 60], replicas=0)[:2] == [0, 1]
+    assert replicas_on("dilu", unknown, [3.0, *[0.0] * 60], replicas=4)[-1] == 0
+    assert replicas_on("dilu", replace(unknown, bounds=BOUNDS), [3.0, *[0.0] * 60])[-1] == 1
+
+
 def test_the_reason_says_what_was_spent() -> None:
     decision = decisions_on("dilu", DILU, [120.0] * 3)[-1]
     assert decision.reason == (
-        "120.0 rps at 50.0 each, above all for 3 s; 0 starts, the paper's rule 0; 3 replica seconds, it 3 (1 now)"
+        "steady: 120.0 rps at 50.0 each, above all for 3 s; 0 starts, the paper's rule 0; "
+        "3 replica seconds, it 3 (1 now)"
     )
     seen = Observation(samples=(Sample(t_s=0.0, concurrency=1.0, rps=1.0),), ready=1, desired=1)
     rule = POLICIES["dilu"]

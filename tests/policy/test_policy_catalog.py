@@ -13,7 +13,7 @@ NAMES = ["dilu", "dilu-paper", "eager", "hpa", "infless", "kpa", "ray-serve"]
 
 def test_the_names_are_the_known_ones() -> None:
     assert sorted(POLICIES) == NAMES
-    assert policy_named(DEFAULT_POLICY).name == "dilu-paper"
+    assert policy_named(DEFAULT_POLICY).name == "dilu"
     assert all(policy.name == name for name, policy in POLICIES.items())
 
 

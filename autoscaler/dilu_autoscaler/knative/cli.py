@@ -34,9 +34,8 @@ _MODES: Final = ("replace", "coexist", "observe")
 @click.option(
     "--policy",
     envvar="DILU_AUTOSCALER_POLICY",
-    default="dilu-paper",
-    show_default=True,
-    help="Decides on revisions with dilu.dev/sm-request; all others are KPA's. Or $DILU_AUTOSCALER_POLICY.",
+    help="Decides on revisions with dilu.dev/sm-request; all others are KPA's. Or $DILU_AUTOSCALER_POLICY.  "
+    "[default: dilu]",
 )
 @click.option(
     "--record",
@@ -58,7 +57,7 @@ def autoscaler(
     mode: str,
     dry_run: bool,
     kubeconfig: Path | None,
-    policy: str,
+    policy: str | None,
     record: Path | None,
     stat_port: int,
     explain_port: int,
@@ -70,6 +69,7 @@ def autoscaler(
     it is; other replicas, and Knative's own autoscaler, find it by them.
     """
     from dilu_autoscaler.knative.serving import configure_logs, serve
+    from dilu_autoscaler.policy import DEFAULT_POLICY
 
     configure_logs(log_format)
     try:
@@ -78,7 +78,7 @@ def autoscaler(
                 dict(os.environ),
                 mode="observe" if dry_run else mode,
                 kubeconfig=kubeconfig,
-                policy=policy,
+                policy=policy or DEFAULT_POLICY,
                 record=record,
                 stat_port=stat_port,
                 explain_port=explain_port,

@@ -78,7 +78,7 @@ POLICIES: Final[dict[str, AnyPolicy]] = {
         ),
     )
 }
-DEFAULT_POLICY: Final = "dilu-paper"
+DEFAULT_POLICY: Final = "dilu"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

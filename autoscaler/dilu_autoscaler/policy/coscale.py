@@ -24,7 +24,7 @@ from dilu_autoscaler.policy.cold_start_times import (
     cold_start_times_then,
 )
 from dilu_autoscaler.policy.coscale_keeps import at_least_the_shadow, enough, keep_s, kept, last_keep_s
-from dilu_autoscaler.policy.coscale_prices import credit_now, prices_at
+from dilu_autoscaler.policy.coscale_prices import credit_now, prices_at, remembered
 from dilu_autoscaler.policy.coscale_situation import FULL_RATIO, RECENT_SAMPLES, Situation
 from dilu_autoscaler.policy.coscale_spec import CoscaleSpec
 from dilu_autoscaler.policy.coscale_starts import ahead, worth_starting
@@ -33,7 +33,6 @@ from dilu_autoscaler.policy.demand import (
     UNKNOWN_THROUGHPUT,
     Quiet,
     after_quiet_samples,
-    hold,
     keeps_last,
     quiet_first,
     quiet_then,
@@ -95,17 +94,15 @@ def decide(spec: CoscaleSpec, seen: Observation, state: CoscaleState, now_s: flo
     cold_starts = cold_start_times_then(seen, state.cold_starts, now_s)
     capacity_rps = capacity_now_rps(spec, seen)
     if not capacity_rps or not seen.samples:
-        reason = "hold: no new sample" if capacity_rps else UNKNOWN_THROUGHPUT
-        next_change_s = _next_change_s(spec, quiet, state.last_keep_s, seen.desired, now_s)
         if quiet is not state.quiet or cold_starts is not state.cold_starts:
             state = state._replace(quiet=quiet, cold_starts=cold_starts)
-        return hold(seen, reason, next_change_s), state
+        return _without_a_course(spec, seen, state, now_s), state
     course = _Course(spec, seen, state, cold_starts, capacity_rps)
     for sample in seen.samples:
         course.pass_second(sample)
     course.keep_last(needs_one=keeps_last(seen, quiet, course.last_keep_s))
-    next_change_s = _next_change_s(spec, quiet, course.last_keep_s, course.replicas, now_s)
-    decision = Decision(replicas=course.replicas, reason=course.reason(), next_change_s=next_change_s)
+    next_change_s = _next_change_s(spec, seen, quiet, course.last_keep_s, course.replicas, now_s)
+    decision = Decision(replicas=course.replicas, reason=course.reason(seen.desired), next_change_s=next_change_s)
     return decision, course.state(quiet)
 
 
@@ -230,14 +227,18 @@ class _Course:
 
     def state(self, quiet: Quiet) -> CoscaleState:
         """What to remember."""
+        shadow = self._shadow
+        starts, replica_s, unmet = remembered(
+            self._spec, shadow, starts=self._starts, replica_s=self._replica_s, unmet=self._unmet
+        )
         return CoscaleState(
-            self._shadow,
+            shadow,
             self._recent,
             self._above,
             self._low,
-            self._starts,
-            self._replica_s,
-            self._unmet,
+            starts,
+            replica_s,
+            unmet,
             self._gaps,
             self._last_gaps,
             self.last_keep_s,
@@ -246,9 +247,11 @@ class _Course:
             self._rhythm,
         )
 
-    def reason(self) -> str:
-        """One line for people."""
-        text = f"{self._recent[-1]:.1f} rps at {self._capacity_rps:.1f} each"
+    def reason(self, before: int) -> str:
+        """One line for people, when it was so many before."""
+        if self.replicas == 0 == before:
+            return "zero: no demand"
+        text = f"{_move(before, self.replicas)}: {self._recent[-1]:.1f} rps at {self._capacity_rps:.1f} each"
         if self._above:
             text += f", above all for {self._above} s"
         if self._low:
@@ -318,8 +321,40 @@ class _Course:
             self.replicas, self._low, self._above = replicas, 0, 0
 
 
-def _next_change_s(spec: CoscaleSpec, quiet: Quiet, keep_s: int, replicas: int, now_s: float) -> float | None:
+def _move(before: int, replicas: int) -> str:
+    """What a change is called.
+
+    >>> [_move(before, after) for before, after in ((0, 1), (1, 3), (3, 3), (3, 1), (1, 0))]
+    ['from zero', 'out', 'steady', 'in', 'to zero']
+    """
+    if replicas > before:
+        return "out" if before else "from zero"
+    if replicas < before:
+        return "in" if replicas else "to zero"
+    return "steady"
+
+
+def _without_a_course(spec: CoscaleSpec, seen: Observation, state: CoscaleState, now_s: float) -> Decision:
+    """While no second is over, or nobody knows what a replica takes: the first one comes, and the last ones go."""
+    needs_one = keeps_last(seen, state.quiet, state.last_keep_s)
+    if seen.desired == 0 and needs_one:
+        asked = f"{seen.waiting} waiting" if seen.waiting else f"{len(seen.samples)} new samples with demand"
+        return Decision(replicas=1, reason=f"from zero: {asked}")
+    if seen.desired == 0:
+        return Decision(replicas=0, reason="zero: no demand")
+    least = spec.bounds.min_replicas
+    if seen.samples and not needs_one and seen.desired > least:
+        reason = f"{_move(seen.desired, least)}: the last {state.quiet.samples} samples without demand"
+        return Decision(replicas=least, reason=reason)
+    reason = UNKNOWN_THROUGHPUT if seen.samples else "hold: no new sample"
+    next_change_s = _next_change_s(spec, seen, state.quiet, state.last_keep_s, seen.desired, now_s)
+    return Decision(replicas=None, reason=reason, next_change_s=next_change_s)
+
+
+def _next_change_s(
+    spec: CoscaleSpec, seen: Observation, quiet: Quiet, keep_s: int, replicas: int, now_s: float
+) -> float | None:
     """When quiet seconds can make it fewer. None: they alone cannot."""
-    if replicas <= spec.bounds.min_replicas or replicas == 0:
+    if replicas <= spec.bounds.min_replicas or replicas == 0 or (replicas == 1 and seen.is_coming_up):
         return None
     return after_quiet_samples(1 if replicas > 1 else keep_s - quiet.samples, now_s)

@@ -26,6 +26,8 @@ STARTS_RATIO: Final = 1.0
 _MORE_STARTS: Final = 8.0
 """Share of starts that one more share of replica time allows."""
 PLENTY: Final = 1e6
+MOST_STARTS, MOST_TIME_S, MOST_UNMET = 12, 900, 300.0
+"""The most that counts as in hand, or as owed: what was saved last week is not spent in one night."""
 
 
 class Credit(NamedTuple):
@@ -50,12 +52,30 @@ def credit_now(spec: CoscaleSpec, shadow: PaperShadow, *, starts: int, replica_s
     """What is left after so much was spent."""
     if not spec.keeps_budget:
         return UNBOUNDED
-    starts_ratio = max(0.0, STARTS_RATIO + _MORE_STARTS * (spec.time_ratio - TIME_RATIO))
     return Credit(
-        starts_ratio * shadow.starts - starts,
+        _starts_ratio(spec) * shadow.starts - starts,
         spec.time_ratio * shadow.replica_s - replica_s,
         shadow.unmet - unmet,
     )
+
+
+def remembered(
+    spec: CoscaleSpec, shadow: PaperShadow, *, starts: int, replica_s: int, unmet: float
+) -> tuple[int, int, float]:
+    """What was spent, so that no credit of it is beyond what counts."""
+    if not spec.keeps_budget:
+        return starts, replica_s, unmet
+    starts_even = math.floor(_starts_ratio(spec) * shadow.starts)
+    time_even_s = math.floor(spec.time_ratio * shadow.replica_s)
+    return (
+        min(max(starts, starts_even - MOST_STARTS), starts_even + MOST_STARTS),
+        min(max(replica_s, time_even_s - MOST_TIME_S), time_even_s + MOST_TIME_S),
+        min(max(unmet, shadow.unmet - MOST_UNMET), shadow.unmet + MOST_UNMET),
+    )
+
+
+def _starts_ratio(spec: CoscaleSpec) -> float:
+    return max(0.0, STARTS_RATIO + _MORE_STARTS * (spec.time_ratio - TIME_RATIO))
 
 
 def prices_at(credit: Credit) -> Prices:

@@ -10,6 +10,7 @@ from typing import Final
 
 from dilu.errors import ConfigError
 from dilu_autoscaler.knative.configuration import config
+from dilu_autoscaler.policy import DEFAULT_POLICY
 
 DEFAULT_DOMAIN: Final = "cluster.local"
 _RESOLV_CONF: Final = Path("/etc/resolv.conf")
@@ -41,7 +42,7 @@ class ProcessSettings:
     host: str | None = None  # None: all addresses
     stat_port: int = 8080
     explain_port: int = 9090
-    policy: str = "dilu-paper"  # of the revisions that opted in
+    policy: str = DEFAULT_POLICY  # of the revisions that opted in
     record: Path | None = None
     map_names: Mapping[str, str] = field(default_factory=dict)  # ours by the name that the map has in the cluster
 
