@@ -218,7 +218,9 @@ def _failed(scaled: _Scaled, seen: Observation | None, error: Exception, now_s: 
 def _due_s(tick: Tick) -> float | None:
     """When to look again: at the next sample or the next possible change, whichever is first."""
     next_sample_s = None if tick.seen is None or tick.failed else tick.seen.next_sample_s
-    times = [time_s for time_s in (next_sample_s, tick.decision.next_change_s) if time_s is not None]
-    soonest_s = tick.now_s + SHORTEST_INTERVAL_S
-    # In this order max() also keeps a NaN out of the schedule.
-    return min([max(soonest_s, time_s) for time_s in times], default=None)
+    soonest_s, due_s = tick.now_s + SHORTEST_INTERVAL_S, None
+    for time_s in (next_sample_s, tick.decision.next_change_s):  # without a list: each tick comes by here
+        if time_s is not None:
+            at_s = max(soonest_s, time_s)  # in this order it also keeps a NaN out of the schedule
+            due_s = at_s if due_s is None else min(due_s, at_s)
+    return due_s

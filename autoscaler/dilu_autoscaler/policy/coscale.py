@@ -15,6 +15,8 @@ So it costs about what the paper's rule costs on any load, and what it spends it
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from dilu_autoscaler.policy.cold_start_times import (
@@ -24,7 +26,7 @@ from dilu_autoscaler.policy.cold_start_times import (
     cold_start_times_then,
 )
 from dilu_autoscaler.policy.coscale_keeps import at_least_the_shadow, enough, keep_s, kept, last_keep_s
-from dilu_autoscaler.policy.coscale_prices import credit_now, prices_at, remembered
+from dilu_autoscaler.policy.coscale_prices import Credit, credit_now, prices_at, remembered
 from dilu_autoscaler.policy.coscale_situation import FULL_RATIO, RECENT_SAMPLES, Situation
 from dilu_autoscaler.policy.coscale_spec import CoscaleSpec
 from dilu_autoscaler.policy.coscale_starts import ahead, worth_starting
@@ -40,7 +42,7 @@ from dilu_autoscaler.policy.demand import (
 from dilu_autoscaler.policy.dilu_paper import WINDOW_SAMPLES
 from dilu_autoscaler.policy.gap_histogram import NO_GAPS, Gaps, assumed_gaps, gaps_with
 from dilu_autoscaler.policy.observations import Decision, Observation, Sample
-from dilu_autoscaler.policy.paper_shadow import PaperShadow, shadow_after
+from dilu_autoscaler.policy.paper_shadow import PaperShadow, rests, shadow_after, shadow_at_rest
 from dilu_autoscaler.policy.rhythm import NO_RHYTHM, Rhythm, rhythm_after
 
 _DRAIN_S: Final = 3
@@ -98,8 +100,7 @@ def decide(spec: CoscaleSpec, seen: Observation, state: CoscaleState, now_s: flo
             state = state._replace(quiet=quiet, cold_starts=cold_starts)
         return _without_a_course(spec, seen, state, now_s), state
     course = _Course(spec, seen, state, cold_starts, capacity_rps)
-    for sample in seen.samples:
-        course.pass_second(sample)
+    course.pass_all(seen.samples)
     course.keep_last(needs_one=keeps_last(seen, quiet, course.last_keep_s))
     next_change_s = _next_change_s(spec, seen, quiet, course.last_keep_s, course.replicas, now_s)
     decision = Decision(replicas=course.replicas, reason=course.reason(seen.desired), next_change_s=next_change_s)
@@ -130,6 +131,7 @@ class _Course:
         "_capacity_rps",
         "_cold_s",
         "_cold_starts",
+        "_filled_s",
         "_full_rps",
         "_gaps",
         "_last_gaps",
@@ -142,6 +144,7 @@ class _Course:
         "_shadow",
         "_spec",
         "_starts",
+        "_sum_rps",
         "_uncounted",
         "_unmet",
         "_waits",
@@ -182,31 +185,35 @@ class _Course:
             self._rhythm,
         ) = state
         self._quiet_samples = quiet.samples
+        self._filled_s, self._sum_rps = self._rhythm.filled_s, self._rhythm.sum_rps
+
+    def pass_all(self, samples: Sequence[Sample]) -> None:
+        """Seconds are over, oldest first. Most functions rest most of the time, so that has a quick way."""
+        passed = quiet_until = 0
+        while passed < len(samples):
+            sample = samples[passed]
+            self.pass_second(sample)
+            passed += 1
+            if sample.is_quiet:
+                if quiet_until < passed:
+                    quiet_until = _quiet_until(samples, passed)
+                passed += self._rest(quiet_until - passed)
 
     def pass_second(self, sample: Sample) -> None:
         """One second is over."""
-        spec, replicas, shadow, replica_s, unmet = self._spec, self.replicas, self._shadow, self._replica_s, self._unmet
+        spec, replicas, shadow = self._spec, self.replicas, self._shadow
+        credit = partial(
+            credit_now, spec, shadow, starts=self._starts, replica_s=self._replica_s, unmet=self._unmet
+        )  # as it was before that second
         self._count(sample)
-        if self._has_nothing_to_decide():
-            self._low = 0
-            self._change(spec.bounds.clamp(replicas))
-            return
-        credit = credit_now(spec, shadow, starts=self._starts, replica_s=replica_s, unmet=unmet)
-        now = Situation(
-            spec,
-            credit,
-            prices_at(credit),
-            self._shadow,
-            self._rhythm,
-            replicas,
-            self._uncounted,
-            self._full_rps,
-            self._recent,
-            self._above,
-            self._cold_s,
-        )
         if spec.bounds.min_replicas == 0:
-            self._count_quiet(now, is_quiet=sample.is_quiet)
+            self._count_quiet(credit, is_quiet=sample.is_quiet)
+        if self._is_calm():
+            if replicas:
+                self._low = 0
+                self._change(spec.bounds.clamp(replicas))
+            return
+        now = self._situation(credit())
         if not replicas:
             return
         wanted = replicas + worth_starting(now)
@@ -214,7 +221,7 @@ class _Course:
             wanted = ahead(now, wanted)
         if wanted == replicas and replicas > 1:
             wanted = self._fewer(now)
-        if spec.keeps_budget and credit.unmet < _AHEAD_UNMET:
+        if spec.keeps_budget and now.credit.unmet < _AHEAD_UNMET:
             wanted = at_least_the_shadow(now, wanted, has_started=self._shadow.starts > shadow.starts)
         self._change(spec.bounds.clamp(wanted))
 
@@ -244,7 +251,7 @@ class _Course:
             self.last_keep_s,
             quiet,
             self._cold_starts,
-            self._rhythm,
+            self._rhythm_now(),
         )
 
     def reason(self, before: int) -> str:
@@ -264,41 +271,89 @@ class _Course:
             text += f"; {self._replica_s} replica seconds, it {shadow.replica_s} ({shadow.replicas} now)"
         return text
 
-    def _has_nothing_to_decide(self) -> bool:
-        """Whether the one replica is enough, for now and for all that is known: most functions, most of the time."""
-        return (
-            self.replicas == 1
-            and self._above < 2
-            and not self._rhythm.period
-            and self._shadow.replicas <= 1
-            and self._spec.bounds.min_replicas > 0
+    def _is_calm(self) -> bool:
+        """Whether one replica at most is enough, now and for all that is known: most functions, most of the time."""
+        return self.replicas <= 1 and self._above < 2 and not self._rhythm.period and self._shadow.replicas <= 1
+
+    def _rest(self, seconds: int) -> int:
+        """Pass so many quiet seconds at once, or the first of them, after a quiet one: what they count, and no more.
+
+        Returns how many were passed; the others may change more than that.
+        """
+        spec, shadow = self._spec, self._shadow
+        if seconds < 1 or not self._is_calm() or self._above or spec.bounds.clamp(self.replicas) != self.replicas:
+            return 0
+        if spec.forecasts:
+            seconds = min(seconds, self._rhythm.step_s - self._filled_s - 1)
+        if seconds < 1 or not rests(shadow, self._capacity_rps, spec.bounds):
+            return 0
+        self._shadow = shadow_at_rest(shadow, seconds, spec.bounds)
+        self._replica_s += seconds * self.replicas
+        self._recent = (*self._recent, *[0.0] * min(seconds, RECENT_SAMPLES))[-RECENT_SAMPLES:]
+        if spec.forecasts:
+            self._filled_s += seconds
+        if spec.bounds.min_replicas == 0:
+            self._quiet_samples += seconds
+        return seconds
+
+    def _situation(self, credit: Credit) -> Situation:
+        return Situation(
+            self._spec,
+            credit,
+            prices_at(credit),
+            self._shadow,
+            self._rhythm_now(),
+            self.replicas,
+            self._uncounted,
+            self._full_rps,
+            self._recent,
+            self._above,
+            self._cold_s,
         )
 
     def _count(self, sample: Sample) -> None:
         """What that second brought, and what it cost."""
-        rps, replicas, spec = sample.rps, self.replicas, self._spec
+        rps, replicas, capacity_rps = sample.rps, self.replicas, self._capacity_rps
         self._shadow = shadow_after(
             self._shadow,
             rps,
-            self._capacity_rps,
-            spec.bounds,
+            capacity_rps,
+            self._spec.bounds,
             is_quiet=sample.is_quiet,
             cold_start_samples=self._cold_s,
         )
         self._replica_s += replicas
-        self._unmet += max(0.0, rps / self._capacity_rps - self._ready)
-        demand_rps = rps + max(0.0, sample.concurrency - self._waits) / _DRAIN_S
+        unmet, late = rps / capacity_rps - self._ready, sample.concurrency - self._waits
+        if unmet > 0.0:
+            self._unmet += unmet
+        demand_rps = rps + late / _DRAIN_S if late > 0.0 else rps
         self._recent = (*self._recent, demand_rps)[-RECENT_SAMPLES:]
-        self._above = self._above + 1 if demand_rps > replicas * self._full_rps else max(0, self._above - 2)
-        if spec.forecasts:
-            self._rhythm = rhythm_after(self._rhythm, rps, _FORECAST_CORRELATION)
+        if demand_rps > replicas * self._full_rps:
+            self._above += 1
+        elif self._above:
+            self._above = max(0, self._above - 2)
+        if self._spec.forecasts:
+            self._count_step(rps)
 
-    def _count_quiet(self, now: Situation, *, is_quiet: bool) -> None:
+    def _count_step(self, rps: float) -> None:
+        """The rhythm's seconds are counted here, so that one of them costs next to nothing."""
+        if self._filled_s + 1 < self._rhythm.step_s:
+            self._filled_s += 1
+            self._sum_rps += rps
+            return
+        self._rhythm = rhythm_after(self._rhythm_now(), rps, _FORECAST_CORRELATION)
+        self._filled_s, self._sum_rps = self._rhythm.filled_s, self._rhythm.sum_rps
+
+    def _rhythm_now(self) -> Rhythm:
+        step_s, _, _, mean_rps, steps_rps, products, period = self._rhythm
+        return Rhythm(step_s, self._filled_s, self._sum_rps, mean_rps, steps_rps, products, period)
+
+    def _count_quiet(self, credit: Callable[[], Credit], *, is_quiet: bool) -> None:
         """How long the last replica is kept is decided when nobody asks any more, and stays so until somebody does."""
         if is_quiet:
             self._quiet_samples += 1
             if self._quiet_samples == 1:
-                self.last_keep_s = last_keep_s(now, self._last_gaps)
+                self.last_keep_s = last_keep_s(self._spec, credit(), self._last_gaps, self._cold_s)
             return
         if self._quiet_samples > _LEAST_GAP_S:
             self._last_gaps = gaps_with(self._last_gaps, self._quiet_samples, _GAP_MEMORY)
@@ -319,6 +374,11 @@ class _Course:
         if replicas != self.replicas:
             self._starts += max(0, replicas - self.replicas)
             self.replicas, self._low, self._above = replicas, 0, 0
+
+
+def _quiet_until(samples: Sequence[Sample], begin: int) -> int:
+    """The place of the first sample from there on that is not quiet."""
+    return next((at for at in range(begin, len(samples)) if not samples[at].is_quiet), len(samples))
 
 
 def _move(before: int, replicas: int) -> str:

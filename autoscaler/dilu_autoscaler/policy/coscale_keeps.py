@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from dilu_autoscaler.policy.coscale_prices import start_price
+from dilu_autoscaler.policy.coscale_prices import Credit, prices_at, start_price
 from dilu_autoscaler.policy.coscale_situation import (
     EVEN,
     LATELY_SAMPLES,
@@ -15,6 +15,7 @@ from dilu_autoscaler.policy.coscale_situation import (
     TAIL_S,
     Situation,
 )
+from dilu_autoscaler.policy.coscale_spec import CoscaleSpec
 from dilu_autoscaler.policy.dilu_paper import IN_SAMPLES, WINDOW_SAMPLES
 from dilu_autoscaler.policy.gap_histogram import Gaps, best_keep_s
 from dilu_autoscaler.policy.rhythm import expected_rps
@@ -70,12 +71,13 @@ def at_least_the_shadow(now: Situation, wanted: int, *, has_started: bool) -> in
     return min(most, now.replicas + 1) if has_started and now.credit.starts > -EVEN else wanted
 
 
-def last_keep_s(now: Situation, last_gaps: Gaps) -> int:
+def last_keep_s(spec: CoscaleSpec, credit: Credit, last_gaps: Gaps, cold_start_s: int) -> int:
     """As the gaps so far say; but shorter than the paper only with a start, longer only with time in hand."""
-    if not now.spec.learns_gaps or sum(last_gaps) < _LEAST_GAPS:
+    if not spec.learns_gaps or sum(last_gaps) < _LEAST_GAPS:
         return WINDOW_SAMPLES
-    return_price = start_price(now.credit) + now.prices.unmet * _LAST_UNMET * now.cold_start_s
-    best_s = max(_LEAST_LAST_KEEP_S, best_keep_s(last_gaps, second_price=now.prices.second, return_price=return_price))
-    least_s = WINDOW_SAMPLES if now.credit.starts < _KEEP_STARTS else 0
-    most_s = WINDOW_SAMPLES if now.credit.time_s < 0 else _MOST_KEEP_S
+    prices = prices_at(credit)
+    return_price = start_price(credit) + prices.unmet * _LAST_UNMET * cold_start_s
+    best_s = max(_LEAST_LAST_KEEP_S, best_keep_s(last_gaps, second_price=prices.second, return_price=return_price))
+    least_s = WINDOW_SAMPLES if credit.starts < _KEEP_STARTS else 0
+    most_s = WINDOW_SAMPLES if credit.time_s < 0 else _MOST_KEEP_S
     return max(least_s, min(most_s, best_s))

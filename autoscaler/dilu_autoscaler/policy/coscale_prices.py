@@ -65,6 +65,9 @@ def remembered(
     """What was spent, so that no credit of it is beyond what counts."""
     if not spec.keeps_budget:
         return starts, replica_s, unmet
+    credit = credit_now(spec, shadow, starts=starts, replica_s=replica_s, unmet=unmet)
+    if abs(credit.starts) < MOST_STARTS and abs(credit.time_s) < MOST_TIME_S and abs(credit.unmet) < MOST_UNMET:
+        return starts, replica_s, unmet  # as nearly always
     starts_even = math.floor(_starts_ratio(spec) * shadow.starts)
     time_even_s = math.floor(spec.time_ratio * shadow.replica_s)
     return (

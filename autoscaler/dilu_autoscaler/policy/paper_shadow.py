@@ -47,12 +47,14 @@ def shadow_after(
 ) -> PaperShadow:
     """The shadow after one more second at that rate, in which its starts take so long."""
     before, history, above, below, starts, replica_s, counted_rps, quiet, sample, due, unmet = shadow
-    replicas = _present(before, bounds)
+    replicas = before if before == 1 == bounds.min_replicas else _present(before, bounds)
     replica_s += replicas
     sample += 1
     while due and due[0] <= sample:
         due = due[1:]
-    unmet += max(0.0, rps / capacity_rps - max(0, replicas - len(due)))
+    left = rps / capacity_rps - max(0, replicas - len(due))
+    if left > 0.0:
+        unmet += left
     quiet = quiet + 1 if is_quiet else 0
     all_rps, fewer_rps = replicas * capacity_rps, (replicas - 1) * capacity_rps
     if replicas != before or capacity_rps != counted_rps:
@@ -75,6 +77,31 @@ def shadow_after(
     if wanted != replicas:
         history, below = (), 0
     return PaperShadow(wanted, history, above, below, starts, replica_s, capacity_rps, quiet, sample, due, unmet)
+
+
+def rests(shadow: PaperShadow, capacity_rps: float, bounds: Bounds) -> bool:
+    """Whether quiet seconds can change nothing but let its last replica go."""
+    return (
+        shadow.replicas <= 1
+        and shadow.above == 0 == shadow.below
+        and not shadow.due
+        and shadow.capacity_rps == capacity_rps
+        and _present(shadow.replicas, bounds) == shadow.replicas
+    )
+
+
+def shadow_at_rest(shadow: PaperShadow, seconds: int, bounds: Bounds) -> PaperShadow:
+    """The shadow after so many quiet seconds, where it rests: what `shadow_after` gives for one after the other."""
+    replicas, history, above, below, starts, replica_s, capacity_rps, quiet, sample, due, unmet = shadow
+    to_zero = max(1, WINDOW_SAMPLES - quiet)
+    quiet, sample = quiet + seconds, sample + seconds
+    if replicas == 1 and bounds.min_replicas == 0 and seconds >= to_zero:
+        replicas, replica_s = 0, replica_s + to_zero
+        history = (0.0,) * min(seconds - to_zero, WINDOW_SAMPLES)
+    else:
+        replica_s += seconds * replicas
+        history = (*history, *[0.0] * min(seconds, WINDOW_SAMPLES))[-WINDOW_SAMPLES:]
+    return PaperShadow(replicas, history, above, below, starts, replica_s, capacity_rps, quiet, sample, due, unmet)
 
 
 def _present(replicas: int, bounds: Bounds) -> int:
