@@ -72,7 +72,7 @@ def learned_rps(answer: Mapping[str, Any]) -> list[float]:
     return [one["last"]["capacity_rps"] for one in answer["decisions"] if one["last"]["capacity_rps"]]
 
 
-def test_a_function_is_scaled_by_the_papers_rule_once_its_pods_have_told_what_they_take(
+def test_a_function_is_co_scaled_once_its_pods_have_told_what_they_take(
     cluster: Cluster, namespace: str, dilu: Dilu
 ) -> None:
     url = create_example(cluster, namespace, {})
