@@ -86,10 +86,8 @@ def simulate(ctx: click.Context, /, **options: Any) -> None:
     _refuse_options(ctx, asked[0])
     if options["models"]:
         _show_models(as_json=options["as_json"])
-    elif options["workload"]:
-        _simulate_one(options)
     else:
-        _simulate_scenario(options)
+        _simulate(options)
 
 
 def _refuse_options(ctx: click.Context, asked: str) -> None:
@@ -112,6 +110,18 @@ def _show_models(*, as_json: bool) -> None:
         print_models()
 
 
+def _simulate(options: dict[str, Any]) -> None:
+    from dilu_simulator.own_policies import PolicyFailed
+
+    try:
+        if options["workload"]:
+            _simulate_one(options)
+        else:
+            _simulate_scenario(options)
+    except PolicyFailed as failed:
+        raise ConfigError(str(failed)) from failed
+
+
 def _simulate_one(options: dict[str, Any]) -> None:
     from dilu_autoscaler.policy import DEFAULT_POLICY
     from dilu_simulator.own_policies import policy_for
@@ -121,7 +131,7 @@ def _simulate_one(options: dict[str, Any]) -> None:
     if options["capacity_rps"] is None:
         raise click.UsageError("Missing option '--capacity-rps'.")
     run = SingleRun(
-        policy=policy_for(options["policy"] or DEFAULT_POLICY),
+        policy=policy_for(DEFAULT_POLICY if options["policy"] is None else options["policy"]),
         capacity_rps=options["capacity_rps"],
         batch=options["batch"],
         slo_ms=options["slo_ms"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from random import Random
+from typing import Final
 
 from dilu.batching import ExecutionFit
 from dilu.errors import ConfigError
@@ -16,6 +17,11 @@ from dilu_simulator.function_settings import FunctionSetting
 from dilu_simulator.replicas import Execution, FixedExecution
 from dilu_simulator.workloads import arrivals_us
 from dilu_simulator.world import World
+
+_DRAIN_S: Final = 86_400
+"""So long after its workload a run may go on; what is not answered then never is."""
+_MOST_WARM: Final = 100_000
+_LONGEST_BATCH_S: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +46,10 @@ class SingleRun:
                 raise ConfigError(f"{name} = {value}, must be a finite number above 0")
         if not 0 <= self.cold_start_s < math.inf:
             raise ConfigError(f"cold start = {self.cold_start_s} s, must be 0 or more")
-        if self.warm_replicas < 0:
-            raise ConfigError(f"warm replicas = {self.warm_replicas}, must be 0 or more")
+        if not 0 <= self.warm_replicas <= _MOST_WARM:
+            raise ConfigError(f"warm replicas = {self.warm_replicas}, must be from 0 to {_MOST_WARM:,}")
+        if self.batch_us > _LONGEST_BATCH_S * US_PER_S:
+            raise ConfigError(f"capacity = {self.capacity_rps:g} rps, a batch of {self.batch} would take over a day")
         if self.batch_us < 1:
             raise ConfigError(
                 f"capacity = {self.capacity_rps:g} rps, a batch of {self.batch} would take less than 1 µs"
@@ -59,7 +67,7 @@ class SingleResult:
 
     requests: int
     slo_violation_ratio: float
-    """Requests that were refused or answered after the objective, of all."""
+    """Requests that were refused, answered after the objective, or not answered a day after the workload, of all."""
     cold_starts: int
     """Replicas that were started; those that were warm at the beginning are none."""
     instance_seconds: float
@@ -86,7 +94,7 @@ class _OwnDevices:
 
 
 def simulate_single(run: SingleRun, arrivals: Arrivals) -> SingleResult:
-    """The function under that load, until the last request is answered."""
+    """The function under that load, until the last request is answered, or a day has passed after its end."""
     spec = function_spec(
         "function",
         slo_ms=run.slo_ms,
@@ -114,13 +122,14 @@ def simulate_single(run: SingleRun, arrivals: Arrivals) -> SingleResult:
         admits_by_slo=run.admits_by_slo,
     )
     world.add(setting, scaled, arrivals_us(arrivals, Random(run.seed)), _OwnDevices(events, run.batch_us))
-    world.run(ends_us)
+    events.run_until(ends_us)
+    world.drain(ends_us + _DRAIN_S * US_PER_S)
     function = world.functions[spec.name]
-    requests = function.latencies.count + function.refused
+    requests = function.latencies.count + function.refused + function.outstanding
     p95_us = function.latencies.percentile_us(95)
     return SingleResult(
         requests=requests,
-        slo_violation_ratio=(function.late + function.refused) / max(1, requests),
+        slo_violation_ratio=(function.refused_or_late + function.outstanding) / max(1, requests),
         cold_starts=function.cold_starts,
         instance_seconds=function.replica_us / US_PER_S,
         p95_ms=None if p95_us is None else p95_us / 1000,

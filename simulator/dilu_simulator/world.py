@@ -126,5 +126,7 @@ class World:
         if self._looks_at_us != self.events.now_us:  # an earlier look took its place
             return
         self._looks_at_us = None
-        self._loop.run_due()
+        for tick in self._loop.run_due():
+            if tick.failed:  # where it is deployed the loop goes on; here the numbers would be another policy's
+                raise RuntimeError(f"{tick.function}, at {tick.now_s:g} s: {tick.decision.reason}")
         self._look_when_due()

@@ -154,6 +154,25 @@ def test_values_reach_the_pod() -> None:
     assert alerts == ["DiluStockHoldsTheLease", "DiluNobodyHoldsTheLease", "DiluAutoscalerSilent"]
 
 
+def test_names_that_look_like_numbers_stay_names() -> None:
+    numbers = ("--set-string=autoscaler.priorityClassName=100", "--set-string=autoscaler.image.pullSecrets[0]=42")
+    manifests = rendered(*numbers)
+    assert one(manifests, "Deployment")["spec"]["template"]["spec"]["priorityClassName"] == "100"
+    assert {name: pod["imagePullSecrets"] for name, pod in pod_specs(manifests)} == {
+        name: [{"name": "42"}] for name, _ in pod_specs(manifests)
+    }
+
+
+def test_a_recording_goes_to_the_volume_that_was_given_and_else_there_is_none() -> None:
+    pod = one(rendered("--set=autoscaler.recording.persistentVolumeClaim.claimName=night"), "Deployment")
+    spec, runs = pod["spec"]["template"]["spec"], container(pod)
+    assert {"name": "recording", "persistentVolumeClaim": {"claimName": "night"}} in spec["volumes"]
+    assert {"name": "recording", "mountPath": "/recording"} in runs["volumeMounts"]
+    assert {"name": "DILU_AUTOSCALER_RECORD", "value": "/recording"} in runs["env"]
+    assert spec["securityContext"]["fsGroup"] == spec["securityContext"]["runAsUser"]  # so that it may write there
+    assert "recording" not in str(one(rendered(), "Deployment"))
+
+
 def test_an_alert_on_stocks_lease_does_not_go_with_observing() -> None:
     said = refusal(mode("observe"), "--set=monitoring.prometheusRule.enabled=true")
     assert "does not go with autoscaler.mode=observe" in said

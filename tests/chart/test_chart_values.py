@@ -15,7 +15,9 @@ from chart.rendering import CHART, ROOT, helm, refusal
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 VARIANTS = sorted((CHART / "ci").glob("*-values.yaml"))
-OPEN = frozenset({"affinity", "global", "nodeSelector", "podAnnotations", "podLabels", "labels", "resources"})
+OPEN = frozenset(
+    {"affinity", "global", "nodeSelector", "podAnnotations", "podLabels", "labels", "recording", "resources"}
+)
 
 
 def merged(below: Any, above: Any) -> Any:
@@ -82,6 +84,9 @@ def test_each_value_is_in_the_installation_guide() -> None:
         ("autoscaler.mod", "replace"),
         ("autoscaler.podLabels", {"app": "mine"}),
         ("autoscaler.podLabels", {"a": 1}),
+        ("autoscaler.podLabels", {"helm.sh/chart": "mine"}),
+        ("autoscaler.recording", "/tmp"),
+        ("autoscaler.recording", {"emptyDir": {}, "hostPath": {}}),
         ("autoscaler.image.tag", "v1@sha256:0"),
         ("autoscaler.image.repository", ""),
         ("autoscaler.resources.limits", {"memory": "lots"}),

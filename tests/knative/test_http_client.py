@@ -10,6 +10,8 @@ from dilu_autoscaler.knative.scraping.http_client import HttpClient, get_request
 from dilu_autoscaler.knative.scraping.http_connection import MOST_BODY_BYTES, Answer, Failed
 from knative.queue_proxies import Pods, Run, answer, pods, until
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
 
 async def get(client: HttpClient, seen: Pods, *, host: str = "127.0.0.1", keeps_alive: bool = True) -> Answer | Failed:
     answered: asyncio.Future[Answer | Failed] = asyncio.get_running_loop().create_future()
@@ -114,6 +116,8 @@ def test_two_answers_to_one_request_end_the_connection(run: Run) -> None:
     [
         (b"SSH-2.0-OpenSSH\r\n", "not HTTP"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20_000, "its head has more than"),
+        (CHUNKED + b"0\r\nX: " + b"x" * 200_000, "bytes and no end of it"),
+        (CHUNKED + b"1;" + b"x" * 200_000, "bytes and no end of it"),
     ],
 )
 def test_what_is_no_answer_is_told(run: Run, sent: bytes, why: str) -> None:

@@ -304,6 +304,8 @@ def test_its_bounds_are_those_that_knative_applies_now() -> None:
 @pytest.mark.parametrize(
     "annotations",
     [
+        {"dilu.dev/sm-request": "300", "dilu.dev/rps-limit": "1e-300"},
+        {"dilu.dev/sm-request": "300", "dilu.dev/rps-request": "1e-7"},
         {"dilu.dev/sm-request": "plenty"},
         {"dilu.dev/sm-request": "600", "dilu.dev/sm-limit": "300"},
         {"dilu.dev/sm-request": "300", "dilu.dev/unheard-of": "1"},

@@ -48,6 +48,17 @@ def test_an_activators_reports_are_read() -> None:
     )
 
 
+def test_reports_about_what_cannot_be_named_so_are_skipped() -> None:
+    """Who sends them wants names to be remembered that are a megabyte long."""
+    longest, too_long = "n" * 253, "n" * 254
+    keys = (f"ns/{longest}", f"ns/{too_long}", f"{too_long}/rev")
+    frame = read_frame(write_frame([stat(key=key, pod="p" * 10_000) for key in keys]), now_s=1.0)
+    assert frame is not None
+    assert [one.key for one in frame.stats] == [keys[0]]
+    assert len(frame.stats[0].pod) == 253
+    assert frame.skipped == 2
+
+
 def test_reports_are_written_as_knative_writes_them() -> None:
     poke = stat(key="default/hello-00001", pod="activator-7c9d", concurrency=1.0, requests=1.0)
     assert write_frame([poke]) == POKE

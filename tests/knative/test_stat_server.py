@@ -37,7 +37,9 @@ def stat(key: str = "ns/rev", *, time_s: int = 0) -> Stat:
 class Served:
     """A server with what it took."""
 
-    def __init__(self, *, silent_for_s: float = 60.0, first_request_within_s: float = 60.0, most: int = 100) -> None:
+    def __init__(
+        self, *, silent_for_s: float = 60.0, first_request_within_s: float = 60.0, most: int = 100, most_each: int = 100
+    ) -> None:
         self.taken: list[Stat] = []
         self.port = 0
         self.server = StatServer(
@@ -47,6 +49,7 @@ class Served:
             silent_for_s=silent_for_s,
             first_request_within_s=first_request_within_s,
             most_connections=most,
+            most_of_an_address=most_each,
         )
 
     def take(self, stats: Sequence[Stat]) -> None:
@@ -317,3 +320,30 @@ def test_not_more_than_some_connections_are_taken(run: Run) -> None:
             await third.close()
 
     run(main)
+
+
+def test_who_takes_many_connections_leaves_some_for_others(run: Run) -> None:
+    async def main() -> None:
+        served = Served(most_each=2)
+        async with serving(served):
+            taken = [await connected(served, "127.0.0.2") for _ in range(2)]
+            reader, writer = await connected(served, "127.0.0.2")
+            await ended(reader)
+            writer.close()
+            assert served.server.counts.cut == 1
+            others = [await connected(served, "127.0.0.3")]
+            taken.pop()[1].close()
+            await until(lambda: served.server.connections == 2)
+            others.append(await connected(served, "127.0.0.2"))
+            for _, one in taken + others:
+                one.write(b"GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: kube-probe/1\r\n\r\n")
+            for answers, one in taken + others:
+                assert await answers.readline() == b"HTTP/1.1 200 OK\r\n"
+                one.close()
+
+    run(main)
+
+
+async def connected(served: Served, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection from that address."""
+    return await asyncio.open_connection("127.0.0.1", served.port, local_addr=(address, 0))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -67,6 +69,13 @@ def test_a_revision_has_its_replicas_load_and_panic() -> None:
     assert found["dilu_revision_ready_replicas"][0][0] == OF_EMBED
     assert found["dilu_revision_load_stable"][0][0] == {**OF_EMBED, "metric": "concurrency"}
     assert found["dilu_revision_policy"][0][0] == {**OF_EMBED, "policy": "kpa"}
+
+
+def test_a_revision_with_our_runtime_has_what_that_says_too() -> None:
+    said = replace(EMBED, queue_depth=7, oldest_wait_s=0.25, refused_rps=3.5, capacity_rps=40.0)
+    found = samples(Numbers(revisions=(said,)))
+    names = ("queue_depth", "oldest_wait_seconds", "refused_rps", "capacity_rps")
+    assert [found[f"dilu_revision_{name}"] for name in names] == [[(OF_EMBED, value)] for value in (7, 0.25, 3.5, 40)]
 
 
 def test_what_is_not_known_has_no_sample() -> None:

@@ -110,6 +110,16 @@ def test_a_replicas_capacity_is_the_mean_of_those_that_know() -> None:
     assert stats.capacity_rps == 80.0
 
 
+def test_next_to_nothing_is_no_capacity() -> None:
+    """A load divided by it would be no number of replicas."""
+    for text in (b"5e-324", b"1e-300", b"9e-7"):
+        report = read_report(b'{"in_flight": 0, "queue_depth": 0, "capacity_rps": %s}' % text)
+        assert report is not None
+        stats = together({"a": Dated(report=report, at_s=0.0)}, asked=1, now_s=0.0)
+        assert stats is not None
+        assert stats.capacity_rps is None
+
+
 def test_nobody_knows_the_capacity_before_the_first_batch() -> None:
     stats = together({"a": dated()}, asked=1, now_s=100.0)
     assert stats is not None

@@ -41,7 +41,7 @@ class Clock(WallClock):
 class Decided:
     """Deciders whose world the test sets."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: str = "dilu-paper") -> None:
         self.clock = Clock()
         self.ready, self.asked_for = 1, 1
         self.known = True
@@ -53,7 +53,7 @@ class Decided:
             throughputs=self,
             on_change=self.changed.append,
             on_tick=lambda tick, settings: self.ticks.append(tick),
-            policy="dilu-paper",
+            policy=policy,
             clock=self.clock,
         )
 
@@ -93,12 +93,15 @@ class Decided:
         return self.deciders.desired(KEY)
 
 
-@pytest.fixture
-def world() -> Iterator[Decided]:
+@pytest.fixture(params=["dilu-paper"])
+def world(request: pytest.FixtureRequest) -> Iterator[Decided]:
     async def made() -> Decided:
-        return Decided()
+        return Decided(request.param)
 
     return iter([asyncio.run(made())])
+
+
+BOTH_POLICIES = pytest.mark.parametrize("world", ["dilu", "dilu-paper"], indirect=True)
 
 
 @pytest.fixture
@@ -335,6 +338,23 @@ def test_an_opted_in_revision_that_nobody_asked_for_40_seconds_goes_to_zero_and_
     assert decided.ticks[-1].decision.reason == "from zero: 1 waiting"
 
 
+@BOTH_POLICIES
+def test_from_zero_each_second_is_looked_at_for_more_may_come(decided: Decided) -> None:
+    decided.ready = decided.asked_for = 0
+    decided.deciders.ensure(KEY, settings(OPTED_IN))
+    decided.after()
+    decided.reported(1.0)
+    ticks = decided.after(0.1)
+    decided.asked_for = 1
+    for _ in range(60):
+        decided.reported(50.0)  # of which a replica takes 10
+        ticks += decided.after(1.0)
+        decided.ready = 1
+    assert len(ticks) == 61
+    assert decided.desired is not None
+    assert decided.desired > 1
+
+
 def test_from_zero_an_opted_in_revision_gets_its_activation_scale(decided: Decided) -> None:
     decided.ready = decided.asked_for = 0
     decided.deciders.ensure(KEY, settings({**OPTED_IN, "activation-scale": "3"}))
@@ -343,6 +363,105 @@ def test_from_zero_an_opted_in_revision_gets_its_activation_scale(decided: Decid
     decided.reported(1.0)
     decided.after()
     assert decided.desired == 3
+
+
+@BOTH_POLICIES
+def test_the_activation_scale_holds_until_so_many_were_ready_at_once(decided: Decided) -> None:
+    """Their model may take minutes to load, longer than either policy keeps what it does not need."""
+    decided.ready = decided.asked_for = 0
+    decided.deciders.ensure(KEY, settings({**OPTED_IN, "activation-scale": "3"}))
+    decided.after()
+    decided.asked_for = 3
+    for second in range(300):
+        decided.ready = min(2, second // 30)
+        decided.reported(1.0)
+        decided.after(1.0)
+        assert decided.desired == 3
+    decided.ready = 3
+    for _ in range(300):
+        decided.reported(1.0)
+        decided.after(1.0)
+    assert decided.desired == 1
+
+
+def test_an_activation_scale_beyond_the_max_scale_is_that(decided: Decided) -> None:
+    decided.ready = decided.asked_for = 0
+    decided.deciders.ensure(KEY, settings({**OPTED_IN, "activation-scale": "3", "max-scale": "2"}))
+    decided.after()
+    decided.reported(1.0)
+    decided.after()
+    assert decided.desired == 2
+
+
+@BOTH_POLICIES
+def test_a_first_replica_that_does_not_start_is_for_nobody_once_nobody_has_asked_for_a_window(decided: Decided) -> None:
+    decided.ready = decided.asked_for = 0
+    decided.deciders.ensure(KEY, settings(OPTED_IN))
+    decided.reported(1.0)
+    decided.after()
+    decided.asked_for = 1
+    for _ in range(30):  # as long as the activator holds the request
+        decided.reported(1.0)
+        decided.after(1.0)
+    assert not decided.deciders.is_for_nobody(KEY)
+    decided.changed.clear()
+    for _ in range(12):
+        decided.after(1.0)
+    assert decided.deciders.is_for_nobody(KEY)
+    assert decided.changed == [KEY]
+    assert decided.desired == 1  # the policy's: it may still come
+    decided.asked_for = 0  # given up
+    decided.deciders.poke(KEY)
+    decided.after()
+    assert (decided.desired, decided.deciders.is_for_nobody(KEY)) == (0, False)
+    decided.reported(1.0)
+    decided.after(5.0)
+    assert decided.desired == 1
+
+
+@BOTH_POLICIES
+def test_a_first_replica_that_is_ready_after_all_is_kept_for_a_while(decided: Decided) -> None:
+    decided.ready = 0
+    decided.deciders.ensure(KEY, settings(OPTED_IN))
+    for _ in range(20):
+        decided.after(1.0)
+    assert decided.deciders.is_for_nobody(KEY)
+    decided.ready = 1
+    decided.scraped(0.0)
+    decided.after(1.0)
+    assert (decided.desired, decided.deciders.is_for_nobody(KEY)) == (1, False)
+
+
+@BOTH_POLICIES
+def test_the_throughput_said_last_counts_while_runtimes_are_too_busy_to_answer(decided: Decided) -> None:
+    decided.deciders.ensure(KEY, settings({"dilu.dev/sm-request": "500"}))
+    decided.capacity = 10.0
+    for _ in range(5):
+        decided.scraped(1.0, rps=5.0)
+        decided.after(1.0)
+    decided.capacity = None
+    for _ in range(60):
+        decided.scraped(40.0, rps=40.0)
+        decided.asked_for = max(1, decided.desired or 0)
+        decided.after(1.0)
+    assert decided.desired is not None
+    assert decided.desired > 1
+
+
+@BOTH_POLICIES
+@pytest.mark.parametrize("capacity_rps", [1e-6, 0.01])
+def test_an_absurd_load_and_throughput_make_a_number_that_knative_can_have(
+    decided: Decided, capacity_rps: float
+) -> None:
+    decided.deciders.ensure(KEY, settings({"dilu.dev/sm-request": "500"}))
+    decided.capacity = capacity_rps
+    for _ in range(90):
+        decided.scraped(1.0, rps=1e15)
+        decided.asked_for = max(1, min(decided.desired or 1, 2**31 - 1))
+        decided.after(1.0)
+    assert not any(tick.failed for tick in decided.ticks)
+    assert decided.desired is not None
+    assert decided.desired <= 2**31 - 1
 
 
 def test_the_excess_of_an_opted_in_revision_goes_on_while_its_policy_holds(decided: Decided) -> None:

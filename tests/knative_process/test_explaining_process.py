@@ -18,6 +18,7 @@ from dilu_autoscaler.knative.deciding.loads import Replicas
 from dilu_autoscaler.knative.explanations import Explaining
 from dilu_autoscaler.knative.process import Autoscaler
 from dilu_autoscaler.knative.reports.sampling import Load
+from dilu_autoscaler.knative.scraping.runtime_reports import Dated, read_report, together
 from dilu_autoscaler.loop import Tick
 from dilu_autoscaler.replay.cli import policy
 from dilu_autoscaler.replay.recorder import Recorder
@@ -41,6 +42,7 @@ class Side:
     def __init__(self, folder: Path) -> None:
         self.clock = Clock()
         self.ready = 0
+        self.capacity: float | None = None
         self.ticks: list[Tick] = []
         self.recorder = Recorder(folder)
         self.explaining = Explaining(cast("Autoscaler", self), self.recorder)
@@ -54,7 +56,7 @@ class Side:
         )
 
     def capacity_rps(self, key: str, now_s: float) -> float | None:
-        return None
+        return self.capacity
 
     def seconds(self, loads: Iterable[float | None]) -> None:
         """So many seconds, each with its load; None: nobody said anything."""
@@ -130,6 +132,26 @@ def test_a_recording_of_a_co_scaled_revision_replays_under_its_policy(tmp_path: 
         assert "sm_request: 500\n" in spec.read()
 
 
+def test_a_revision_that_opted_in_is_recorded_from_the_start_though_kpa_decides_at_first(tmp_path: Path) -> None:
+    side = Side(tmp_path)
+    side.ready = 2
+    side.deciders.ensure(KEY, settings(**{"dilu.dev/sm_request": "500"}))
+    side.seconds([1.0] * 20)
+    assert side.deciders.policy(KEY) == "kpa"
+    side.capacity = 10.0
+    side.seconds([1.0] * 20)
+    assert side.deciders.policy(KEY) == "dilu-paper"
+    side.explaining.close()
+    folder = side.recorder.folder / "ns" / "rev"
+    lines = [json.loads(line) for line in (folder / "observations.jsonl").read_text().splitlines()]
+    times = [line["t_s"] for line in lines]
+    assert times == sorted(set(times))
+    assert len(times) >= 35
+    assert {line["rps"] for line in lines} == {3.0}
+    assert not (folder / "averages.jsonl").exists()  # they are KPA's, and the spec is not
+    assert replayed(folder, "observations.jsonl", "--policy", "dilu-paper")
+
+
 def test_a_clock_that_goes_back_does_not_end_the_recording(tmp_path: Path) -> None:
     side = Side(tmp_path)
     side.ready = 1
@@ -173,6 +195,25 @@ def test_the_numbers_are_those_of_the_moment(tmp_path: Path, monkeypatch: pytest
             assert explaining.settings("ns/none") is None
             await until(lambda: _outcome(explaining) is not None)
             assert _outcome(explaining) == (1, True)
+
+    run(main, tmp_path, addresses=["127.0.0.2"])
+
+
+def test_what_the_runtimes_of_an_opted_in_revision_say_is_among_the_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = read_report(b'{"in_flight": 2, "queue_depth": 7, "refused_rps": 3.5, "capacity_rps": 40}')
+    assert report is not None
+    said = together({"rev-1": Dated(report=report, at_s=0.0)}, asked=1, now_s=0.0)
+
+    async def main(cluster: Cluster) -> None:
+        cluster.knative.configure()
+        cluster.knative.revision(replicas=1, annotations={"dilu.dev/sm-request": "500"})
+        async with autoscaling(cluster, monkeypatch) as process:
+            monkeypatch.setattr(process.autoscaler.runtimes, "of", lambda key, now_s: said)
+            await until(lambda: KEY in process.autoscaler.deciders)
+            (revision,) = process.autoscaler.explaining.numbers().revisions
+            assert (revision.queue_depth, revision.refused_rps, revision.capacity_rps) == (7, 3.5, 40.0)
 
     run(main, tmp_path, addresses=["127.0.0.2"])
 

@@ -54,6 +54,10 @@ class HeldProbe(HttpClient):
             on_answer(Answer(status=200, content_type="text/plain", body=body))
         self.waiting.clear()
 
+    async def close(self) -> None:
+        self.answer()
+        await super().close()
+
 
 @dataclass(kw_only=True)
 class Looking:
@@ -137,10 +141,10 @@ async def looking(folder: Path, config: Config) -> AsyncIterator[Looking]:
         try:
             yield looked
         finally:
+            await probe.close()  # so that no look waits for it
             await looked.reconciler.close()
             await view.close()
             await scraping.close()
-            await probe.close()
             await client.close()
 
 
@@ -348,6 +352,50 @@ def test_an_opted_in_revision_s_runtimes_are_asked_too_and_no_more_when_it_opts_
             return [one.asks_runtime for slot in looked.schedule._slots for one in slot.values()]
 
         await until(lambda: asks() == [False])
+
+    look(main)
+
+
+def activating_since(seconds: float) -> list[dict[str, str]]:
+    since = time_text(time.time() - seconds)
+    return [
+        {"type": "Active", "status": "Unknown", "reason": "Queued", "lastTransitionTime": since},
+        {"type": "ScaleTargetInitialized", "status": "True", "lastTransitionTime": since},
+    ]
+
+
+def test_an_opted_in_revision_that_cannot_start_is_given_up_as_knative_does(look: Look) -> None:
+    """A pod that crashes again and again would keep its GPU for ever: nobody asks, and it is never ready."""
+
+    async def main(looked: Looking) -> None:
+        looked.knative.starts_pods = False
+        looked.knative.revision(
+            replicas=1,
+            annotations={"dilu.dev/sm-request": "500", "dilu.dev/rps-limit": "10"},
+            observedGeneration=1,
+            conditions=activating_since(600.0),
+            serviceName="rev",
+            metricsServiceName="rev-private",
+        )
+        await looked.settled()
+        await until(lambda: KEY in looked.deciders)
+        looked.deciders.run_due()
+        assert (looked.deciders.desired(KEY), looked.deciders.is_for_nobody(KEY)) == (1, True)
+        await until(lambda: len(looked.reconciler.queue) == 0)
+        assert (looked.notes[-1].want, looked.knative.scaled()) == (-1, [])  # it has 30 s left
+        looked.server.change(POD_AUTOSCALERS, "ns", "rev", {"status": {"conditions": activating_since(631.0)}})
+        await until(lambda: looked.knative.condition("Active") == ("False", "TimedOut"))
+        await until(lambda: looked.view.replicas(KEY) == Replicas(ready=0, starting=0, asked_for=0))
+        looked.deciders.poke(KEY)
+        looked.deciders.run_due()
+        assert (looked.deciders.desired(KEY), looked.deciders.is_for_nobody(KEY)) == (0, False)
+
+        def is_at_rest() -> bool:
+            looked.probe.answer()  # each look asks
+            return len(looked.reconciler.queue) == 0
+
+        await until(is_at_rest)
+        assert looked.knative.scaled() == [0]
 
     look(main)
 

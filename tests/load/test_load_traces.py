@@ -55,7 +55,7 @@ def test_one_line_of_zero_is_no_traffic(tmp_path: Path) -> None:
         ("t.csv", f"\ufefftime\n{DAY}T23:59:59Z\n{DAY}T23:59:59.25Z\n{NEXT}T00:59:59.25+01:00\n{NEXT}T00:00:01Z"),
         ("t.jsonl", '{"ts": 100, "n": 1}\n{"ts": 100.25}\n{"ts": "100.25"}\n{"ts": 102}\n'),
         ("t.jsonl", "100\n100.25\n100.25\n102\n"),
-        ("t.jsonl", '{"due_s": -1}\n{"due_s": -0.75}\n{"due_s": -0.75}\n{"due_s": 1}\n'),
+        ("t.jsonl", '{"due_s": 1}\n{"due_s": 1.25}\n{"due_s": 1.25}\n{"due_s": 3}\n'),
     ],
 )  # fmt: skip
 def test_recorded_times_count_from_the_first(tmp_path: Path, name: str, text: str) -> None:
@@ -80,6 +80,7 @@ def test_recorded_times_count_from_the_first(tmp_path: Path, name: str, text: st
         ("t.csv", "time\n", ": no values"),
         ("t.csv", "rps,model\n1,a\n", ":1: columns rps, model; one must be named timestamp or time"),
         ("t.csv", "time\n5\n4\n", ":3: '4' is before the time above it; sort the file by time"),
+        ("t.csv", "time\n-1\n2\n", ":2: '-1', must be 0 or more seconds"),
         ("t.csv", "time\n5\nnan\n", ":3: 'nan', must be a number of seconds or an ISO time"),
         ("t.csv", "time\n5\n2023-11-16\n", ":3: '2023-11-16', must be written like the first time, 5.0"),
         ("t.csv", "2023-11-16\n2023-11-17T00:00:00Z\n", ":2: '2023-11-17T00:00:00Z', must be written like the first"),

@@ -84,6 +84,15 @@ def test_a_file_where_a_folder_must_be_is_refused(tmp_path: Path) -> None:
     assert "is a file, must be the other" in refused("vertical", "--out", str(path), "--no-plots")
 
 
+@pytest.mark.parametrize(("option", "below"), [("--out", "results"), ("--document", "results/evaluation.md")])
+def test_what_cannot_be_written_is_refused_before_anything_runs(option: str, below: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = run("vertical", option, str(tmp_path / "file" / below), *QUICK)
+    assert isinstance(result.exception, ConfigError)
+    assert str(result.exception).startswith(f"{option}: {tmp_path / 'file'}")
+    assert "runs" not in result.stderr
+
+
 def test_markdown_is_printed_and_written_the_same_however_many_processes(tmp_path: Path) -> None:
     one = run("vertical", "--format", "markdown", "--out", str(tmp_path / "one"), *QUICK)
     two = run("vertical", "--format", "markdown", "--out", str(tmp_path / "two"), *QUICK, "--jobs", "2")

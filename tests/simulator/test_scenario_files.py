@@ -100,6 +100,7 @@ LOADED = FUNCTION + "load: {kind: poisson, rps: 1}\n    "
         ("duration: -1\nfunctions: []\n", r"scenario.yaml:1: duration: must be a number above 0 \(seen -1\)"),
         ("duration: 10\npolicies: dilu\n", r"scenario.yaml:2: policies: unknown key; did you mean policy\?"),
         ("duration: 10\npolicy: kpb\n", r"scenario.yaml:2: policy = 'kpb', must be one of: dilu, "),
+        ("duration: 10\npolicy: ''\n", r"scenario.yaml:2: policy = '', must be one of: dilu, "),
         ("duration: 10\nvertical: mps\n", r"scenario.yaml:2: vertical policy = 'mps', must be one of: dilu, "),
         ("duration: 10\n\nplacement: best\n", r"scenario.yaml:3: placement = 'best', must be one of: exclusive, "),
         ("duration: 10\ncluster: {nodes: 0}\n", r"scenario.yaml:2: cluster.nodes: must be a whole number from 1"),
@@ -140,6 +141,7 @@ LOADED = FUNCTION + "load: {kind: poisson, rps: 1}\n    "
             LOADED + "sm_request: 700\n    sm_limit: 600\n",
             r"scenario.yaml:7: sm_limit: must be at least the request, 700",
         ),
+        (LOADED + "slo_ms: 0\n", r"scenario.yaml:6: slo_ms: must be a number above 0 \(seen 0\)"),
         (LOADED + "admission: luck\n", r"scenario.yaml:6: admission: must be one of slo, queue"),
         (
             LOADED + "tokens: {prompt: 1, output: 1}\n",
@@ -150,7 +152,7 @@ LOADED = FUNCTION + "load: {kind: poisson, rps: 1}\n    "
         (LOADED + "policy: kpb\n", r"scenario.yaml:6: policy = 'kpb', must be one of"),
         (
             LOADED + "\n  - {name: a, model: VGG19, load: {kind: even, rps: 1}}\n",
-            r"name: must differ between functions",
+            r"scenario.yaml:7: name: must differ between functions",
         ),
         (
             "duration: 1\ntraining:\n  - {name: t, model: VGG19, iterations: 0}\n",
@@ -184,6 +186,9 @@ def test_requests_with_tokens_come_from_a_csv(tmp_path: Path) -> None:
         ("time,prompt,output\n1,2\n", r"trace.csv:2: 2 columns, must be 3 as in the header"),
         ("time,prompt,output\n1,2,3\n\n2,2,3\n", r"trace.csv:3: an empty line between requests"),
         ("time,prompt,output\n1,-2,3\n", r"trace.csv:2: '-2' tokens, must be a whole number from 0"),
+        ("time,prompt,output\n1,2,1000001\n", r"trace.csv:2: '1000001' tokens, must be a whole number from 0"),
+        (f"time,prompt,output\n1,{'9' * 5000},3\n", r"trace.csv:2: '9+\.\.\. tokens, must be a whole number from 0"),
+        (f"time,prompt,output\n1,2,{'x' * 200_000}\n", r"trace.csv:2: field larger than field limit"),
         ("time,prompt,output\n2,2,3\n1,2,3\n", r"trace.csv:3: '1' is before the time above it"),
         ("time,prompt,output\nnan,2,3\n", r"trace.csv:2: 'nan', must be a number of seconds or an ISO time"),
     ],

@@ -77,11 +77,14 @@ def test_a_policy_of_ones_own_decides(tmp_path: Path, workload: Path) -> None:
         ("{folder}/own.py:four", "has no function 'four'"),
         ("{folder}/own.py:not_a_policy", "has no function 'not_a_policy'"),
         ("{folder}/broken.py:three", "raised ZeroDivisionError: division by zero"),
+        ("{folder}/leaves.py:three", "raised SystemExit: 3"),
+        ("", "policy = '', must be one of: "),
     ],
 )
 def test_a_policy_that_is_none_is_refused_with_the_rule(policy: str, rule: str, tmp_path: Path, workload: Path) -> None:
     (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "broken.py").write_text("1 / 0\n")
+    (tmp_path / "leaves.py").write_text("raise SystemExit(3)\n")
     result = run("--workload", workload, "--capacity-rps", "56", "--policy", policy.format(folder=tmp_path))
     with pytest.raises(DiluError, match=rule):
         raise result.exception or AssertionError(result.output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,6 +31,20 @@ def test_one_request_takes_one_batch() -> None:
     assert (result.requests, result.slo_violation_ratio, result.cold_starts) == (2, 0.0, 0)
     assert result.instance_seconds == 5.0
     assert result.p95_ms == pytest.approx(4000 / 56, rel=1e-3)
+
+
+def test_what_is_not_answered_a_day_after_the_workload_is_a_violation() -> None:
+    result = run(constant(5, 1), cold_start_s=1e9, min_replicas=0, warm_replicas=0)
+    assert (result.requests, result.slo_violation_ratio, result.cold_starts, result.p95_ms) == (5, 1.0, 1, None)
+
+
+def test_a_policy_that_fails_ends_the_simulation() -> None:
+    def broken(*_: object) -> Any:
+        raise OverflowError("too many")
+
+    policy = replace(POLICIES["kpa"], decide=broken)
+    with pytest.raises(RuntimeError, match=r"function, at .* OverflowError: too many"):
+        simulate_single(SingleRun(policy=policy, capacity_rps=56.0), constant(5, 10))
 
 
 def test_no_request_at_all_is_no_violation() -> None:
@@ -85,6 +100,8 @@ def test_the_same_seed_gives_the_same_result_and_another_seed_another_one(policy
         ({"slo_ms": float("nan")}, "slo = nan, must be a finite number above 0"),
         ({"cold_start_s": -1.0}, "cold start = -1.0 s, must be 0 or more"),
         ({"capacity_rps": 1e9}, "capacity = 1e+09 rps, a batch of 4 would take less than 1 µs"),
+        ({"capacity_rps": 1e-9}, "capacity = 1e-09 rps, a batch of 4 would take over a day"),
+        ({"warm_replicas": 10**7}, "warm replicas = 10000000, must be from 0 to 100,000"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from dilu.spec import to_mapping
 from dilu.version import sdk_version
 from dilu_autoscaler.knative.configuration.revision_settings import RevisionSettings
+from dilu_autoscaler.knative.deciding.kpa_policy import AveragedObservation
+from dilu_autoscaler.knative.deciding.loads import SECOND_IS_OVER_S
 from dilu_autoscaler.knative.explaining.decision_log import DecisionLog, Outcome
 from dilu_autoscaler.knative.explaining.outcome_reasons import outcome_reason
 from dilu_autoscaler.knative.explaining.snapshot import BucketNumbers, Numbers, ProcessNumbers, RevisionNumbers
@@ -127,6 +130,7 @@ class Explaining:
         assert settings is not None
         desired, excess = process.deciders.decided(key)
         last = self._log.last(key)
+        said = process.runtimes.of(key, time.time()) if settings.is_opted_in else None
         service, configuration = (autoscaler.metadata.labels.get(label, "") for label in _LABELS)
         return RevisionNumbers(
             namespace=autoscaler.metadata.namespace,
@@ -146,6 +150,10 @@ class Explaining:
             stable=None if last is None else last.last.stable,
             panic=None if last is None else last.last.panic,
             target=settings.kpa.target,
+            queue_depth=None if said is None else said.queue_depth,
+            oldest_wait_s=None if said is None else said.oldest_wait_s,
+            refused_rps=None if said is None else said.refused_rps,
+            capacity_rps=None if said is None else said.capacity_rps,
             scrape_errors=process.schedule.failures(key),
             scrape_times=process.schedule.times(key),
         )
@@ -178,7 +186,12 @@ class Explaining:
         """The decision, and for KPA the seconds that it does not see itself."""
         key = tick.function
         if settings.function is not None:
-            recorder.tick(tick, {**to_mapping(settings.function)})
+            function = {**to_mapping(settings.function)}
+            if isinstance(tick.seen, AveragedObservation):  # KPA's, until a throughput is learned
+                recorder.spec(key, function)
+                self._record_seconds(recorder, tick)
+            else:
+                recorder.tick(tick, function)
             return
         first = self._process.deciders.first_look(key)
         if first is None:
@@ -190,13 +203,19 @@ class Explaining:
             # The scaler is made now, though its first decision is yet to come: a replay has to begin here as well.
             recorder.averages(key, t_s=first_s, ready=first_ready, stable=None, panic=None)
         recorder.tick(tick, keys)
-        if tick.seen is None:
+        self._record_seconds(recorder, tick)
+
+    def _record_seconds(self, recorder: Recorder, tick: Tick) -> None:
+        """The seconds since the last ones, as far as they are over for a co-scaling policy, which may be next."""
+        key, seen = tick.function, tick.seen
+        if seen is None:
             return
+        until_s = tick.now_s - 1.0 - SECOND_IS_OVER_S
         since_s = self._recorded_until_s.get(key, math.inf)
         if since_s > tick.now_s:  # nothing yet, or the clock went back
-            since_s = tick.now_s - 2.0
-        for sample in self._process.deciders.collector.seconds(key, since_s=since_s, until_s=tick.now_s - 1.0):
-            recorder.values(key, t_s=sample.t_s, concurrency=sample.concurrency, rps=sample.rps, ready=tick.seen.ready)
+            since_s = until_s - 1.0
+        for sample in self._process.deciders.collector.seconds(key, since_s=since_s, until_s=until_s):
+            recorder.values(key, t_s=sample.t_s, concurrency=sample.concurrency, rps=sample.rps, ready=seen.ready)
             self._recorded_until_s[key] = sample.t_s + 1.0
 
 

@@ -108,7 +108,7 @@ spec:
       {{- with $root.Values.autoscaler.image.pullSecrets }}
       imagePullSecrets:
         {{- range . }}
-        - name: {{ . }}
+        - name: {{ . | quote }}
         {{- end }}
       {{- end }}
       {{- with $root.Values.autoscaler.nodeSelector }}

@@ -81,6 +81,8 @@ def recorded(values: Iterable[tuple[int, object]], name: str, *, scale: float = 
         moment = _moment(value)
         if moment is None:
             raise ConfigError(f"{name}:{number}: {value!r}, {_TIME_RULE}")
+        if isinstance(moment, float) and moment < 0.0:
+            raise ConfigError(f"{name}:{number}: {value!r}, must be 0 or more seconds")
         first = moment if first is None else first
         since_s = _since(first, moment)
         if since_s is None:

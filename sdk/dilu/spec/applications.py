@@ -61,7 +61,7 @@ class FunctionEntry:
 
     target: str  # FILE.py, FILE.py:NAME, MODULE or MODULE:NAME, as written
     overrides: Mapping[str, object] = field(default_factory=dict, hash=False)  # only what was written
-    policy: ScalePolicy = ScalePolicy.DILU_PAPER
+    policy: ScalePolicy = ScalePolicy.DILU
     env: Mapping[str, str] = field(default_factory=dict, hash=False)
     position: Position | None = field(default=None, compare=False, repr=False)  # None: not read from a file
 

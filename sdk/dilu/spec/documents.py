@@ -109,7 +109,7 @@ def _entry(section: Section) -> FunctionEntry:
     env_lines = {} if env is None else env.position.key_lines
     position = replace(section.position, key_lines={**section.position.key_lines, **env_lines})
     target: Any = section.text("target")
-    policy: Any = section.text("policy") or ScalePolicy.DILU_PAPER
+    policy: Any = section.text("policy") or ScalePolicy.DILU
     overrides = {key: section.text(key) if key in TEXT_KEYS else section.value(key) for key in KEYS if key in section}
     with position.locating():
         return FunctionEntry(

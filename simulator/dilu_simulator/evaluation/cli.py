@@ -87,6 +87,17 @@ def _check(presets: Sequence[Preset], settings: Settings, options: dict[str, Any
         path = options[name] and Path(options[name])
         if path and path.exists() and path.is_dir() != (name == "out"):
             raise ConfigError(f"--{name} {path}: is {'a folder' if path.is_dir() else 'a file'}, must be the other")
+        if path:
+            _make_folder(path if name == "out" else path.parent, name)
+
+
+def _make_folder(folder: Path, option: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--{option}: {error.filename or folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"--{option}: {folder}: nothing can be written there")
 
 
 def _require(module: str, what: str, way_out: str) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from dilu.errors import ConfigError
 from dilu.spec.fields import FieldError, positive_number, whole_number
@@ -46,6 +46,7 @@ _JOB: Final = (*_SHARED, "iterations")
 _OTHER: Final = ("name", "model", "copies", "gpu_memory", "cold_start")
 _MOST_COPIES: Final = 10_000
 _PRESETS: Final = "dilu_simulator.presets"
+_Entry = TypeVar("_Entry", InferenceFunction, TrainingJob)
 
 
 def read_scenario(path: str | Path) -> Scenario:
@@ -67,8 +68,13 @@ def read_scenario(path: str | Path) -> Scenario:
     with _located(top, "duration"):
         duration_s = positive_number("duration", top.value("duration"))
     cluster = _cluster(top)
-    entries = [entry for section in functions for entry in _functions(section, folder, duration_s, cluster)]
-    trained = [entry for section in jobs for entry in _jobs(section, cluster)]
+    names: set[str] = set()
+    entries: list[InferenceFunction] = []
+    trained: list[TrainingJob] = []
+    for section in functions:
+        entries += _named(section, names, _functions(section, folder, duration_s, cluster))
+    for section in jobs:
+        trained += _named(section, names, _jobs(section, cluster))
     with _located(top, "functions"):
         return Scenario(
             name=top.text("name") or path.stem,
@@ -114,7 +120,8 @@ def _located(section: Section, key: str) -> Iterator[None]:
 
 
 def _text(section: Section, key: str, default: str, check: Any) -> str:
-    text = section.text(key) or default
+    written = section.text(key)
+    text = default if written is None else written
     check(text)
     return text
 
@@ -150,6 +157,16 @@ def _functions(section: Section, folder: Path, duration_s: float, cluster: Clust
             name=str(section.text("name")), model=model, arrivals=arrivals, tokens=tokens or recorded, **values
         )
         yield from _copies(section, function, cluster)
+
+
+def _named(section: Section, names: set[str], entries: Iterator[_Entry]) -> Iterator[_Entry]:
+    """The entries, whose names are then taken; refused at its own line where one is taken already."""
+    for entry in entries:
+        with _located(section, "name"):
+            if entry.name in names:
+                raise FieldError("name", "must differ between functions and training jobs", entry.name)
+        names.add(entry.name)
+        yield entry
 
 
 def _jobs(section: Section, cluster: ClusterSize) -> Iterator[TrainingJob]:

@@ -47,6 +47,8 @@ class InferenceFunction:
 
     def __post_init__(self) -> None:
         whole_number("warm", self.warm, least=0)
+        if self.slo_ms is not None:  # or its error would name the field of the spec that it becomes
+            positive_number("slo_ms", self.slo_ms)
         if self.admission not in _ADMISSIONS:
             raise FieldError("admission", f"must be one of {', '.join(_ADMISSIONS)}", self.admission)
         if self.tokens is not None and self.model.llm is None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from dilu.errors import DiluError
+from dilu.errors import ConfigError, DiluError
 from dilu.spec import FunctionSpec, from_annotations, names
 from dilu_autoscaler.knative.configuration import annotation_rules as rules
 from dilu_autoscaler.knative.configuration.annotation_rules import CLASS, METRIC
@@ -179,6 +179,9 @@ def _function(pa: PodAutoscaler, least: int, most: int, complaints: list[str]) -
         return None
     try:
         function = from_annotations(pa.metadata.name, said)
+        for key, rps in ((names.RPS_REQUEST, function.rps_request), (names.RPS_LIMIT, function.rps_limit)):
+            if rps is not None and rps < rules.LEAST_RPS:
+                raise ConfigError(f"function {pa.metadata.name}: {key} = {rps:g}, must be at least {rules.LEAST_RPS:g}")
         return replace(function, min_scale=least, max_scale=max(least, most) if most else None)
     except DiluError as error:
         complaints.append(f"{error}; it is scaled by KPA until that is mended")

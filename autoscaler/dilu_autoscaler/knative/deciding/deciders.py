@@ -10,16 +10,24 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from dilu_autoscaler.knative.configuration.revision_settings import RevisionSettings
+from dilu_autoscaler.knative.deciding.from_zero import activated, is_for_nobody, is_given_up
 from dilu_autoscaler.knative.deciding.kpa_policy import AVERAGED_KPA
 from dilu_autoscaler.knative.deciding.loads import Loads, Replicas, Throughputs, Watched
 from dilu_autoscaler.knative.reports.collector import Collector
 from dilu_autoscaler.loop import ScaleLoop, Tick
 from dilu_autoscaler.policy import Decision, ScaleSpec, policy_named
 from dilu_autoscaler.policy.bounds import Bounds
-from dilu_autoscaler.policy.burst import excess_burst_capacity, first_excess_burst_capacity, has_crossed_zero
+from dilu_autoscaler.policy.burst import (
+    LARGEST_COUNT,
+    excess_burst_capacity,
+    first_excess_burst_capacity,
+    has_crossed_zero,
+)
+from dilu_autoscaler.policy.kpa_spec import Metric
 
 UNKNOWN_SCALE: Final = -1
 BATCH_S: Final = 0.02
@@ -115,6 +123,11 @@ class Deciders:
         watched = self._watched[key]
         return UNKNOWN_SCALE if watched.desired is None else watched.desired, watched.excess_burst_capacity
 
+    def is_for_nobody(self, key: str) -> bool:
+        """Whether a revision's first replica is still starting, and nobody has asked for it for a stable window."""
+        watched = self._watched.get(key)
+        return watched is not None and watched.for_nobody
+
     def first_look(self, key: str) -> tuple[int, float] | None:
         """How many replicas were ready when KPA first looked at a revision, and when. None: it did not yet."""
         watched = self._watched.get(key)
@@ -198,14 +211,20 @@ class Deciders:
         watched, settings = self._watched.get(key), self._settings.get(key)
         if watched is None or settings is None:
             return
-        before = watched.desired, watched.excess_burst_capacity
+        before = watched.desired, watched.for_nobody, watched.excess_burst_capacity
         if not tick.failed:
-            if tick.decision.replicas is not None:
-                watched.desired = _activated(watched, tick)
+            if watched.for_nobody and is_given_up(tick):
+                watched.desired = 0
+            elif tick.decision.replicas is not None:
+                watched.desired = activated(watched, settings, tick)
+            is_coming_up = tick.seen is not None and tick.seen.is_coming_up
+            averages = self.collector.averages(key, Metric.CONCURRENCY, tick.now_s) if is_coming_up else None
+            watched.for_nobody = is_for_nobody(watched, tick, averages)
             watched.excess_burst_capacity = self._excess(key, watched, tick)
         self._on_tick(tick, settings)
         self._learn(key, watched, settings, tick.now_s)
-        if watched.desired != before[0] or has_crossed_zero(before[1], watched.excess_burst_capacity):
+        is_new = before[:2] != (watched.desired, watched.for_nobody)
+        if is_new or has_crossed_zero(before[2], watched.excess_burst_capacity):
             self._on_change(key)
 
     def _excess(self, key: str, watched: Watched, tick: Tick) -> int:
@@ -221,6 +240,7 @@ class Deciders:
         co_scales = self._co_scales(spec.name, settings)
         if watched.co_scales != co_scales:
             watched.first = None  # the other policy begins now
+            watched.for_nobody = watched.activates = False
         watched.kpa, watched.co_scales = settings.kpa, co_scales
         self._loop.update(spec)
 
@@ -238,16 +258,10 @@ class Deciders:
         function = settings.function
         if function is None or not self._co_scales(key, settings):
             return ScaleSpec(name=key, policy=AVERAGED_KPA, settings=settings.kpa)
+        # A throughput can be said to be next to nothing, a load to be anything: what comes of it fits into 32 bits.
+        function = replace(function, max_scale=min(function.max_scale or LARGEST_COUNT, LARGEST_COUNT))
         bounds = Bounds(min_replicas=function.min_scale, max_replicas=function.max_scale)
         return ScaleSpec(name=key, policy=self._policy, settings=self._policy.settings_for(function), bounds=bounds)
-
-
-def _activated(watched: Watched, tick: Tick) -> int | None:
-    """The number decided; from zero at least the activation scale, which KPA knows of itself."""
-    replicas, seen = tick.decision.replicas, tick.seen
-    if watched.co_scales and replicas and seen is not None and seen.desired == 0:
-        return max(replicas, watched.kpa.activation_scale)
-    return replicas
 
 
 def _decides_otherwise(before: RevisionSettings, after: RevisionSettings) -> bool:

@@ -53,6 +53,14 @@ class Watched:
     desired: int | None = None
     """Decided last. None: nothing yet."""
     excess_burst_capacity: int = 0
+    capacity_rps: float | None = None
+    """What a replica was last found to take. None: nothing said yet. A runtime under load may not answer in time, and
+    at zero there is none."""
+    activates: bool = False
+    """It comes from zero and has not had as many ready replicas at once as its activation scale says."""
+    for_nobody: bool = False
+    """Its first replica is still starting, and nobody has asked for a stable window. The policy keeps it; Knative gives
+    it up where it does not start in time."""
     seen_until_s: float | None = None
     """Seconds before this one were handed out."""
     first: tuple[int, float] | None = None
@@ -111,14 +119,17 @@ class Loads:
     def _seconds(self, key: str, watched: Watched, replicas: Replicas, now_s: float) -> Observation:
         samples = self._take(key, watched, replicas, now_s)
         desired = replicas.asked_for if watched.desired is None else watched.desired
+        watched.capacity_rps = self._throughputs.capacity_rps(key, now_s) or watched.capacity_rps
+        waiting = 0 if replicas.ready else self._waiting(key, now_s)
+        is_at_rest = not (desired or replicas.ready or waiting or any(not sample.is_quiet for sample in samples))
         return Observation(
             samples=samples,
             ready=replicas.ready,
             starting=replicas.starting,
             desired=desired,
-            waiting=0 if replicas.ready else self._waiting(key, now_s),
-            capacity_rps=self._throughputs.capacity_rps(key, now_s),
-            next_sample_s=_next_sample_s(now_s) if desired or replicas.ready else None,
+            waiting=waiting,
+            capacity_rps=watched.capacity_rps,
+            next_sample_s=None if is_at_rest else _next_sample_s(now_s),
         )
 
     def _take(self, key: str, watched: Watched, replicas: Replicas, now_s: float) -> tuple[Sample, ...]:

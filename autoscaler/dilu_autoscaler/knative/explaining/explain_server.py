@@ -84,7 +84,7 @@ class ExplainServer:
         if len(server.connections) >= self._most_connections:
             self.cut += 1
             return Refused()
-        return accepted(server, asks_within_s=self._answer_within_s, on_quiet=self._cut_slow)
+        return accepted(server, asks_within_s=self._answer_within_s, on_cut=self._cut_slow)
 
     def _cut_slow(self, connection: Connection) -> None:
         self.cut += 1

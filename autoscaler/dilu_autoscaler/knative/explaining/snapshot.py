@@ -34,6 +34,10 @@ class RevisionNumbers:
     stable: float | None = None
     panic: float | None = None
     target: float | None = None  # load per replica, utilisation included
+    queue_depth: int | None = None  # in its runtimes, and so on; None: none said anything in the last seconds
+    oldest_wait_s: float | None = None
+    refused_rps: float | None = None
+    capacity_rps: float | None = None  # of one replica
     scrape_errors: int = 0
     scrape_times: ScrapeTimes | None = None
 

@@ -14,7 +14,9 @@ from dilu_autoscaler.knative.deciding.deciders import UNKNOWN_SCALE, Deciders
 from dilu_autoscaler.knative.kube.client import Conflict, KubeError
 from dilu_autoscaler.knative.kube.objects import PodAutoscaler, ServerlessService
 from dilu_autoscaler.knative.kube.work_queue import WorkQueue
+from dilu_autoscaler.knative.reconciling import condition_objects
 from dilu_autoscaler.knative.reconciling.cluster_view import CLASS_ANNOTATION, ClusterView
+from dilu_autoscaler.knative.reconciling.conditions import ACTIVE, TRUE
 from dilu_autoscaler.knative.reconciling.metric_status import metric_status
 from dilu_autoscaler.knative.reconciling.plans import Plan, World, needs_activator_answer, plan
 from dilu_autoscaler.knative.reconciling.writer import LostBucketError, Writer
@@ -163,6 +165,8 @@ class Reconciler:
         deployment = self._view.deployment_of(autoscaler)
         if key in self._deciders:
             desired, excess = self._deciders.decided(key)
+            if desired > 0 and self._deciders.is_for_nobody(key) and not _is_active(autoscaler):
+                desired = 0  # which the activation's time-out makes none, if it does not start before that
             if deployment is not None:
                 desired = self._unless_it_settles(key, desired, deployment.spec.replicas)
         else:
@@ -208,6 +212,11 @@ class Reconciler:
 
     def _probed(self, key: str, answered: bool) -> None:
         self.queue.add_after(key, AFTER_PROBE_S)
+
+
+def _is_active(autoscaler: PodAutoscaler) -> bool:
+    found = condition_objects.find(autoscaler.status.conditions, ACTIVE)
+    return found is not None and found.status == TRUE
 
 
 def _going(world: World, made: Plan) -> int:

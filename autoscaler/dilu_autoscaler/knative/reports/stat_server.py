@@ -8,8 +8,9 @@
 | another handshake                                             | websocket                                 |
 | all else                                                      | 400                                       |
 
-Anybody in the cluster can connect, so nobody can take more than his part: a message has at most `MOST_FRAME_BYTES`, who
-floods is read in turn with all others, who sends half a request or nothing, or never reads, is cut.
+Anybody in the cluster can connect, so nobody can take more than his part: a message has at most `MOST_FRAME_BYTES`, an
+address at most `MOST_OF_AN_ADDRESS` of all connections, who floods is read in turn with all others, who sends half a
+request or nothing, or never reads, is cut.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from urllib.parse import urlsplit
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
-from dilu_autoscaler.knative.connections import Connection, Refused, accepted, cut
+from dilu_autoscaler.knative.connections import Connection, Places, Refused, accepted, cut
 from dilu_autoscaler.knative.reports.stats import Stat, read_frame
 
 MOST_FRAME_BYTES: Final = 4 * 1024 * 1024
 """An activator's report on some 45,000 revisions."""
 MOST_CONNECTIONS: Final = 4096
+MOST_OF_AN_ADDRESS: Final = 512
+"""Activators and peers need one each; behind one address there may be all of a node's, and its kubelet."""
 FIRST_REQUEST_WITHIN_S: Final = 60.0
 SILENT_FOR_S: Final = 60.0
 """Activators ping every 3.3 s; who says nothing for so long, or has not taken his pongs, is gone."""
@@ -49,7 +52,7 @@ class StatCounts:
 
     frames: int = 0
     stats: int = 0
-    empty: int = 0  # reports without contents
+    empty: int = 0  # reports without contents, or about nothing that can exist
     undecodable: int = 0
     texts: int = 0
     cut: int = 0  # connections that were ended for what they did, or did not
@@ -72,6 +75,7 @@ class StatServer:
         first_request_within_s: float = FIRST_REQUEST_WITHIN_S,
         silent_for_s: float = SILENT_FOR_S,
         most_connections: int = MOST_CONNECTIONS,
+        most_of_an_address: int = MOST_OF_AN_ADDRESS,
     ) -> None:
         self.counts = StatCounts()
         self._on_stats = on_stats
@@ -81,6 +85,7 @@ class StatServer:
         self._first_request_within_s = first_request_within_s
         self._silent_for_s = silent_for_s
         self._most_connections = most_connections
+        self._places = Places(most_of_an_address)
         self._server: web.Server | None = None
         self._listening: asyncio.Server | None = None
         self._sockets: set[web.WebSocketResponse] = set()
@@ -90,6 +95,11 @@ class StatServer:
     def clients(self) -> int:
         """How many websockets are open."""
         return len(self._sockets)
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open, websockets among them."""
+        return 0 if self._server is None else len(self._server.connections)
 
     async def start(self, host: str | None = None, port: int = 8080) -> int:
         """Listen; the port, of which 0 means any that is free. Raises `OSError` where that is not possible."""
@@ -125,9 +135,9 @@ class StatServer:
         if self._is_closing or len(server.connections) >= self._most_connections:
             self.counts.cut += 1
             return Refused()
-        return accepted(server, asks_within_s=self._first_request_within_s, on_quiet=self._cut_quiet)
+        return accepted(server, asks_within_s=self._first_request_within_s, on_cut=self._cut, places=self._places)
 
-    def _cut_quiet(self, connection: Connection) -> None:
+    def _cut(self, connection: Connection) -> None:
         self.counts.cut += 1
         cut(connection)
 

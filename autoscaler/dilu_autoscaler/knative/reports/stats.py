@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from google.protobuf.message import DecodeError
 
 from dilu_autoscaler.knative.reports import stat_pb2
+
+LONGEST_NAME: Final = 253
+"""Kubernetes has no longer ones. Names are remembered, and anybody can send a report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +33,7 @@ class Frame:
     """What one message of a websocket held."""
 
     stats: tuple[Stat, ...]
-    skipped: int  # reports without contents, which newer senders may send
+    skipped: int  # reports without contents, which newer senders may send, and those about nothing that can exist
 
 
 def read_frame(data: bytes, *, now_s: float) -> Frame | None:
@@ -40,7 +44,7 @@ def read_frame(data: bytes, *, now_s: float) -> Frame | None:
     except DecodeError:
         return None
     stats = tuple(
-        _stat(f"{one.namespace}/{one.name}", one.stat, int(now_s)) for one in message.messages if one.HasField("stat")
+        _stat(f"{one.namespace}/{one.name}", one.stat, int(now_s)) for one in message.messages if _is_report(one)
     )
     return Frame(stats=stats, skipped=len(message.messages) - len(stats))
 
@@ -71,10 +75,14 @@ def write_frame(stats: Iterable[Stat]) -> bytes:
     return message.SerializeToString()
 
 
+def _is_report(one: stat_pb2.WireStatMessage) -> bool:
+    return one.HasField("stat") and len(one.namespace) <= LONGEST_NAME and len(one.name) <= LONGEST_NAME
+
+
 def _stat(key: str, stat: stat_pb2.Stat, now_s: int) -> Stat:
     return Stat(
         key=key,
-        pod=stat.pod_name,
+        pod=stat.pod_name[:LONGEST_NAME],
         concurrency=stat.average_concurrent_requests,
         proxied_concurrency=stat.average_proxied_concurrent_requests,
         requests=stat.request_count,

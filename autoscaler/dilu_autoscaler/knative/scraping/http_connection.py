@@ -12,6 +12,8 @@ import httptools
 MOST_BODY_BYTES: Final = 336
 """What a report can take: six numbers, a host's name and some room. The rest of a longer body is not read."""
 MOST_HEAD_BYTES: Final = 16 * 1024
+_MOST_BYTES_PER_BODY_BYTE: Final = 8
+"""Of a body in chunks of one byte, each takes six; what has more never ends."""
 
 Address: TypeAlias = tuple[str, int]
 
@@ -91,7 +93,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _start_answer(self) -> None:
-        self._head_bytes = 0
+        self._bytes = 0
         self._is_in_head = True
         self._content_type = ""
         self._body = b""
@@ -111,7 +113,7 @@ class Connection(asyncio.Protocol):
         """The connection is gone."""
         get, self._get, self._transport = self._get, None, None
         # A kept connection that its server ended just now: nothing was answered, and a GET may be sent again.
-        may_repeat = self._was_used and self._head_bytes == 0
+        may_repeat = self._was_used and self._bytes == 0
         reason = str(error) if error is not None else "the connection ended before the answer"
         self._owner.lost(self, get, may_repeat=may_repeat, reason=reason)
 
@@ -120,8 +122,7 @@ class Connection(asyncio.Protocol):
         if self._get is None:
             self.abort()
             return
-        if self._is_in_head:
-            self._head_bytes += len(data)
+        self._bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -131,8 +132,10 @@ class Connection(asyncio.Protocol):
             self._has_more = True
         if self._is_complete or self._has_more:
             self._answer()
-        elif self._is_in_head and self._head_bytes > MOST_HEAD_BYTES:
+        elif self._is_in_head and self._bytes > MOST_HEAD_BYTES:
             self._fail(f"its head has more than {MOST_HEAD_BYTES} bytes")
+        elif self._bytes > MOST_HEAD_BYTES + _MOST_BYTES_PER_BODY_BYTE * self._most_body_bytes:
+            self._fail(f"{self._bytes} bytes and no end of it")  # chunks of next to nothing, or trailers
 
     # -- the parser's
 

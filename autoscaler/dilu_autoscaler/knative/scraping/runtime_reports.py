@@ -13,6 +13,8 @@ from typing import Annotated, Final
 
 import msgspec
 
+from dilu_autoscaler.knative.configuration.annotation_rules import LEAST_RPS
+
 MOST_STATS_BYTES: Final = 16 * 1024
 """Of one answer: a replica with a dozen functions."""
 FRESH_S: Final = 3.0
@@ -96,5 +98,9 @@ def _capacity_rps(reports: Iterable[RuntimeReport]) -> float | None:
     number of replicas is computed with; by the fastest one there would be too few. One that stops counts no more: it
     is on its way out and may have left its GPU to others.
     """
-    known = [one.capacity_rps for one in reports if one.capacity_rps and one.state != "draining"]
+    known = [
+        one.capacity_rps
+        for one in reports
+        if one.capacity_rps is not None and one.capacity_rps >= LEAST_RPS and one.state != "draining"
+    ]
     return math.fsum(known) / len(known) if known else None
