@@ -35,6 +35,32 @@ def test_a_learned_cold_start_time_changes_what_is_decided() -> None:
     assert tried(DILU, slow, load, SPEC) != tried(DILU, slow, load, without)
 
 
+def asked_at_random(rps: float, seed: int, seconds: int = 14_400) -> list[float]:
+    rng, load, at_s = Random(seed), [0.0] * seconds, 0.0
+    while (at_s := at_s + rng.expovariate(rps)) < seconds:
+        load[int(at_s)] += 1.0
+    return load
+
+
+@pytest.mark.parametrize("rps", [0.01, 0.03, 0.05])
+def test_where_requests_come_at_random_the_last_replica_is_not_let_go_before_the_papers_rule_does(rps: float) -> None:
+    to_zero = Trial(capacity_rps=CAPACITY_RPS, min_replicas=0)
+    for seed in range(2):
+        load = asked_at_random(rps, seed)
+        ours, paper = tried(DILU, to_zero, load), tried(POLICIES["dilu-paper"], to_zero, load)
+        assert ours.cold_starts <= paper.cold_starts
+        assert ours.violation_ratio <= paper.violation_ratio
+        assert ours.replica_s <= 1.01 * paper.replica_s
+
+
+def test_where_nobody_comes_back_for_an_hour_the_last_replica_goes_at_once() -> None:
+    to_zero = Trial(capacity_rps=CAPACITY_RPS, min_replicas=0)
+    hourly = ([80.0] * 60 + [0.0] * 3540) * 12
+    ours, paper = tried(DILU, to_zero, hourly), tried(POLICIES["dilu-paper"], to_zero, hourly)
+    assert ours.cold_starts <= paper.cold_starts
+    assert ours.replica_s < 0.95 * paper.replica_s
+
+
 def test_more_replica_time_to_spend_means_fewer_violations() -> None:
     loads = [load_rps(family, seed) for family in ("bursty", "steps") for seed in range(4)]
     ratios, seconds = [], []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from typing import Final
 
 from dilu_autoscaler.policy.coscale_prices import Credit, prices_at, start_price
@@ -17,7 +18,7 @@ from dilu_autoscaler.policy.coscale_situation import (
 )
 from dilu_autoscaler.policy.coscale_spec import CoscaleSpec
 from dilu_autoscaler.policy.dilu_paper import IN_SAMPLES, WINDOW_SAMPLES
-from dilu_autoscaler.policy.gap_histogram import Gaps, best_keep_s
+from dilu_autoscaler.policy.gap_histogram import EDGES_S, Gaps, best_keep_s
 from dilu_autoscaler.policy.rhythm import expected_rps
 
 _RETURN_UNMET: Final = 0.94
@@ -31,6 +32,9 @@ _KEEP_STARTS: Final = 0.44
 _LEAST_GAPS: Final = 2.5
 """So many have to be seen before the last replica is kept for another time than the paper's."""
 _LEAST_LAST_KEEP_S: Final = 5
+_WITHIN_WINDOW: Final = bisect_left(EDGES_S, WINDOW_SAMPLES)
+"""Lengths of gaps that are below the paper's time."""
+_FEW: Final = 0.05
 
 
 def enough(now: Situation) -> int:
@@ -72,12 +76,14 @@ def at_least_the_shadow(now: Situation, wanted: int, *, has_started: bool) -> in
 
 
 def last_keep_s(spec: CoscaleSpec, credit: Credit, last_gaps: Gaps, cold_start_s: int) -> int:
-    """As the gaps so far say; but shorter than the paper only with a start, longer only with time in hand."""
+    """As the gaps so far say; but longer than the paper only with time in hand, and shorter only with a start in hand
+    and where next to none of them ended within the paper's time: else it is started twice, and requests wait for it."""
     if not spec.learns_gaps or sum(last_gaps) < _LEAST_GAPS:
         return WINDOW_SAMPLES
     prices = prices_at(credit)
     return_price = start_price(credit) + prices.unmet * _LAST_UNMET * cold_start_s
     best_s = max(_LEAST_LAST_KEEP_S, best_keep_s(last_gaps, second_price=prices.second, return_price=return_price))
-    least_s = WINDOW_SAMPLES if credit.starts < _KEEP_STARTS else 0
+    comes_back = sum(last_gaps[:_WITHIN_WINDOW]) > _FEW * sum(last_gaps)
+    least_s = WINDOW_SAMPLES if comes_back or credit.starts < _KEEP_STARTS else 0
     most_s = WINDOW_SAMPLES if credit.time_s < 0 else _MOST_KEEP_S
     return max(least_s, min(most_s, best_s))

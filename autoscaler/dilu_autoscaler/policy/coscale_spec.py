@@ -10,7 +10,7 @@ from dilu.spec import FunctionSpec
 from dilu_autoscaler.policy.bounds import Bounds
 from dilu_autoscaler.policy.demand import check_positive
 
-TIME_RATIO: Final = 0.98
+TIME_RATIO: Final = 0.987
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
