@@ -16,7 +16,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "numpy_only" / "app
 
 @pytest.fixture(scope="module")
 def nearest() -> Iterator[testing.Client]:
-    with testing.client(EXAMPLE) as client:
+    with testing.client(EXAMPLE, slo_ms=60_000) as client:  # a busy machine is no reason to refuse what is asked here
         yield client
 
 

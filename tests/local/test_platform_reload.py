@@ -8,7 +8,7 @@ from pathlib import Path
 from watchfiles import Change
 
 from dilu_autoscaler.local.reload import SourceFiles
-from local.platform_process import Clients, PlatformProcess, StartPlatform
+from local.platform_process import Clients, PlatformProcess, StartPlatform, processes_of
 from replica_process import wait_until
 
 VERSION = """
@@ -43,6 +43,14 @@ def test_a_change_is_served_and_a_broken_one_is_not(start_platform: StartPlatfor
     assert {replica["id"] for replica in platform.function("version")["replicas"]} == {"version-3", "version-4"}
 
 
+def test_a_change_while_the_code_loads_is_served_too(start_platform: StartPlatform) -> None:
+    slow = VERSION.replace("import dilu\n", "import time, dilu\n    time.sleep(0.5)\n", 1)
+    platform = start_platform(slow, "--reload", "--min", "1", wait=False)
+    wait_until(lambda: len(processes_of(platform.root)) == 2, "its child loads the code")
+    _edit(platform, "[1]", "[2]")
+    wait_until(lambda: platform.log_path.exists() and "replaced one by one" in platform.log(), "it is noticed", 20.0)
+
+
 def test_code_that_loads_but_does_not_start_leaves_the_old_replicas(start_platform: StartPlatform) -> None:
     platform = start_platform(VERSION, "--reload", "--min", "1")
     platform.wait_for_ready("version", 1)
@@ -67,9 +75,10 @@ def test_a_change_of_nothing_is_none(tmp_path: Path) -> None:
     source = tmp_path / "app.py"
     source.write_text("x = 1")
     files = SourceFiles(tmp_path, None)
-    files.read_all()
+    assert files.read_all() == [str(source)]
     os.utime(source)
     assert files.changed([str(source)]) == []
+    assert files.read_all() == []
     source.write_text("x = 2")
     assert files.changed([str(source)]) == [str(source)]
     source.unlink()

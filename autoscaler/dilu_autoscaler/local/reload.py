@@ -16,6 +16,7 @@ from dilu_autoscaler.local.platform import Platform
 
 _log = logging.getLogger(__name__)
 _WATCH_AGAIN_S = 5.0
+_LOOK_MS = 1000
 
 
 class SourceFiles(DefaultFilter):
@@ -36,12 +37,14 @@ class SourceFiles(DefaultFilter):
             return True
         return path.endswith(".py") and super().__call__(change, path) and not self._is_left_out(Path(path).parent)
 
-    def read_all(self) -> None:
-        """Learn what is in each of them now."""
+    def read_all(self) -> list[str]:
+        """Learn what is in each of them now; those that have changed since the last time."""
+        paths = set(self._contents)
         for name, subfolders, files in os.walk(self._folder):
             folder = Path(name)
             subfolders[:] = [one for one in subfolders if not _is_foreign(folder / one)]
-            self.changed([path for file in files if self(Change.added, path := str(folder / file))])
+            paths.update(path for file in files if self(Change.added, path := str(folder / file)))
+        return self.changed(sorted(paths))
 
     def _is_left_out(self, folder: Path) -> bool:
         while folder.is_relative_to(self._folder) and folder != self._folder:
@@ -61,14 +64,24 @@ class SourceFiles(DefaultFilter):
         return is_new
 
 
-async def reload_on_change(platform: Platform, outline: Outline) -> None:
-    """Watch the application's files and replan at each change, until cancelled."""
+async def sources_of(outline: Outline) -> SourceFiles:
+    """The application's files as they are now: to be read before their code is, so that no change goes unnoticed."""
     files = SourceFiles(outline.folder, outline.application)
     await asyncio.to_thread(files.read_all)
+    return files
+
+
+async def reload_on_change(platform: Platform, outline: Outline, files: SourceFiles) -> None:
+    """Watch the application's files and replan at each change since they were read, until cancelled."""
     while True:
+        is_watched = False
         try:
-            async for changes in awatch(outline.folder, watch_filter=files):
-                changed = files.changed(sorted(path for _, path in changes))
+            watch = awatch(outline.folder, watch_filter=files, yield_on_timeout=True, rust_timeout=_LOOK_MS)
+            async for changes in watch:
+                if is_watched:
+                    changed = files.changed(sorted(path for _, path in changes))
+                else:  # what changed before the watch was there
+                    is_watched, changed = True, await asyncio.to_thread(files.read_all)
                 if changed:
                     outline = await _reload(platform, outline, changed)
         except Exception:

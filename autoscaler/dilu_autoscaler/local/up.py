@@ -23,7 +23,7 @@ from dilu_autoscaler.local.events import configure_events
 from dilu_autoscaler.local.exchange import GatewayLimits
 from dilu_autoscaler.local.plans import Outline, Request, make_plan, read_outline
 from dilu_autoscaler.local.platform import Platform, termination_signals
-from dilu_autoscaler.local.reload import reload_on_change
+from dilu_autoscaler.local.reload import reload_on_change, sources_of
 from dilu_autoscaler.local.rundir import Claim, claim, run_directory, running
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ async def _serve(
     # Until the platform listens to signals itself: the child that loads the code must not stay behind.
     for number in termination_signals():
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    sources = await sources_of(outline) if options.reload else None
     platform = Platform(
         await make_plan(outline),
         held,
@@ -80,8 +81,8 @@ async def _serve(
         log_format=options.log_format or "plain",
     )
     beside: list[asyncio.Task[None]] = []
-    if options.reload:
-        beside.append(asyncio.ensure_future(reload_on_change(platform, outline)))
+    if sources is not None:
+        beside.append(asyncio.ensure_future(reload_on_change(platform, outline, sources)))
     if console is not None:
         from dilu_autoscaler.local.view import show_live
 
