@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from watchfiles import Change
 
 from dilu_autoscaler.local.reload import SourceFiles
@@ -41,6 +42,21 @@ def test_a_change_is_served_and_a_broken_one_is_not(start_platform: StartPlatfor
         clients.wait_for(20)
     assert set(clients.outcomes) == {200}, clients.outcomes
     assert {replica["id"] for replica in platform.function("version")["replicas"]} == {"version-3", "version-4"}
+
+
+def test_a_change_of_the_same_size_and_second_is_served(
+    start_platform: StartPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    platform = start_platform(VERSION, "--reload", "--min", "1")
+    platform.wait_for_ready("version", 1)
+    source = platform.log_path.parent / "app" / "app.py"
+    assert list(source.parent.glob("__pycache__/app.*.pyc"))
+    before, new = source.stat(), source.with_name("new.txt")
+    new.write_text(source.read_text().replace("[1]", "[2]"))
+    os.utime(new, ns=(before.st_atime_ns, before.st_mtime_ns))
+    new.replace(source)
+    wait_until(lambda: platform.post("/version", 0).json() == 2, "the new code answers", 20.0)
 
 
 def test_a_change_while_the_code_loads_is_served_too(start_platform: StartPlatform) -> None:

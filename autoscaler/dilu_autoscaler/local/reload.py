@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import os
+from importlib.util import cache_from_source
 from pathlib import Path
 
 from watchfiles import Change, DefaultFilter, awatch
@@ -91,6 +93,7 @@ async def reload_on_change(platform: Platform, outline: Outline, files: SourceFi
 
 async def _reload(platform: Platform, outline: Outline, paths: list[str]) -> Outline:
     """Serve what is written now, if it can be served; the outline that was read last."""
+    await asyncio.to_thread(_forget_bytecode, paths)
     changed = ", ".join(sorted({path.rpartition("/")[2] for path in paths})[:3])
     try:
         now = read_outline(outline.request)
@@ -105,6 +108,14 @@ async def _reload(platform: Platform, outline: Outline, paths: list[str]) -> Out
         _log.info("%s changed: replicas are replaced one by one", changed)
         return now
     return outline
+
+
+def _forget_bytecode(paths: list[str]) -> None:
+    """Python takes bytecode for that of a file of the same size and second, which a quick second change may have."""
+    for path in paths:
+        if path.endswith(".py"):
+            with contextlib.suppress(OSError):
+                Path(cache_from_source(path)).unlink()
 
 
 def _say_what_stays(before: Outline, now: Outline, changed: str) -> None:
