@@ -73,14 +73,6 @@ class World:
         self._arrive_next(function, arrivals_us, tokens)
         return function
 
-    def run(self, ends_us: int) -> None:
-        """Everything up to that time, and then until the last request is answered."""
-        self.events.run_until(ends_us)
-        while self.has_outstanding:
-            if not self.events.run_next():
-                waiting = sorted(name for name, function in self.functions.items() if function.outstanding)
-                raise RuntimeError(f"requests of {', '.join(waiting)} wait, and nothing will ever happen")
-
     @property
     def has_outstanding(self) -> bool:
         """Whether any request was not answered yet."""

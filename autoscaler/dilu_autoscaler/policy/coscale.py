@@ -208,14 +208,13 @@ class _Course:
         self._count(sample)
         if spec.bounds.min_replicas == 0:
             self._count_quiet(credit, is_quiet=sample.is_quiet)
-        if self._is_calm():
-            if replicas:
-                self._low = 0
-                self._change(spec.bounds.clamp(replicas))
-            return
-        now = self._situation(credit())
         if not replicas:
             return
+        if self._is_calm():
+            self._low = 0
+            self._change(spec.bounds.clamp(replicas))
+            return
+        now = self._situation(credit())
         wanted = replicas + worth_starting(now)
         if self._rhythm.period:
             wanted = ahead(now, wanted)
