@@ -28,21 +28,21 @@ bench: ## run every benchmark beside its peers; results in benchmarks/results/
 	.venv-bench/bin/python benchmarks/run_all.py
 
 cluster-up: setup ## start a Kubernetes with Knative on this machine (root; builds it first, docs/test-cluster.md)
-	$(BIN)/python -m tests.cluster up
+	$(BIN)/python -m tools.testcluster up
 
 cluster-down: setup ## stop it, and remove all of it
-	$(BIN)/python -m tests.cluster down
+	$(BIN)/python -m tools.testcluster down
 
 # `down` first: a run before this one may have been killed.
 test-cluster: setup ## build a Kubernetes with Knative, start it, pass the quick tests on it, stop it (root)
-	$(BIN)/python -m tests.cluster build
-	$(BIN)/python -m tests.cluster --name dilu-pytest down
+	$(BIN)/python -m tools.testcluster build
+	$(BIN)/python -m tools.testcluster --name dilu-pytest down
 	$(BIN)/python -m pytest tests/cluster_tests -m "not slow"
 	DILU_TEST_KNATIVE=1 $(BIN)/python -m pytest tests/differential
 
 test-cluster-full: setup ## the same with the long tests, Knative's own among them, and Knative 1.21
-	$(BIN)/python -m tests.cluster build --tests
-	$(BIN)/python -m tests.cluster --name dilu-pytest down
+	$(BIN)/python -m tools.testcluster build --tests
+	$(BIN)/python -m tools.testcluster --name dilu-pytest down
 	$(BIN)/python -m pytest tests/cluster_tests
 	$(BIN)/python -m pytest tests/cluster_tests/test_stock_knative.py --knative 1.21
 

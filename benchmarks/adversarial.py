@@ -14,7 +14,7 @@ from random import Random
 from typing import Final
 
 import harness
-from dilu_autoscaler.trials.shapes import Duel, Shape, any_shape, duel, near
+from dilu_simulator.trials.shapes import Duel, Shape, any_shape, duel, near
 
 NAME = "adversarial"
 WORST: Final = 10

@@ -30,8 +30,8 @@ from autoscaler_comparison.pokes import Pokes, measure_pokes
 from autoscaler_comparison.rest import AtRest, measure_rest
 from autoscaler_comparison.sizes import FULL, PODS_PER_REVISION, QUICK, Sizes
 from autoscaler_comparison.world import World, running_world
-from cluster.parts import DEFAULT_KNATIVE, KUBERNETES_VERSION
 from harness import BenchmarkError
+from testcluster.parts import DEFAULT_KNATIVE, KUBERNETES_VERSION
 
 NAME: Final = "knative_autoscaler"
 PACKAGES: Final = ("dilu", "kubernetes", "aiohttp", "httptools", "uvloop", "msgspec", "protobuf")

@@ -28,13 +28,13 @@ from harness import BenchmarkError
 
 sys.path.insert(0, str(harness.ROOT / "tests"))  # the cluster is the tests'; it is no part of the product
 
-from cluster import knative_tests, services
-from cluster.build import build_knative_tests
-from cluster.cluster import Cluster
-from cluster.errors import ClusterError
-from cluster.lifecycle import down, up
-from cluster.parts import DEFAULT_KNATIVE, KUBERNETES_VERSION, knative_release
-from cluster.usage import Usage, container_usage
+from testcluster import knative_tests, services
+from testcluster.build import build_knative_tests
+from testcluster.cluster import Cluster
+from testcluster.errors import ClusterError
+from testcluster.lifecycle import down, up
+from testcluster.parts import DEFAULT_KNATIVE, KUBERNETES_VERSION, knative_release
+from testcluster.usage import Usage, container_usage
 
 NAME: Final = "knative_stock"
 CLUSTER: Final = "dilu-bench"

@@ -31,11 +31,11 @@ from harness import BenchmarkError
 
 sys.path.insert(0, str(harness.ROOT / "tests"))  # the cluster is the tests'; it is no part of the product
 
-from cluster import services
-from cluster.cluster import Cluster, open_cluster
-from cluster.errors import ClusterError
-from cluster.lifecycle import down, up
-from cluster.parts import KUBERNETES_VERSION
+from testcluster import services
+from testcluster.cluster import Cluster, open_cluster
+from testcluster.errors import ClusterError
+from testcluster.lifecycle import down, up
+from testcluster.parts import KUBERNETES_VERSION
 
 NAME: Final = "kube_client"
 CLUSTER: Final = "dilu-bench"
@@ -45,7 +45,7 @@ WATCHER: Final = harness.ROOT / "benchmarks" / "apps" / "watch_pods.py"
 OURS: Final = "ours"
 PACKAGE: Final = "package"
 IMPORTS: Final = {
-    OURS: "import dilu_autoscaler.knative.kube.informers",
+    OURS: "import dilu_kube.informers",
     PACKAGE: "import kubernetes.informer, kubernetes.client; kubernetes.client.CoreV1Api; kubernetes.client.V1Pod",
 }
 _THREADS: Final = 4

@@ -18,8 +18,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 
 import harness
-from dilu.runtime.exposition import ReplicaCollector
-from dilu.runtime.metrics import BATCH_BUCKETS, LATENCY_BUCKETS_S, FunctionMetrics
+from dilu.runtime.reporting.exposition import ReplicaCollector
+from dilu.runtime.reporting.metrics import BATCH_BUCKETS, LATENCY_BUCKETS_S, FunctionMetrics
 
 NAME: Final = "metrics_cost"
 PACKAGES: Final = ("dilu", "prometheus-client")

@@ -14,9 +14,14 @@ from typing import Any, Final
 
 import harness
 from dilu.spec import function_spec
-from dilu_autoscaler.policy import POLICIES, AnyPolicy, Observation, Sample
-from dilu_autoscaler.policy.quota.catalog import QUOTA_POLICIES
-from dilu_autoscaler.policy.quota.columns import QuotaInputs, QuotaState
+from dilu_autoscaler.policy.horizontal import (
+    POLICIES,
+    AnyPolicy,
+    Observation,
+    Sample,
+)
+from dilu_autoscaler.policy.vertical.node_state import QuotaInputs, QuotaState
+from dilu_autoscaler.policy.vertical.registry import QUOTA_POLICIES
 
 NAME = "policy"
 REVISIONS: Final = 10_000

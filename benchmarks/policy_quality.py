@@ -1,7 +1,7 @@
 """How good the horizontal policies are: violations, cold starts and replica time, on generated loads and traces.
 
 Each family's seeds are others than those that the constants of `dilu` were searched with, and some families were never
-looked at then (`dilu_autoscaler.trials.loads`). `--traces DIR` adds the paper's traces (`workload_bursty.txt`,
+looked at then (`dilu_simulator.trials.loads`). `--traces DIR` adds the paper's traces (`workload_bursty.txt`,
 `workload_periodic.txt`, `workload_sporadic.txt`: one rate a line, times 25), which have no licence and stay outside.
 `dilu` with more replica time to spend shows the front that it reaches where the others spend more.
 """
@@ -19,10 +19,10 @@ from typing import Any, Final
 import harness
 from dilu.load.arrivals import Arrivals, RateArrivals
 from dilu.load.rates import Flat
-from dilu_autoscaler.policy import POLICIES, AnyPolicy
-from dilu_autoscaler.policy.coscale_spec import TIME_RATIO, coscale_spec_for
-from dilu_autoscaler.trials.loads import CAPACITY_RPS, FAMILIES, FIRST_JUDGING_SEED, HELD_OUT, load_rps
-from dilu_simulator.single import SingleResult, SingleRun, simulate_single
+from dilu_autoscaler.policy.horizontal import POLICIES, AnyPolicy
+from dilu_autoscaler.policy.horizontal.dilu.settings import TIME_RATIO, coscale_spec_for
+from dilu_simulator.single_function import SingleResult, SingleRun, simulate_single
+from dilu_simulator.trials.loads import CAPACITY_RPS, FAMILIES, FIRST_JUDGING_SEED, HELD_OUT, load_rps
 from dilu_simulator.workloads import read_workload
 
 NAME = "policy_quality"

@@ -23,7 +23,7 @@ from dilu.load.arrivals import Arrivals, RateArrivals, gamma
 from dilu.load.rates import Flat
 from dilu_simulator.arrivals import SporadicArrivals
 from dilu_simulator.models import MODELS
-from dilu_simulator.runs import run_scenario
+from dilu_simulator.run import run_scenario
 from dilu_simulator.scenario import ClusterSize, InferenceFunction, Scenario
 
 NAME = "simulator"

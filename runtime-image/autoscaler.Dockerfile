@@ -21,7 +21,9 @@ RUN /build/tools/bin/pip --python /opt/dilu/bin/python install --no-cache-dir --
 FROM tools AS code
 COPY pyproject.toml README.md LICENSE /build/source/
 COPY sdk /build/source/sdk
+COPY kube /build/source/kube
 COPY autoscaler /build/source/autoscaler
+COPY scheduler-extender /build/source/scheduler-extender
 COPY simulator /build/source/simulator
 RUN /build/tools/bin/pip wheel --no-cache-dir --disable-pip-version-check --no-index --no-deps --no-build-isolation \
         --wheel-dir /build/wheels /build/source \

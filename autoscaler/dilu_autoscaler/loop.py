@@ -21,7 +21,13 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from dilu_autoscaler.policy import Decision, Observation, ScaleSpec, bounded, steady
+from dilu_autoscaler.anti_flap import steady
+from dilu_autoscaler.policy.horizontal import (
+    Decision,
+    Observation,
+    ScaleSpec,
+    bounded,
+)
 from dilu_autoscaler.ports import Actuator, Clock, MetricsSource
 
 NO_DATA_RETRY_S: Final = 1.0

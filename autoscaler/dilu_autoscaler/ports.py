@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from dilu_autoscaler.policy.observations import Decision, Observation
+from dilu_autoscaler.policy.horizontal.observations import Decision, Observation
 
 
 class Clock(Protocol):

@@ -11,7 +11,7 @@ import os
 import dilu
 from apps import linear_kernel
 from dilu.batching import BatchRule, ExecutionFit
-from dilu.runtime import batch_queue
+from dilu.runtime.execution import batch_queue
 
 if "CONSTANT_WAIT_MS" in os.environ:
     WAIT_S = float(os.environ["CONSTANT_WAIT_MS"]) / 1e3

@@ -36,10 +36,10 @@ def ours(namespace: str, report: Report) -> None:
 
     import uvloop
 
-    from dilu_autoscaler.knative.kube.client import KubeClient
-    from dilu_autoscaler.knative.kube.informers import Informer
-    from dilu_autoscaler.knative.kube.objects import Pod
-    from dilu_autoscaler.knative.kube.resources import PODS
+    from dilu_kube.client import KubeClient
+    from dilu_kube.informers import Informer
+    from dilu_kube.objects import Pod
+    from dilu_kube.resources import PODS
 
     report.say("imported")
 

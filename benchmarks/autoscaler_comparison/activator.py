@@ -13,10 +13,10 @@ from typing import Final
 
 from autoscaler_comparison.contestants import STATS_PORT
 from autoscaler_comparison.world import World
-from cluster.network import NODE_IP
-from cluster.sockets import connect_in
 from dilu_autoscaler.knative.reports.stats import Stat, write_frame
 from harness import BenchmarkError
+from testcluster.network import NODE_IP
+from testcluster.sockets import connect_in
 
 _POD: Final = "activator-6c9f7d5b8-x2x4z"
 _PERIOD_S: Final = 1.0

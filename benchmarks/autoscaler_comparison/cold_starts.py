@@ -10,13 +10,13 @@ import harness
 from autoscaler_comparison.contestants import LEASE, OURS
 from autoscaler_comparison.sizes import Sizes
 from autoscaler_comparison.world import SYSTEM_NAMESPACE
-from cluster import services
-from cluster.cluster import Cluster
-from cluster.errors import ClusterError
-from cluster.lifecycle import down, up
-from cluster.python_images import AUTOSCALER_IMAGE, build_python_images
 from harness import BenchmarkError
 from knative_stock import cold_start_s
+from testcluster import services
+from testcluster.cluster import Cluster
+from testcluster.errors import ClusterError
+from testcluster.lifecycle import down, up
+from testcluster.python_images import AUTOSCALER_IMAGE, build_python_images
 
 NAMESPACE: Final = "bench"
 RELEASE: Final = "dilu"

@@ -15,10 +15,10 @@ from typing import Final
 
 import harness
 from autoscaler_comparison.world import SYSTEM_NAMESPACE, World
-from cluster.errors import ClusterError
-from cluster.network import NODE_IP
 from harness import BenchmarkError
 from harness.processes import process_table, resident_kib
+from testcluster.errors import ClusterError
+from testcluster.network import NODE_IP
 
 OURS: Final = "ours"
 STOCK: Final = "stock"

@@ -12,7 +12,7 @@ import harness
 from autoscaler_comparison import manifests, pod_manifests
 from autoscaler_comparison.manifests import Manifest, Revision
 from autoscaler_comparison.world import World
-from cluster.api import KubeApi
+from testcluster.api import KubeApi
 
 _CONNECTIONS: Final = 16
 _SAID_EVERY: Final = 100

@@ -18,9 +18,9 @@ from autoscaler_comparison import manifests
 from autoscaler_comparison.activator import Activator, connected
 from autoscaler_comparison.manifests import IDLE_LABEL, NAMESPACE, Revision
 from autoscaler_comparison.world import World
-from cluster.network import API_PORT, NODE_IP
-from cluster.sockets import ClusterConnection, client_context
 from harness import BenchmarkError
+from testcluster.network import API_PORT, NODE_IP
+from testcluster.sockets import ClusterConnection, client_context
 
 _DECIDED_S: Final = 300.0  # stock is that late where it has more pods to ask than it can
 _SCALED_S: Final = 30.0

@@ -21,22 +21,22 @@ from typing import Any, Final
 import yaml
 
 import harness
-from cluster import components
-from cluster.api import KubeApi, condition_of
-from cluster.build import Built
-from cluster.cache import cached, digest_of
-from cluster.certificates import make_certificates
-from cluster.configuration import write_configuration
-from cluster.errors import ClusterError
-from cluster.gobuild import GoModule, build_programs
-from cluster.health import start_and_wait
-from cluster.lifecycle import build_all, down
-from cluster.network import NODE_IP, POD_NETWORK
-from cluster.places import Places, cache_directory, places_of
-from cluster.record import ProcessId, Record, only_one, write_record
-from cluster.sandbox import Sandbox, create_sandbox
-from cluster.sockets import ClusterConnection, client_context, unchecked_context
 from harness import BenchmarkError
+from testcluster import components
+from testcluster.api import KubeApi, condition_of
+from testcluster.build import Built
+from testcluster.cache import cached, digest_of
+from testcluster.certificates import make_certificates
+from testcluster.configuration import write_configuration
+from testcluster.errors import ClusterError
+from testcluster.gobuild import GoModule, build_programs
+from testcluster.health import start_and_wait
+from testcluster.lifecycle import build_all, down
+from testcluster.network import NODE_IP, POD_NETWORK
+from testcluster.places import Places, cache_directory, places_of
+from testcluster.record import ProcessId, Record, only_one, write_record
+from testcluster.sandbox import Sandbox, create_sandbox
+from testcluster.sockets import ClusterConnection, client_context, unchecked_context
 
 FAKE_PODS: Final = GoModule(folder="fake-pods", packages=(".",))
 SYSTEM_NAMESPACE: Final = "knative-serving"
@@ -123,7 +123,7 @@ def running_world(name: str, release: str) -> Iterator[World]:
     try:
         places = places_of(name)
         if places.directory.exists():
-            command = f"python -m tests.cluster --name {name} down"
+            command = f"python -m tools.testcluster --name {name} down"
             raise BenchmarkError(f"{places.directory} is left from another run, or that run goes on. Else: {command}")
         built = build_all(release)
         try:

@@ -24,9 +24,9 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from dilu.errors import ConfigError, LoadError, RequestError
 from dilu.handlers import FunctionDefinition, definition_of
+from dilu.http.answers import Headers, error_body, request_id
 from dilu.loading import load_function
-from dilu.runtime.answers import Headers, error_body, request_id
-from dilu.runtime.in_process import Exchange, InProcessReplica, NoAnswerError
+from dilu.runtime.in_process import InProcessCall, InProcessReplica, NoAnswerError
 
 __all__ = ["MountedFunction", "mount"]
 
@@ -108,11 +108,11 @@ class MountedFunction:
         request.max_content_length = most if own is None else min(own, most)
         return request.get_data()
 
-    def _begun(self, body: bytes) -> Exchange:
+    def _begun(self, body: bytes) -> InProcessCall:
         (exchange,) = self._started().begin("POST", "/", [body], _headers())
         return exchange
 
-    def _abandon(self, exchange: Exchange) -> None:
+    def _abandon(self, exchange: InProcessCall) -> None:
         replica = self._replica
         if replica is not None:
             replica.abandon(exchange)

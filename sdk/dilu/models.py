@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from dilu.errors import LoadError
-from dilu.runtime.memory import MemoryUse, process_memory
+from dilu.runtime.reporting.memory import MemoryUse, process_memory
 
 __all__ = ["MemoryUse", "from_pretrained", "memory_mib", "process_memory", "timed_import"]
 

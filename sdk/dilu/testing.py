@@ -21,7 +21,7 @@ from dilu.errors import ConfigError, LoadError, RequestError
 from dilu.handlers import FunctionDefinition, definition_of, overridden
 from dilu.loading import load_functions
 from dilu.runtime.codec import encode_result
-from dilu.runtime.in_process import Exchange, InProcessReplica, NoAnswerError
+from dilu.runtime.in_process import InProcessCall, InProcessReplica, NoAnswerError
 from dilu.spec import names
 
 __all__ = ["Answer", "Client", "NoAnswerError", "client"]
@@ -137,7 +137,9 @@ class Client:
         (exchange,) = self._begin(method, path, [body], headers or {})
         return _read(exchange)
 
-    def _begin(self, method: str, path: str, bodies: Sequence[bytes], headers: Mapping[str, str]) -> list[Exchange]:
+    def _begin(
+        self, method: str, path: str, bodies: Sequence[bytes], headers: Mapping[str, str]
+    ) -> list[InProcessCall]:
         encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         return self._replica.begin(method, path, bodies, encoded)
 
@@ -147,7 +149,7 @@ class Client:
             raise ConfigError(f"function = {function!r}, must be one of {', '.join(self._paths)}")
         return self._paths[found]
 
-    def _parts(self, exchange: Exchange) -> Iterator[Any]:
+    def _parts(self, exchange: InProcessCall) -> Iterator[Any]:
         try:
             status, headers = exchange.head()
             if status != _OK or not headers["content-type"].startswith(_EVENTS):
@@ -179,7 +181,7 @@ def _definitions(target: Any) -> list[FunctionDefinition]:
     return [definition]
 
 
-def _read(exchange: Exchange) -> Answer:
+def _read(exchange: InProcessCall) -> Answer:
     status, headers = exchange.head()
     return Answer(status, headers, b"".join(exchange.pieces()))
 

@@ -111,7 +111,7 @@ def _show_models(*, as_json: bool) -> None:
 
 
 def _simulate(options: dict[str, Any]) -> None:
-    from dilu_simulator.own_policies import PolicyFailed
+    from dilu_simulator.custom_policies import PolicyFailed
 
     try:
         if options["workload"]:
@@ -123,9 +123,9 @@ def _simulate(options: dict[str, Any]) -> None:
 
 
 def _simulate_one(options: dict[str, Any]) -> None:
-    from dilu_autoscaler.policy import DEFAULT_POLICY
-    from dilu_simulator.own_policies import policy_for
-    from dilu_simulator.single import SingleRun, simulate_single
+    from dilu_autoscaler.policy.horizontal import DEFAULT_POLICY
+    from dilu_simulator.custom_policies import policy_for
+    from dilu_simulator.single_function import SingleRun, simulate_single
     from dilu_simulator.workloads import read_workload
 
     if options["capacity_rps"] is None:
@@ -157,7 +157,7 @@ def _simulate_one(options: dict[str, Any]) -> None:
 
 
 def _simulate_scenario(options: dict[str, Any]) -> None:
-    from dilu_simulator.runs import run_scenario
+    from dilu_simulator.run import run_scenario
     from dilu_simulator.scenario import preset_names, read_preset, read_scenario
     from dilu_simulator.tables import print_results, write_csv
 

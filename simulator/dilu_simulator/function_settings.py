@@ -8,7 +8,7 @@ from typing import Protocol
 
 from dilu.batching import ExecutionFit, ExecutionModel
 from dilu.spec import FunctionSpec
-from dilu_simulator.replicas import Execution
+from dilu_simulator.replicas import BatchRunner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +31,14 @@ class FunctionSetting:
     """Whether a replica refuses at once what it would answer after the objective. Else requests wait, however long."""
 
 
-class Places(Protocol):
+class ReplicaPlaces(Protocol):
     """Where replicas run."""
 
-    def place(self, spec: FunctionSpec) -> Execution | None:
+    def place(self, spec: FunctionSpec) -> BatchRunner | None:
         """A place for one more replica. None: there is no room now."""
         ...
 
-    def leave(self, execution: Execution) -> None:
+    def leave(self, execution: BatchRunner) -> None:
         """A replica is gone; its place is free."""
         ...
 

@@ -6,13 +6,13 @@ from collections import OrderedDict, deque
 from typing import Final
 
 from dilu.batching import BatchRule
-from dilu_autoscaler.policy import Observation
+from dilu_autoscaler.policy.horizontal import Observation
 from dilu_simulator.arrivals.tokens import Tokens
-from dilu_simulator.events import US_PER_S, Events, Order
-from dilu_simulator.function_settings import FunctionSetting, Places, Pokes
+from dilu_simulator.event_queue import US_PER_S, Events, Order
+from dilu_simulator.function_settings import FunctionSetting, Pokes, ReplicaPlaces
 from dilu_simulator.latencies import Latencies
-from dilu_simulator.replicas import Phase, Replica, Request
-from dilu_simulator.seconds import Seconds
+from dilu_simulator.load_sampler import Seconds
+from dilu_simulator.replicas import Phase, SimulatedReplica, SimulatedRequest
 
 BATCHES_IN_FLIGHT: Final = 2
 """Without admission a replica is given one batch to work on and one that gathers; the rest waits at the gateway."""
@@ -23,7 +23,7 @@ _MOST_BATCHES: Final = 64
 class SimulatedFunction:
     """Requests in, latencies and replica time out. Its owner says how many replicas there should be."""
 
-    def __init__(self, setting: FunctionSetting, *, events: Events, places: Places, pokes: Pokes) -> None:
+    def __init__(self, setting: FunctionSetting, *, events: Events, places: ReplicaPlaces, pokes: Pokes) -> None:
         self.setting = setting
         self.desired = setting.warm_replicas
         self.cold_starts = 0
@@ -49,11 +49,11 @@ class SimulatedFunction:
         # Ready replicas by load, those whose load changed longest ago first: one with the least load is found at once.
         batches = _MOST_BATCHES if setting.admits_by_slo else BATCHES_IN_FLIGHT
         most_load = batches * (spec.batch or 1)
-        self._by_load: list[OrderedDict[Replica, None]] = [OrderedDict() for _ in range(most_load + 1)]
+        self._by_load: list[OrderedDict[SimulatedReplica, None]] = [OrderedDict() for _ in range(most_load + 1)]
         self._with_room = self._by_load[:-1]
-        self._unplaced: deque[Replica] = deque()
-        self._starting: OrderedDict[Replica, None] = OrderedDict()
-        self._living: OrderedDict[Replica, None] = OrderedDict()
+        self._unplaced: deque[SimulatedReplica] = deque()
+        self._starting: OrderedDict[SimulatedReplica, None] = OrderedDict()
+        self._living: OrderedDict[SimulatedReplica, None] = OrderedDict()
         """All that are not gone, draining ones included."""
         self._ready = 0
         self._born = 0
@@ -150,9 +150,9 @@ class SimulatedFunction:
                     count, sum_rps = count + 1, sum_rps + capacity_rps
         return sum_rps / count if count else self.setting.spec.rps_limit
 
-    def _new_replica(self) -> Replica:
+    def _new_replica(self) -> SimulatedReplica:
         self._born += 1
-        replica = Replica(
+        replica = SimulatedReplica(
             self._born,
             rule=self._rule,
             fit=self.setting.fit,
@@ -163,7 +163,7 @@ class SimulatedFunction:
         self._living[replica] = self._starting[replica] = None
         return replica
 
-    def _find_place(self, replica: Replica) -> bool:
+    def _find_place(self, replica: SimulatedReplica) -> bool:
         """Whether there is a place; from then on it loads. Else it waits for one."""
         replica.execution = self._places.place(self.setting.spec)
         if replica.execution is None:
@@ -174,13 +174,13 @@ class SimulatedFunction:
         self._events.at(at_us, Order.READY, lambda: self._loaded(replica))
         return True
 
-    def _loaded(self, replica: Replica) -> None:
+    def _loaded(self, replica: SimulatedReplica) -> None:
         if replica.phase is Phase.STARTING:  # not stopped meanwhile
             self.cold_start_s = (self._events.now_us - replica.asked_us) / US_PER_S
             self._make_ready(replica)
             self._pokes.now()
 
-    def _make_ready(self, replica: Replica) -> None:
+    def _make_ready(self, replica: SimulatedReplica) -> None:
         replica.phase = Phase.READY
         del self._starting[replica]
         self._ready += 1
@@ -202,24 +202,24 @@ class SimulatedFunction:
         if not replica.load:
             self._bury(replica)
 
-    def _bury(self, replica: Replica) -> None:
+    def _bury(self, replica: SimulatedReplica) -> None:
         replica.phase = Phase.GONE
         del self._living[replica]
         self._gone_us += self._counted_us(replica)
         if replica.execution is not None:
             self._places.leave(replica.execution)
 
-    def _counted_us(self, replica: Replica) -> int:
+    def _counted_us(self, replica: SimulatedReplica) -> int:
         return max(0, min(self._events.now_us, self.setting.ends_us) - replica.asked_us)
 
-    def _least_loaded(self) -> Replica | None:
+    def _least_loaded(self) -> SimulatedReplica | None:
         """A ready replica with room and the least load."""
         for bucket in self._with_room:
             if bucket:
                 return next(iter(bucket))
         return None
 
-    def _give(self, replica: Replica, arrived_us: int, tokens: Tokens | None) -> None:
+    def _give(self, replica: SimulatedReplica, arrived_us: int, tokens: Tokens | None) -> None:
         del self._by_load[replica.load][replica]
         replica.take(arrived_us, tokens)
         self._by_load[replica.load][replica] = None
@@ -240,7 +240,7 @@ class SimulatedFunction:
         self.outstanding -= 1
         self._seconds.finished(1, now_us)
 
-    def _answered(self, replica: Replica, requests: list[Request]) -> None:
+    def _answered(self, replica: SimulatedReplica, requests: list[SimulatedRequest]) -> None:
         now_us = self._events.now_us
         self._seconds.finished(len(requests), now_us)
         self.outstanding -= len(requests)

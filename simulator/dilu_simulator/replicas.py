@@ -15,13 +15,13 @@ from typing import Final, NamedTuple, Protocol
 from dilu.admission import RunningBatch, answer_after_s, budget_s
 from dilu.batching import BatchRule, ExecutionFit, ExecutionModel, batch_wait_s
 from dilu_simulator.arrivals.tokens import Tokens
-from dilu_simulator.events import US_PER_S, Events, Order
+from dilu_simulator.event_queue import US_PER_S, Events, Order
 
 _RATE_ARRIVALS: Final = 16
 """The rate of arrivals is taken over so many of them, as the SDK's queue does."""
 
 
-class Request(NamedTuple):
+class SimulatedRequest(NamedTuple):
     """One request, as the times that count."""
 
     arrived_us: int
@@ -47,21 +47,21 @@ class BatchOwner(Protocol):
     def oldest_waiting_us(self) -> int | None:
         """When the oldest request came that waits for the next batch. None: none waits."""
 
-    def answered(self, requests: list[Request]) -> None:
+    def answered(self, requests: list[SimulatedRequest]) -> None:
         """These are answered before their batch ends."""
 
     def finished(self) -> None:
         """The batch is done: all that were not answered yet are."""
 
 
-class Execution(Protocol):
+class BatchRunner(Protocol):
     """What batches run on."""
 
     @property
     def start_delay_us(self) -> int:
         """How much longer coming up takes here, as where the image has to be fetched first."""
 
-    def start(self, batch: Sequence[Request], owner: BatchOwner) -> None:
+    def start(self, batch: Sequence[SimulatedRequest], owner: BatchOwner) -> None:
         """Run that batch from now on."""
 
     def queued(self) -> None:
@@ -80,7 +80,7 @@ class FixedExecution:
         self._events = events
         self._batch_us = batch_us
 
-    def start(self, batch: Sequence[Request], owner: BatchOwner) -> None:
+    def start(self, batch: Sequence[SimulatedRequest], owner: BatchOwner) -> None:
         """Run a batch from now on."""
         self._events.at(self._events.now_us + self._batch_us, Order.FINISHED, owner.finished)
 
@@ -91,7 +91,7 @@ class FixedExecution:
         """As the spec says."""
 
 
-class Replica:
+class SimulatedReplica:
     """Takes requests, runs batches one after the other, and tells its owner what was answered."""
 
     def __init__(
@@ -102,14 +102,14 @@ class Replica:
         fit: ExecutionFit,
         learned: ExecutionModel | None,
         events: Events,
-        on_answered: Callable[[Replica, list[Request]], None],
+        on_answered: Callable[[SimulatedReplica, list[SimulatedRequest]], None],
     ) -> None:
         self.number = number
         self.phase = Phase.STARTING
         self.asked_us = events.now_us
         self.load = 0
         """Requests that it has: the queue and the running batch."""
-        self.execution: Execution | None = None
+        self.execution: BatchRunner | None = None
         """What its batches run on. None: no room for it was found yet."""
         self._rule = rule
         self._fit = fit
@@ -117,8 +117,8 @@ class Replica:
         self._size = rule.size_for(fit)
         self._events = events
         self._on_answered = on_answered
-        self._queue: deque[Request] = deque()
-        self._running: list[Request] = []
+        self._queue: deque[SimulatedRequest] = deque()
+        self._running: list[SimulatedRequest] = []
         self._running_size = 0
         self._began_us = 0
         self._taken_us: deque[int] = deque(maxlen=_RATE_ARRIVALS)
@@ -150,7 +150,7 @@ class Replica:
         """One more request."""
         now_us = self._events.now_us
         self.load += 1
-        self._queue.append(Request(arrived_us, now_us, tokens))
+        self._queue.append(SimulatedRequest(arrived_us, now_us, tokens))
         self._taken_us.append(now_us)
         if not self._running:
             self._close_batch()
@@ -186,7 +186,7 @@ class Replica:
         if self._looks_at_us == self._events.now_us and self._queue and not self._running:
             self._close_batch()
 
-    def answered(self, requests: list[Request]) -> None:
+    def answered(self, requests: list[SimulatedRequest]) -> None:
         """These of the running batch are answered; the others go on."""
         gone = {id(request) for request in requests}
         self._running = [request for request in self._running if id(request) not in gone]

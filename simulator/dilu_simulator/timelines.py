@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from dilu_simulator.events import US_PER_S, Order
+from dilu_simulator.event_queue import US_PER_S, Order
 from dilu_simulator.results import TimelineRow
-from dilu_simulator.running import Running, RunningFunction
+from dilu_simulator.run_state import RunningFunction, RunState
 
 _MILLI_US: Final = 1000 * US_PER_S
 
@@ -14,7 +14,7 @@ _MILLI_US: Final = 1000 * US_PER_S
 class Timeline:
     """A row for each function every so many seconds."""
 
-    def __init__(self, running: Running, every_s: float) -> None:
+    def __init__(self, running: RunState, every_s: float) -> None:
         self.rows: list[TimelineRow] = []
         self._running = running
         self._every_us = max(1, round(every_s * US_PER_S))

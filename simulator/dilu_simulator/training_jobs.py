@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from dilu_simulator.devices import Cluster, Demand, ShareTimes, TrainingExecution, Usage
 from dilu_simulator.devices.gpus import Gpu
-from dilu_simulator.devices.places import join_all
-from dilu_simulator.events import US_PER_S, Events, Order
+from dilu_simulator.devices.shared_places import join_all
+from dilu_simulator.event_queue import US_PER_S, Events, Order
 from dilu_simulator.scenario.scenarios import TrainingJob
 
 

@@ -9,7 +9,7 @@ from random import Random
 from dilu.errors import ConfigError
 from dilu.load.arrivals import Arrivals, RateArrivals
 from dilu.load.traces import check_scale, parse_rates, read_lines, read_trace
-from dilu_simulator.events import US_PER_S
+from dilu_simulator.event_queue import US_PER_S
 
 SPACINGS = {"even": 0.0, "poisson": 1.0}
 FORMATS = ("rps", "times")

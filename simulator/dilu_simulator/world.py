@@ -8,10 +8,10 @@ from itertools import repeat
 from typing import Final
 
 from dilu_autoscaler.loop import ScaleLoop
-from dilu_autoscaler.policy import Decision, Observation, ScaleSpec
+from dilu_autoscaler.policy.horizontal import Decision, Observation, ScaleSpec
 from dilu_simulator.arrivals.tokens import Tokens
-from dilu_simulator.events import US_PER_S, Events, Order
-from dilu_simulator.function_settings import FunctionSetting, Places, Pokes
+from dilu_simulator.event_queue import US_PER_S, Events, Order
+from dilu_simulator.function_settings import FunctionSetting, Pokes, ReplicaPlaces
 from dilu_simulator.functions import SimulatedFunction
 
 NO_TOKENS: Final[Iterator[Tokens | None]] = repeat(None)
@@ -29,7 +29,7 @@ def first_us_at(at_s: float) -> int:
     return at_us
 
 
-class World:
+class SimulatedWorld:
     """Functions under load, scaled by the real loop on a virtual clock."""
 
     def __init__(self, events: Events) -> None:
@@ -56,7 +56,7 @@ class World:
         setting: FunctionSetting,
         scaled: ScaleSpec,
         arrivals_us: Iterator[int],
-        places: Places,
+        places: ReplicaPlaces,
         tokens: Iterator[Tokens | None] = NO_TOKENS,
     ) -> SimulatedFunction:
         """One more function, its load (ascending times, and tokens for each) and where its replicas run."""

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from aiohttp import web
 
 from dilu_autoscaler.knative.installing.workloads import ServingNamespace
-from dilu_autoscaler.knative.kube.client import KubeClient
+from dilu_kube.client import KubeClient
 
 NAMESPACE: Final = "knative-serving"
 STOCK: Final = "autoscaler"

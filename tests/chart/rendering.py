@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from cluster.places import cache_directory
+from testcluster.places import cache_directory
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 CHART: Final = ROOT / "charts/dilu"
@@ -28,7 +28,7 @@ def helm_program() -> str:
     built = sorted((cache_directory() / "helm").glob("*/helm"))
     found = str(built[-1]) if built else shutil.which("helm")
     if found is None:
-        pytest.skip("no helm: `python -m tests.cluster build` makes one, or put one on PATH")
+        pytest.skip("no helm: `python -m tools.testcluster build` makes one, or put one on PATH")
     return found
 
 

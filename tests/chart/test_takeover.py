@@ -11,7 +11,7 @@ import pytest
 from chart.fake_cluster import OURS, STOCK, FakeCluster
 from dilu_autoscaler.knative.installing.takeover import give_back, leave, main, take
 from dilu_autoscaler.knative.installing.workloads import STOCK_REPLICAS, TakeoverError
-from dilu_autoscaler.knative.kube.client import KubeError
+from dilu_kube.client import KubeError
 
 Scene = Callable[[FakeCluster], Awaitable[None]]
 

@@ -10,9 +10,9 @@ import time
 from types import TracebackType
 from typing import Final, Self
 
-from cluster.cluster import Cluster
-from cluster.sockets import connect_in
 from dilu_autoscaler.knative.reports.stats import Stat, write_frame
+from testcluster.cluster import Cluster
+from testcluster.sockets import connect_in
 
 STAT_PORT: Final = 8080
 _ANSWER_S: Final = 10.0

@@ -15,11 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from cluster import components
-from cluster.cluster import Cluster
-from cluster.health import start_and_wait, wait_healthy
-from cluster.network import API_PORT, NODE_IP
-from cluster.sockets import connect_in, unchecked_context
+from testcluster import components
+from testcluster.cluster import Cluster
+from testcluster.health import start_and_wait, wait_healthy
+from testcluster.network import API_PORT, NODE_IP
+from testcluster.sockets import connect_in, unchecked_context
 
 API_SERVER: Final = "kube-apiserver"
 

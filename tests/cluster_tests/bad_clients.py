@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from cluster.api import Object
-from cluster.cluster import Cluster
-from cluster.sockets import connect_in
+from testcluster.api import Object
+from testcluster.cluster import Cluster
+from testcluster.sockets import connect_in
 
 STAT_PORT: Final = 8080
 _HANDSHAKE: Final = (

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from cluster.api import Object, is_ready
-from cluster.cluster import Cluster, Response
-from cluster.dilu_install import OURS, SERVING_NAMESPACE, Dilu
-from cluster.errors import ClusterError
-from cluster.services import AUTOSCALE, TARGET, create_service, wait_for_pods
+from testcluster.api import Object, is_ready
+from testcluster.cluster import Cluster, Response
+from testcluster.dilu_install import OURS, SERVING_NAMESPACE, Dilu
+from testcluster.errors import ClusterError
+from testcluster.services import AUTOSCALE, TARGET, create_service, wait_for_pods
 
 LEASE: Final = ("coordination.k8s.io/v1", "Lease", "autoscaler-bucket-00-of-01", SERVING_NAMESPACE)
 LEASE_S: Final = 15.0

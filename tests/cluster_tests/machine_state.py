@@ -9,8 +9,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from cluster.places import clusters_directory
-from cluster.sandbox import CGROUPS
+from testcluster.places import clusters_directory
+from testcluster.sandbox import CGROUPS
 
 _FOREIGN = (
     "/etc/cni",

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from cluster.api import Object
-from cluster.cluster import Cluster
-from cluster.places import ROOT
 from cluster_tests.bucket_lease_process import DURATIONS as D
+from testcluster.api import Object
+from testcluster.cluster import Cluster
+from testcluster.places import ROOT
 
 BUCKET = "test-bucket-00-of-01"  # not one of Knative's own
 LEASE = ("coordination.k8s.io/v1", "Lease", BUCKET)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster.cluster import Cluster
-from cluster.images import Image, write_image
-from cluster.places import ROOT
+from testcluster.cluster import Cluster
+from testcluster.images import Image, write_image
+from testcluster.places import ROOT
 
 COMPONENTS = (
     "containerd",
@@ -26,7 +26,7 @@ COMPONENTS = (
 
 
 def tool(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.cluster", "--name", cluster.name, *arguments]
+    command = [sys.executable, "-m", "tools.testcluster", "--name", cluster.name, *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
 

@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from cluster.api import Object
-from cluster.cluster import Cluster
-from cluster.images import Image, shared_libraries, write_image
+from testcluster.api import Object
+from testcluster.cluster import Cluster
+from testcluster.images import Image, shared_libraries, write_image
 
 PLUGIN = "/var/lib/kubelet/plugins/test.dilu.dev"
 

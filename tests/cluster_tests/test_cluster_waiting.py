@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from cluster.api import Object
-from cluster.cluster import Cluster
-from cluster.errors import ApiError, ClusterError
+from testcluster.api import Object
+from testcluster.cluster import Cluster
+from testcluster.errors import ApiError, ClusterError
 
 
 def settings(name: str, namespace: str, **data: str) -> Object:

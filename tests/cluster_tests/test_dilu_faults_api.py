@@ -12,12 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from cluster import components
-from cluster.cluster import Cluster
-from cluster.dilu_install import Dilu
-from cluster.health import start_and_wait
-from cluster.services import create_service, wait_for_zero
-from cluster.sockets import unchecked_context
 from cluster_tests.api_relay import component_pid, dead_api_server, frozen_api_server
 from cluster_tests.dilu_faults import (
     SLACK_S,
@@ -32,6 +26,12 @@ from cluster_tests.dilu_faults import (
     with_activators_settled,
     with_new_pods,
 )
+from testcluster import components
+from testcluster.cluster import Cluster
+from testcluster.dilu_install import Dilu
+from testcluster.health import start_and_wait
+from testcluster.services import create_service, wait_for_zero
+from testcluster.sockets import unchecked_context
 
 CONTROLLERS = "kube-controller-manager"
 AWAY_S = 60.0

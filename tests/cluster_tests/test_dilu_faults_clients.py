@@ -7,11 +7,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from cluster.cluster import Cluster
-from cluster.dilu_install import Dilu
-from cluster.services import create_service, wait_for_zero
 from cluster_tests.bad_clients import BINARY, PING, STAT_PORT, connected, flooding, frame, garbage, upgraded
 from cluster_tests.dilu_faults import ask_once, restarts_of, with_activators_settled, with_new_pods
+from testcluster.cluster import Cluster
+from testcluster.dilu_install import Dilu
+from testcluster.services import create_service, wait_for_zero
 
 COLD_START_S = 10.0  # on a busy machine
 CLIENTS = 8

@@ -17,11 +17,6 @@ from typing import Final
 
 import pytest
 
-from cluster.cluster import Cluster
-from cluster.dilu_install import SERVING_NAMESPACE, Dilu
-from cluster.network import NODE_IP
-from cluster.places import ROOT
-from cluster.services import create_service, wait_for_zero
 from cluster_tests.dilu_faults import (
     ask_once,
     busy_service,
@@ -32,6 +27,11 @@ from cluster_tests.dilu_faults import (
     with_activators_settled,
     with_new_pods,
 )
+from testcluster.cluster import Cluster
+from testcluster.dilu_install import SERVING_NAMESPACE, Dilu
+from testcluster.network import NODE_IP
+from testcluster.places import ROOT
+from testcluster.services import create_service, wait_for_zero
 
 THIRD: Final = "dilu-autoscaler-third"
 STEPS_S: Final = (3600.0, 0.0, -3600.0)

@@ -7,10 +7,6 @@ from contextlib import ExitStack
 
 import pytest
 
-from cluster.api import Object
-from cluster.cluster import Cluster
-from cluster.dilu_install import OURS, SERVING_NAMESPACE, Dilu
-from cluster.services import create_service, wait_for_zero
 from cluster_tests.api_relay import audited_api_server
 from cluster_tests.dilu_faults import (
     LEASE,
@@ -30,6 +26,10 @@ from cluster_tests.dilu_faults import (
     with_activators_settled,
     with_new_pods,
 )
+from testcluster.api import Object
+from testcluster.cluster import Cluster
+from testcluster.dilu_install import OURS, SERVING_NAMESPACE, Dilu
+from testcluster.services import create_service, wait_for_zero
 
 FOLLOWED_S = LEASE_S + RETRY_S + SLACK_S
 STOPPED_S = 40.0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.api import Object, condition_of, is_ready
-from cluster.cluster import Cluster
-from cluster.dilu_install import Dilu
-from cluster.services import (
+from cluster_tests.dilu_faults import ask_once, restarts_of, traffic, with_new_pods
+from testcluster.api import Object, condition_of, is_ready
+from testcluster.cluster import Cluster
+from testcluster.dilu_install import Dilu
+from testcluster.services import (
     HELLO,
     SERVING,
     WINDOW,
@@ -16,7 +17,6 @@ from cluster.services import (
     pods_of,
     wait_for_zero,
 )
-from cluster_tests.dilu_faults import ask_once, restarts_of, traffic, with_new_pods
 
 EXCLUDED = {"metadata": {"labels": {"webhooks.knative.dev/exclude": "true"}}}
 INCLUDED: Object = {"metadata": {"labels": {"webhooks.knative.dev/exclude": None}}}

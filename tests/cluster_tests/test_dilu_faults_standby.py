@@ -10,11 +10,6 @@ import time
 
 import pytest
 
-from cluster.api import Object
-from cluster.cluster import Cluster
-from cluster.dilu_install import OURS, SERVING_NAMESPACE, STOCK, Dilu
-from cluster.errors import ClusterError
-from cluster.services import create_service, wait_for_zero
 from cluster_tests.dilu_faults import (
     LEASE,
     RETRY_S,
@@ -28,6 +23,11 @@ from cluster_tests.dilu_faults import (
     wait_until,
     with_activators_settled,
 )
+from testcluster.api import Object
+from testcluster.cluster import Cluster
+from testcluster.dilu_install import OURS, SERVING_NAMESPACE, STOCK, Dilu
+from testcluster.errors import ClusterError
+from testcluster.services import create_service, wait_for_zero
 
 TRIES = 5
 MEDIAN_S, WORST_S = 40.0, 60.0

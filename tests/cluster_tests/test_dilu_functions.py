@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from cluster.cluster import Cluster
-from cluster.dilu_install import Dilu
-from cluster.places import PACKAGE
-from cluster.python_images import EXAMPLE_IMAGE
-from cluster.services import SERVING, WINDOW, pods_of, wait_for_pods, wait_for_zero
+from testcluster.cluster import Cluster
+from testcluster.dilu_install import Dilu
+from testcluster.places import PACKAGE
+from testcluster.python_images import EXAMPLE_IMAGE
+from testcluster.services import SERVING, WINDOW, pods_of, wait_for_pods, wait_for_zero
 
 APP = PACKAGE / "example_function/app.py"
 SHELL = 'exec kn service create example --image "$1" --namespace "$2" $3 $("$4" -m dilu annotations "$5")'

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from cluster.cluster import Cluster
-from cluster.dilu_install import OURS, STOCK, Dilu
-from cluster.services import create_service, pods_of
 from cluster_tests.dilu_faults import Asked, ask_once, traffic
+from testcluster.cluster import Cluster
+from testcluster.dilu_install import OURS, STOCK, Dilu
+from testcluster.services import create_service, pods_of
 
 ASLEEP = 8  # services, of which each has time to go to zero again until its next turn
 PAUSE_S = 2.0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.cluster import Cluster
-from cluster.dilu_install import OURS, SERVING_NAMESPACE, STOCK, Dilu
-from cluster.errors import ClusterError
-from cluster.services import create_service, wait_for_zero
 from cluster_tests.dilu_faults import wait_until
+from testcluster.cluster import Cluster
+from testcluster.dilu_install import OURS, SERVING_NAMESPACE, STOCK, Dilu
+from testcluster.errors import ClusterError
+from testcluster.services import create_service, wait_for_zero
 
 MIN_SCALE = "autoscaling.knative.dev/min-scale"
 WHAT_AN_AUTOSCALER_WRITES = (

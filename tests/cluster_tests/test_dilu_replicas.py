@@ -7,11 +7,11 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from cluster.cluster import Cluster
-from cluster.dilu_install import STOCK, Dilu
-from cluster.services import SERVING, create_service, pods_of, wait_for_pods, wait_for_zero
 from cluster_tests.activator import Activator
 from cluster_tests.dilu_faults import wait_until
+from testcluster.cluster import Cluster
+from testcluster.dilu_install import STOCK, Dilu
+from testcluster.services import SERVING, create_service, pods_of, wait_for_pods, wait_for_zero
 
 
 def revision_of(cluster: Cluster, namespace: str, service: str) -> str:

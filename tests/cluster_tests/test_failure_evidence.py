@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cluster.cluster import Cluster
-from cluster.evidence import save_evidence
-from cluster.services import create_service
+from testcluster.cluster import Cluster
+from testcluster.evidence import save_evidence
+from testcluster.services import create_service
 
 
 def test_objects_events_and_logs_are_kept(cluster: Cluster, namespace: str, tmp_path: Path) -> None:

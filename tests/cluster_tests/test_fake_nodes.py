@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.api import condition_of, is_ready
-from cluster.cluster import Cluster
-from cluster.fakenodes import LABEL, NodeShape, add_nodes, remove_nodes, run_pods
+from testcluster.api import condition_of, is_ready
+from testcluster.cluster import Cluster
+from testcluster.fakenodes import LABEL, NodeShape, add_nodes, remove_nodes, run_pods
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster.build import build_knative_tests
-from cluster.cluster import Cluster
-from cluster.knative_tests import AUTOSCALING, prepare, run_test
-from cluster.parts import knative_release
+from testcluster.build import build_knative_tests
+from testcluster.cluster import Cluster
+from testcluster.knative_tests import AUTOSCALING, prepare, run_test
+from testcluster.parts import knative_release
 
 
 @pytest.fixture(scope="module")

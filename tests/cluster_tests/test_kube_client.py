@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from cluster.cluster import Cluster
 from cluster_tests.api_relay import ApiRelay, dead_api_server, frozen_api_server
-from dilu_autoscaler.knative.kube.client import (
+from dilu_kube.client import (
     JSON_PATCH,
     MERGE_PATCH,
     AlreadyExists,
@@ -22,10 +21,11 @@ from dilu_autoscaler.knative.kube.client import (
     Refused,
     Unreachable,
 )
-from dilu_autoscaler.knative.kube.events import EventRecorder
-from dilu_autoscaler.knative.kube.informers import Informer
-from dilu_autoscaler.knative.kube.objects import ConfigMap, Meta
-from dilu_autoscaler.knative.kube.resources import CONFIG_MAPS, EVENTS
+from dilu_kube.event_recorder import EventRecorder
+from dilu_kube.informers import Informer
+from dilu_kube.objects import ConfigMap, Meta
+from dilu_kube.resources import CONFIG_MAPS, EVENTS
+from testcluster.cluster import Cluster
 
 MANY = 1_000
 MINE = {"app": "kube-client-test"}
@@ -172,7 +172,7 @@ def test_a_watch_sees_each_change_and_ends_when_its_time_is_up(run: Run, namespa
 
 
 def test_a_version_to_come_is_waited_for(run: Run, namespace: str) -> None:
-    """One of long ago is gone, but when is the server's affair: see tests/knative_kube."""
+    """One of long ago is gone, but when is the server's affair: see tests/kube."""
 
     async def main(client: KubeClient, relay: ApiRelay) -> None:
         async def watch(version: str) -> None:

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from cluster.cluster import Cluster, open_cluster
-from cluster.places import ROOT, places_of
 from cluster_tests.machine_state import MachineState, machine_state
+from testcluster.cluster import Cluster, open_cluster
+from testcluster.places import ROOT, places_of
 
 NAME = "dilu-second"
 MARKS = (f"--name {NAME}", f"/{NAME}/", f"--name\0{NAME}")
 
 
 def tool(*arguments: str, path: str = "") -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.cluster", "--name", NAME, *arguments]
+    command = [sys.executable, "-m", "tools.testcluster", "--name", NAME, *arguments]
     environment = {**os.environ, "PATH": path + os.environ["PATH"]}
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=environment)

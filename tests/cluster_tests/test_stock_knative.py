@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cluster.api import is_ready
-from cluster.cluster import Cluster
-from cluster.services import (
+from testcluster.api import is_ready
+from testcluster.cluster import Cluster
+from testcluster.services import (
     AUTOSCALE,
     HELLO,
     SERVING,

@@ -1,4 +1,4 @@
-"""Bad input to `python -m tests.cluster`: one clear error that says what to do."""
+"""Bad input to `python -m tools.testcluster`: one clear error that says what to do."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from cluster.errors import ClusterError
-from cluster.gobuild import build_programs
-from cluster.machine import install_packages, require_room, require_root
-from cluster.parts import KN
-from cluster.places import ROOT, Places
-from cluster.record import ProcessId, Record, write_record
+from testcluster.errors import ClusterError
+from testcluster.gobuild import build_programs
+from testcluster.machine import install_packages, require_room, require_root
+from testcluster.parts import KN
+from testcluster.places import ROOT, Places
+from testcluster.record import ProcessId, Record, write_record
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def home() -> Iterator[Path]:
 
 
 def tool(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.cluster", *arguments]
+    command = [sys.executable, "-m", "tools.testcluster", *arguments]
     settings = {**os.environ, **environment}
     return subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=60, check=False)
 

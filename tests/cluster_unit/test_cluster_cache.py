@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.cache import cached, digest_of, flaw_of
-from cluster.errors import ClusterError
+from testcluster.cache import cached, digest_of, flaw_of
+from testcluster.errors import ClusterError
 
 
 class Builds:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.images import Image, shared_libraries, write_image
+from testcluster.images import Image, shared_libraries, write_image
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cluster.errors import ClusterError
-from cluster.knative_manifests import Manifest, knative_manifests
+from testcluster.errors import ClusterError
+from testcluster.knative_manifests import Manifest, knative_manifests
 
 
 def write(path: Path, *objects: Manifest) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster.errors import ClusterError
-from cluster.places import Places, places_of
-from cluster.record import ProcessId, Record, only_one, process_id, read_record, write_record
+from testcluster.errors import ClusterError
+from testcluster.places import Places, places_of
+from testcluster.record import ProcessId, Record, only_one, process_id, read_record, write_record
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from differential.knative_cases import US_PER_S, Case, Step
-from dilu_autoscaler.policy.kpa import evaluate
-from dilu_autoscaler.policy.kpa_spec import KpaSpec
-from dilu_autoscaler.policy.kpa_state import (
+from dilu_autoscaler.policy.horizontal.kpa.rule import evaluate
+from dilu_autoscaler.policy.horizontal.kpa.settings import KpaSpec
+from dilu_autoscaler.policy.horizontal.kpa.state import (
     KpaState,
     averages_now,
     state_for_ready,

@@ -54,7 +54,7 @@ def test_each_package_folder_is_in_the_architecture() -> None:
     text = (ROOT / "docs/architecture.md").read_text()
     folders = [
         init.parent.relative_to(ROOT)
-        for part in ("sdk", "autoscaler", "simulator")
+        for part in ("sdk", "kube", "autoscaler", "scheduler-extender", "simulator")
         for init in (ROOT / part).rglob("__init__.py")
         if len(init.parent.relative_to(ROOT).parts) > 2
     ]

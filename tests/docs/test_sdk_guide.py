@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from dilu import testing
-from dilu.runtime.exposition import ReplicaCollector
-from dilu.runtime.metrics import FunctionMetrics
+from dilu.runtime.reporting.exposition import ReplicaCollector
+from dilu.runtime.reporting.metrics import FunctionMetrics
 from dilu.spec import names
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "sdk.md").read_text()

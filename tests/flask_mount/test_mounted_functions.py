@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 import dilu
 from dilu.flask import MountedFunction, mount
-from dilu.runtime.workers import ThreadWorkers
+from dilu.runtime.execution.workers import ThreadWorkers
 from replica_process import wait_until
 
 

@@ -13,11 +13,11 @@ from knative.queue_proxies import Run
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Run:
-    """Runs a test's coroutine on each of them, for at most ten seconds."""
+    """Runs a test's coroutine on each of them, for at most twenty seconds."""
 
     def start(main: Callable[[], Awaitable[None]]) -> None:
         async def limited() -> None:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 await main()
 
         if request.param == "uvloop":

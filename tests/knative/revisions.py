@@ -10,25 +10,23 @@ import msgspec
 
 from dilu_autoscaler.knative.configuration.config import AutoscalerConfig, Config, DeploymentConfig
 from dilu_autoscaler.knative.configuration.revision_settings import settings_of
-from dilu_autoscaler.knative.kube.objects import (
-    ConditionObject,
-    Meta,
+from dilu_autoscaler.knative.objects import (
+    METRICS,
+    SERVERLESS_SERVICES,
     Metric,
     MetricSpec,
-    OwnerReference,
     PodAutoscaler,
     PodAutoscalerSpec,
     PodAutoscalerStatus,
     ServerlessService,
     ServerlessServiceSpec,
     ServerlessServiceStatus,
-    TargetReference,
 )
-from dilu_autoscaler.knative.kube.resources import METRICS, SERVERLESS_SERVICES
+from dilu_autoscaler.knative.reconciling.cluster_view import PodCounts
 from dilu_autoscaler.knative.reconciling.conditions import time_text
-from dilu_autoscaler.knative.reconciling.plans import Plan, World, needs_activator_answer, plan
-from dilu_autoscaler.knative.reconciling.pod_counts import PodCounts
+from dilu_autoscaler.knative.reconciling.revision_plan import RevisionPlan, RevisionView, needs_activator_answer, plan
 from dilu_autoscaler.knative.reconciling.writes import Verb, Write, WriteKind
+from dilu_kube.objects import ConditionObject, Meta, OwnerReference, TargetReference
 
 NOW_S = 1_800_000_000.0
 KPA = "kpa.autoscaling.knative.dev"
@@ -160,7 +158,7 @@ def metric(
     )
 
 
-def world(pa: PodAutoscaler, **changes: Any) -> World:
+def world(pa: PodAutoscaler, **changes: Any) -> RevisionView:
     """A revision whose objects are as they are to be, one pod ready and eleven wanted, as in Knative's own tests."""
     config = changes.get("config", CONFIG)
     values: dict[str, Any] = {
@@ -176,7 +174,7 @@ def world(pa: PodAutoscaler, **changes: Any) -> World:
         "activator_answers": True,
         "now_s": NOW_S,
     }
-    return World(**{**values, **changes})
+    return RevisionView(**{**values, **changes})
 
 
 def kinds(writes: Iterable[Write]) -> list[str]:
@@ -189,7 +187,7 @@ def said(status: PodAutoscalerStatus) -> dict[str, tuple[str, str]]:
     return {one.type: (one.status, one.reason) for one in status.conditions}
 
 
-def scaled_to(made: Plan) -> int | None:
+def scaled_to(made: RevisionPlan) -> int | None:
     """The number of replicas that is written."""
     for write in made.writes:
         if write.kind is WriteKind.SCALE:
@@ -213,9 +211,9 @@ class Cluster:
     config: Config = CONFIG
     now_s: float = NOW_S
 
-    def world(self) -> World:
+    def world(self) -> RevisionView:
         """What the autoscaler knows, the probe's answer included where it is asked for."""
-        known = World(
+        known = RevisionView(
             pa=self.pa,
             sks=self.sks,
             metric=self.metric,
@@ -230,14 +228,14 @@ class Cluster:
         )
         return replace(known, activator_answers=self.activator_answers) if needs_activator_answer(known) else known
 
-    def look(self) -> Plan:
+    def look(self) -> RevisionPlan:
         """One look, carried out."""
         made = plan(self.world())
         for write in made.writes:
             self.carry_out(write)
         return made
 
-    def settle(self, *, most: int = 8) -> Plan:
+    def settle(self, *, most: int = 8) -> RevisionPlan:
         """Look until nothing is written any more."""
         for _ in range(most):
             made = self.look()
@@ -245,7 +243,7 @@ class Cluster:
                 return made
         raise AssertionError(f"still writing after {most} looks: {kinds(made.writes)}")
 
-    def rest(self, *, ready: bool) -> Plan:
+    def rest(self, *, ready: bool) -> RevisionPlan:
         """Look, and have the ServerlessService seen to, until nothing is written any more."""
         self.settle()
         self.serve(ready=ready)

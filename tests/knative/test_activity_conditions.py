@@ -9,9 +9,10 @@ import pytest
 
 from dilu_autoscaler.knative.configuration.config import AutoscalerConfig, Config
 from dilu_autoscaler.knative.configuration.revision_settings import settings_of
-from dilu_autoscaler.knative.kube.objects import ConditionObject, PodAutoscalerStatus
+from dilu_autoscaler.knative.objects import PodAutoscalerStatus
 from dilu_autoscaler.knative.reconciling.conditions import time_text
 from dilu_autoscaler.knative.reconciling.status_draft import StatusDraft
+from dilu_kube.objects import ConditionObject
 from knative.revisions import (
     INITIALIZED,
     NOW_S,

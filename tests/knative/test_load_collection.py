@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu_autoscaler.knative.configuration.collection import Collection
+from dilu_autoscaler.knative.configuration.revision_settings import Collection
 from dilu_autoscaler.knative.reports.collector import MOST_PENDING, Collector
 from dilu_autoscaler.knative.reports.sampling import Load
 from dilu_autoscaler.knative.reports.stats import Stat
-from dilu_autoscaler.policy.kpa_spec import Aggregation, Metric
-from dilu_autoscaler.policy.kpa_state import Averages
-from dilu_autoscaler.policy.observations import Sample
-from dilu_autoscaler.policy.windows import average, empty_window, record
+from dilu_autoscaler.policy.horizontal.kpa.settings import Aggregation, ScalingMetric
+from dilu_autoscaler.policy.horizontal.kpa.state import Averages
+from dilu_autoscaler.policy.horizontal.kpa.windows import average, empty_window, record
+from dilu_autoscaler.policy.horizontal.observations import Sample
 
 KEY = "ns/rev"
 SCRAPED = Collection(stable_window_s=60, panic_window_s=6, is_scraped=True)
@@ -43,7 +43,7 @@ class Scaled:
         self.collector.collect(KEY, collection, 1000.0)
 
     def concurrency(self, now_s: float) -> Averages | None:
-        return self.collector.averages(KEY, Metric.CONCURRENCY, now_s)
+        return self.collector.averages(KEY, ScalingMetric.CONCURRENCY, now_s)
 
 
 def test_what_activators_and_pods_say_of_one_second_adds_up() -> None:
@@ -51,7 +51,7 @@ def test_what_activators_and_pods_say_of_one_second_adds_up() -> None:
     scaled.collector.record(stat(1000, concurrency=3.0, requests=5.0), 1000.2)
     scaled.collector.record_scraped(KEY, Load(concurrency=1.0, rps=2.0), 1000.7)
     assert scaled.concurrency(1000.9) == Averages(stable=4.0, panic=4.0)
-    assert scaled.collector.averages(KEY, Metric.RPS, 1000.9) == Averages(stable=7.0, panic=7.0)
+    assert scaled.collector.averages(KEY, ScalingMetric.RPS, 1000.9) == Averages(stable=7.0, panic=7.0)
 
 
 def test_what_came_through_an_activator_is_not_counted_twice() -> None:
@@ -78,7 +78,7 @@ def test_reports_on_unknown_revisions_are_dropped() -> None:
     scaled.collector.record(stat(1000, concurrency=1.0, key="ns/other"), 1000.0)
     scaled.collector.record_scraped("ns/other", Load(concurrency=1.0, rps=1.0), 1000.0)
     assert (scaled.collector.dropped, scaled.poked) == (2, [])
-    assert scaled.collector.averages("ns/other", Metric.CONCURRENCY, 1000.0) is None
+    assert scaled.collector.averages("ns/other", ScalingMetric.CONCURRENCY, 1000.0) is None
     scaled.collector.forget(KEY)
     scaled.collector.forget(KEY)
     scaled.collector.record(stat(1000, concurrency=1.0), 1000.0)
@@ -99,7 +99,7 @@ def test_a_poke_finds_its_report_in_the_windows() -> None:
     found: list[Averages | None] = []
 
     def poked(key: str) -> None:
-        found.append(collector.averages(key, Metric.CONCURRENCY, 1000.0))
+        found.append(collector.averages(key, ScalingMetric.CONCURRENCY, 1000.0))
 
     collector = Collector(poke=poked, desired=lambda _: 0)
     collector.collect(KEY, SCRAPED, 1000.0)

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from dilu_autoscaler.knative.configuration.config import AutoscalerConfig, Config
-from dilu_autoscaler.knative.kube.objects import ConditionObject, OwnerReference, TargetReference
-from dilu_autoscaler.knative.reconciling.plans import World, needs_activator_answer, plan
-from dilu_autoscaler.knative.reconciling.pod_counts import PodCounts
+from dilu_autoscaler.knative.reconciling.cluster_view import PodCounts
+from dilu_autoscaler.knative.reconciling.revision_plan import RevisionView, needs_activator_answer, plan
 from dilu_autoscaler.knative.reconciling.scaling import UNKNOWN_SCALE
 from dilu_autoscaler.knative.reconciling.writes import Verb, WriteKind
+from dilu_kube.objects import ConditionObject, OwnerReference, TargetReference
 from knative.revisions import (
     CONFIG,
     INITIALIZED,
@@ -264,7 +264,7 @@ SCALES = [
 ]
 
 
-def case_world(case: ScaleCase) -> World:
+def case_world(case: ScaleCase) -> RevisionView:
     conditions = (*([] if case.state is None else [case.state]), *case.others)
     pa = autoscaler(*conditions, annotations=case.annotations, spec={"reachability": case.reachability}, **NAMES)
     return world(

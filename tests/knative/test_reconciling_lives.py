@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dilu_autoscaler.knative.kube.objects import OwnerReference
+from dilu_autoscaler.knative.reconciling.cluster_view import PodCounts
 from dilu_autoscaler.knative.reconciling.conditions import time_s
-from dilu_autoscaler.knative.reconciling.plans import Plan
-from dilu_autoscaler.knative.reconciling.pod_counts import PodCounts
+from dilu_autoscaler.knative.reconciling.revision_plan import RevisionPlan
+from dilu_kube.objects import OwnerReference
 from knative.revisions import CONFIG, Cluster, autoscaler, kinds, metric, said, scaled_to, services
 
 
-def states(made: Plan) -> tuple[str, str, str]:
+def states(made: RevisionPlan) -> tuple[str, str, str]:
     """Reason, else status, of Active, and the status of two others."""
     found = said(made.status)
     active = found["Active"]

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dilu_autoscaler.knative.configuration.config import AutoscalerConfig, Config
-from dilu_autoscaler.knative.kube.objects import ConditionObject, OwnerReference
-from dilu_autoscaler.knative.kube.resources import POD_AUTOSCALERS
-from dilu_autoscaler.knative.reconciling.plans import needs_activator_answer, plan
-from dilu_autoscaler.knative.reconciling.pod_counts import PodCounts
+from dilu_autoscaler.knative.objects import POD_AUTOSCALERS
+from dilu_autoscaler.knative.reconciling.cluster_view import PodCounts
+from dilu_autoscaler.knative.reconciling.revision_plan import needs_activator_answer, plan
 from dilu_autoscaler.knative.reconciling.writes import WriteKind
+from dilu_kube.objects import ConditionObject, OwnerReference
 from knative.revisions import Cluster, active, autoscaler, condition, inactive, metric, said, services
 
 AGES = st.sampled_from([0.0, 1.0, 29.0, 30.0, 31.0, 59.0, 60.0, 61.0, 299.0, 300.0, 630.0, 631.0, 5000.0])

@@ -13,7 +13,7 @@ from dilu_autoscaler.knative.configuration.annotation_rules import PREFIX
 from dilu_autoscaler.knative.configuration.annotations import integer, nanoseconds, number
 from dilu_autoscaler.knative.configuration.config import AutoscalerConfig, Config, DeploymentConfig
 from dilu_autoscaler.knative.configuration.revision_settings import RevisionSettings, settings_of
-from dilu_autoscaler.policy.kpa_spec import Aggregation, Metric
+from dilu_autoscaler.policy.horizontal.kpa.settings import Aggregation, ScalingMetric
 from knative.revisions import autoscaler
 
 FULL = AutoscalerConfig(utilization_ratio=1.0)  # as in Knative's own tests of targets
@@ -123,7 +123,7 @@ def test_without_annotations_all_is_the_clusters() -> None:
     assert (found.least, found.most, found.initial, found.retention_s) == (1, 9, 3, 12.0)
     assert (found.progress_deadline_s, found.complaints, found.is_opted_in) == (99.0, (), False)
     assert kpa.activation_scale == 0
-    assert kpa.metric is Metric.CONCURRENCY
+    assert kpa.metric is ScalingMetric.CONCURRENCY
     assert kpa.aggregation is Aggregation.LINEAR
 
 
@@ -247,7 +247,7 @@ def test_what_the_webhook_would_refuse_but_knative_uses_is_used_and_said(key: st
 
 def test_an_unknown_metric_of_knatives_class_is_concurrency_and_said() -> None:
     found = settings({"metric": "gpu"})
-    assert found.kpa.metric is Metric.CONCURRENCY
+    assert found.kpa.metric is ScalingMetric.CONCURRENCY
     assert found.complaints == (f"{PREFIX}metric = 'gpu', must be concurrency or rps; concurrency is used",)
     assert settings({"metric": "", "class": "coscale.example.io"}).complaints == ()
 

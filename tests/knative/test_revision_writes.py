@@ -12,20 +12,10 @@ from hypothesis import strategies as st
 from dilu.errors import ConfigError
 from dilu_autoscaler.knative.configuration.config import Config
 from dilu_autoscaler.knative.configuration.revision_settings import settings_of
-from dilu_autoscaler.knative.kube.objects import (
-    ConditionObject,
-    Meta,
-    OwnerReference,
-    Pod,
-    PodAutoscalerStatus,
-    PodCondition,
-    PodStatus,
-    TargetReference,
-)
-from dilu_autoscaler.knative.kube.resources import DEPLOYMENTS
+from dilu_autoscaler.knative.objects import PodAutoscalerStatus
+from dilu_autoscaler.knative.reconciling.cluster_view import PodCounts, count_pods
 from dilu_autoscaler.knative.reconciling.metric_status import metric_status
 from dilu_autoscaler.knative.reconciling.owned_objects import is_owned, metric_spec, metric_write, sks_spec, sks_write
-from dilu_autoscaler.knative.reconciling.pod_counts import PodCounts, count_pods
 from dilu_autoscaler.knative.reconciling.writes import (
     JSON_PATCH,
     MERGE_PATCH,
@@ -36,6 +26,8 @@ from dilu_autoscaler.knative.reconciling.writes import (
     status_write,
 )
 from dilu_autoscaler.knative.scraping.scraper import Scraped, ScrapeProblem
+from dilu_kube.objects import ConditionObject, Meta, OwnerReference, Pod, PodCondition, PodStatus, TargetReference
+from dilu_kube.resources import DEPLOYMENTS
 from knative.revisions import NOW_S, TARGET, active, autoscaler, condition, metric, services
 
 OWNER = {

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from dilu.load import LoadPlan, LoadResult, Progress, run_load, run_load_sync, summarize
+from dilu.load import LoadPlan, LoadProgress, LoadResult, run_load, run_load_sync, summarize
 from dilu.load.arrivals import Arrivals, RecordedArrivals, constant, poisson, steps
 from dilu.load.failures import failure_kind
 from dilu.load.generator import unreachable_reason
@@ -285,7 +285,7 @@ def test_stopping_in_a_pause_leaves_no_request_behind() -> None:
     async def main() -> LoadResult:
         stop = asyncio.Event()
 
-        def look(progress: Progress) -> None:
+        def look(progress: LoadProgress) -> None:
             if progress.ok == 1:
                 stop.set()
 
@@ -299,7 +299,7 @@ def test_stopping_in_a_pause_leaves_no_request_behind() -> None:
 
 
 def test_progress_is_told_while_the_run_goes_on() -> None:
-    seen: list[Progress] = []
+    seen: list[LoadProgress] = []
 
     async def main() -> LoadResult:
         async with served(answer) as url:
@@ -313,7 +313,7 @@ def test_progress_is_told_while_the_run_goes_on() -> None:
 
 
 def test_an_error_in_the_progress_callback_ends_the_run() -> None:
-    def fail(progress: Progress) -> None:
+    def fail(progress: LoadProgress) -> None:
         raise RuntimeError("no terminal")
 
     async def main() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dilu.load.arrivals import Arrivals, RecordedArrivals, constant
 from dilu.load.formats import progress_line, record_lines, table
-from dilu.load.generator import Progress
+from dilu.load.generator import LoadProgress
 from dilu.load.plan import LoadPlan
 from dilu.load.report import Summary, percentile, spread, summarize
 from dilu.load.results import INTERRUPTED, LoadResult, Record
@@ -236,7 +236,7 @@ def test_record_lines_hold_one_object_a_request() -> None:
 
 
 def test_progress_names_a_backlog_only_when_there_is_one() -> None:
-    progress = Progress(elapsed_s=12.3, duration_s=30.0, ok=600, failed=1, in_flight=3, behind_s=0.0)
+    progress = LoadProgress(elapsed_s=12.3, duration_s=30.0, ok=600, failed=1, in_flight=3, behind_s=0.0)
     assert progress_line(progress) == "12/30 s  ok 600  failed 1  in flight 3"
-    behind = Progress(elapsed_s=12.3, duration_s=30.0, ok=600, failed=1, in_flight=3, behind_s=2.0)
+    behind = LoadProgress(elapsed_s=12.3, duration_s=30.0, ok=600, failed=1, in_flight=3, behind_s=2.0)
     assert progress_line(behind).endswith("  behind 2.0 s")

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from dilu.runtime.listener import Listener, bind
+from dilu.http.listener import Listener, bind
 from dilu.spec.applications import Route
 from dilu_autoscaler.local.backends import Backend, Backends, WaitLimits
 from dilu_autoscaler.local.exchange import GatewayLimits, ServedFunction
-from dilu_autoscaler.local.gateway import Gateway
+from dilu_autoscaler.local.gateway import GatewayApp
 from dilu_autoscaler.local.routing import Router
 from dilu_autoscaler.local.traffic import Outcomes, Seconds
 from dilu_autoscaler.local.upstream import Upstream
@@ -140,7 +140,7 @@ async def bench(
             on_unreachable=lambda backend: unreachable.append(backend.id),
         )
     gateway_socket = bind("127.0.0.1", 0)
-    listener = Listener(Gateway(Router(Route.PATH, names), functions, limits or GatewayLimits()), gateway_socket)
+    listener = Listener(GatewayApp(Router(Route.PATH, names), functions, limits or GatewayLimits()), gateway_socket)
     await listener.start()
     served = functions[names[0]]
     try:

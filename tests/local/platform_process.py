@@ -23,7 +23,7 @@ from typing import Any
 
 from dilu.spec.names import ENV_RUN_DIR
 from dilu_autoscaler.local.client import read_status
-from dilu_autoscaler.local.rundir import Running, running
+from dilu_autoscaler.local.rundir import RunningPlatform, running
 from replica_process import Answer, wait_until
 
 START_TIMEOUT_S = 30.0
@@ -46,7 +46,7 @@ class PlatformProcess:
     process: subprocess.Popen[bytes]
     root: Path
     log_path: Path
-    _up: list[Running] = field(default_factory=list)
+    _up: list[RunningPlatform] = field(default_factory=list)
 
     def wait_until_up(self) -> None:
         """Return when the gateway listens; fail with the log if the process ended instead."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dilu_autoscaler.local.heads import answer_headers, header, read_head
+from dilu_autoscaler.local.headers import answer_headers, header, read_head
 
 Headers = list[tuple[bytes, bytes]]
 

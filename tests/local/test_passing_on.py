@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dilu.runtime import protocol
+from dilu.http import bounded_protocol as protocol
 from dilu_autoscaler.local.exchange import ACCESS_LOG, GatewayLimits
 from local.gateway_bench import HandMadeReplica, bench, hangs_up, replica, run, says
 

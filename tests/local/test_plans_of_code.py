@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from dilu.errors import ConfigError
-from dilu_autoscaler.local import describing
-from dilu_autoscaler.local.describing import describe
-from dilu_autoscaler.local.plans import Plan, Request, make_plan, read_outline
+from dilu_autoscaler.local import describe_target as describing
+from dilu_autoscaler.local.describe_target import describe
+from dilu_autoscaler.local.launch_spec import LaunchPlan, LaunchRequest, make_plan, read_outline
 from local.gateway_bench import run
 
 HANDLER = """
@@ -34,9 +34,9 @@ def _app(folder: Path, source: str) -> Path:
     return folder
 
 
-def _plan(target: str) -> Plan:
-    async def planned() -> Plan:
-        return await make_plan(read_outline(Request(target=target)))
+def _plan(target: str) -> LaunchPlan:
+    async def planned() -> LaunchPlan:
+        return await make_plan(read_outline(LaunchRequest(target=target)))
 
     return run(planned())
 

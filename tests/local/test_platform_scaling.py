@@ -17,16 +17,21 @@ from typing import Any
 
 import pytest
 
-from dilu.runtime.listener import bind
+from dilu.http.listener import bind
 from dilu.spec import FunctionSpec, function_spec
 from dilu.spec.names import ENV_RUN_DIR
 from dilu_autoscaler.local.backends import WaitLimits
 from dilu_autoscaler.local.exchange import GatewayLimits
 from dilu_autoscaler.local.functions import LocalFunction
-from dilu_autoscaler.local.plans import FunctionPlan, Plan
+from dilu_autoscaler.local.launch_spec import FunctionPlan, LaunchPlan
 from dilu_autoscaler.local.platform import Platform
 from dilu_autoscaler.local.rundir import claim, run_directory, running
-from dilu_autoscaler.policy import POLICIES, Decision, Observation, Policy
+from dilu_autoscaler.policy.horizontal import (
+    POLICIES,
+    Decision,
+    Observation,
+    Policy,
+)
 from local.gateway_bench import run
 
 SOURCE = """
@@ -86,7 +91,7 @@ async def _with_platform(folder: Path, test: Callable[[Platform], Awaitable[None
     root = run_directory({ENV_RUN_DIR: str(folder / "run")})
     held = claim(root, "test")
     with bind("127.0.0.1", 0) as gateway_socket:
-        plan = Plan(name="test", folder=folder, functions=(_plan(folder, **spec),))
+        plan = LaunchPlan(name="test", folder=folder, functions=(_plan(folder, **spec),))
         platform = Platform(
             plan, held, gateway_socket, wait_limits=WaitLimits(longest_s=30.0), gateway_limits=GatewayLimits()
         )

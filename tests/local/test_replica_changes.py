@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu_autoscaler.local.changes import Changes, Living, next_changes
-from dilu_autoscaler.local.failures import EarlyEnd, EarlyEnds, backoff_s
+from dilu_autoscaler.local.crash_loop import EarlyEnd, EarlyEnds, backoff_s
+from dilu_autoscaler.local.rollout import Living, RolloutChanges, next_changes
 
 
 def _ready(name: str, *, generation: int = 1, in_flight: int = 0, age_s: float = 100.0) -> Living:
@@ -26,74 +26,74 @@ class Case:
     living: list[Living] = field(default_factory=list)
     desired: int
     replaces: bool = False
-    want: Changes
+    want: RolloutChanges
 
 
 CASES = [
-    Case(name="nothing wanted, nothing there", desired=0, want=Changes()),
-    Case(name="from zero", desired=2, want=Changes(start=2)),
-    Case(name="those that start count", living=[_starting("a")], desired=2, want=Changes(start=1)),
-    Case(name="as many as wanted", living=[_ready("a"), _starting("b")], desired=2, want=Changes()),
+    Case(name="nothing wanted, nothing there", desired=0, want=RolloutChanges()),
+    Case(name="from zero", desired=2, want=RolloutChanges(start=2)),
+    Case(name="those that start count", living=[_starting("a")], desired=2, want=RolloutChanges(start=1)),
+    Case(name="as many as wanted", living=[_ready("a"), _starting("b")], desired=2, want=RolloutChanges()),
     Case(
         name="one that is not ready goes first",
         living=[_ready("a"), _starting("b"), _ready("c")],
         desired=2,
-        want=Changes(stop=("b",)),
+        want=RolloutChanges(stop=("b",)),
     ),
     Case(
         name="then the one with the least to finish",
         living=[_ready("a", in_flight=3), _ready("b", in_flight=1), _ready("c", in_flight=2)],
         desired=1,
-        want=Changes(stop=("b", "c")),
+        want=RolloutChanges(stop=("b", "c")),
     ),
     Case(
         name="then the youngest",
         living=[_ready("a", age_s=9.0), _ready("b", age_s=5.0)],
         desired=1,
-        want=Changes(stop=("b",)),
+        want=RolloutChanges(stop=("b",)),
     ),
-    Case(name="to zero", living=[_ready("a"), _starting("b")], desired=0, want=Changes(stop=("b", "a"))),
+    Case(name="to zero", living=[_ready("a"), _starting("b")], desired=0, want=RolloutChanges(stop=("b", "a"))),
     Case(
         name="a successor starts beside the old ones",
         living=[_ready("a", generation=0), _ready("b", generation=0)],
         desired=2,
         replaces=True,
-        want=Changes(start=1),
+        want=RolloutChanges(start=1),
     ),
     Case(
         name="and nobody stops before it is ready",
         living=[_ready("a", generation=0), _ready("b", generation=0), _starting("c")],
         desired=2,
         replaces=True,
-        want=Changes(),
+        want=RolloutChanges(),
     ),
     Case(
         name="then one old one stops",
         living=[_ready("a", generation=0, in_flight=5), _ready("b", generation=0), _ready("c")],
         desired=2,
         replaces=True,
-        want=Changes(stop=("b",)),
+        want=RolloutChanges(stop=("b",)),
     ),
     Case(
         name="old ones that run stay where their successors do not start",
         living=[_ready("a", generation=0)],
         desired=1,
         replaces=False,
-        want=Changes(),
+        want=RolloutChanges(),
     ),
     Case(
         name="scaling in while replacing spares the successor",
         living=[_ready("a", generation=0), _ready("b", generation=0), _starting("c")],
         desired=1,
         replaces=True,
-        want=Changes(stop=("a",)),
+        want=RolloutChanges(stop=("a",)),
     ),
     Case(
         name="zero ends a replacement",
         living=[_ready("a", generation=0)],
         desired=0,
         replaces=True,
-        want=Changes(stop=("a",)),
+        want=RolloutChanges(stop=("a",)),
     ),
 ]
 

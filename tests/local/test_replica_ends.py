@@ -19,8 +19,8 @@ from dilu.errors import RequestError
 from dilu.spec import function_spec
 from dilu_autoscaler.local.backends import WaitLimits
 from dilu_autoscaler.local.functions import LocalFunction
-from dilu_autoscaler.local.plans import FunctionPlan
-from dilu_autoscaler.policy import Decision
+from dilu_autoscaler.local.launch_spec import FunctionPlan
+from dilu_autoscaler.policy.horizontal import Decision
 from local.gateway_bench import run
 
 SOURCE = """

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dilu_autoscaler.local.traffic import Outcomes, Seconds
-from dilu_autoscaler.policy import Sample
+from dilu_autoscaler.policy.horizontal import Sample
 
 
 def test_a_request_counts_in_the_second_in_which_it_came() -> None:

@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 
 from dilu.spec import function_spec
 from dilu_autoscaler.loop import ScaleLoop
-from dilu_autoscaler.policy import Decision, Observation, Sample, scale_spec_for
+from dilu_autoscaler.policy.horizontal import (
+    Decision,
+    Observation,
+    Sample,
+    scale_spec_for,
+)
 
 
 @dataclass(slots=True)

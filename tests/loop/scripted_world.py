@@ -9,7 +9,16 @@ from typing import Any
 
 from dilu.spec import function_spec
 from dilu_autoscaler.loop import ScaleLoop
-from dilu_autoscaler.policy import AnyPolicy, Bounds, Decision, Observation, Policy, Sample, ScaleSpec, scale_spec_for
+from dilu_autoscaler.policy.horizontal import (
+    AnyPolicy,
+    Bounds,
+    Decision,
+    Observation,
+    Policy,
+    Sample,
+    ScaleSpec,
+    scale_spec_for,
+)
 
 
 @dataclass(kw_only=True)

@@ -10,7 +10,14 @@ import pytest
 
 from dilu.spec import function_spec
 from dilu_autoscaler.loop import SHORTEST_INTERVAL_S
-from dilu_autoscaler.policy import Bounds, Decision, Observation, Policy, ScaleSpec, scale_spec_for
+from dilu_autoscaler.policy.horizontal import (
+    Bounds,
+    Decision,
+    Observation,
+    Policy,
+    ScaleSpec,
+    scale_spec_for,
+)
 from loop.scripted_world import World, made, paper, run_until, spec_of
 
 # --- a function's life ------------------------------------------------------------------------------------------------

@@ -10,9 +10,10 @@ import pytest
 
 from dilu.spec import function_spec
 from dilu_autoscaler.loop import LONGEST_FAILURE_RETRY_S, Tick
-from dilu_autoscaler.policy import Decision, Observation, kpa, scale_spec_for
-from dilu_autoscaler.policy.kpa_spec import KpaSpec
-from dilu_autoscaler.policy.kpa_state import KpaState
+from dilu_autoscaler.policy.horizontal import Decision, Observation, scale_spec_for
+from dilu_autoscaler.policy.horizontal.kpa import rule as kpa
+from dilu_autoscaler.policy.horizontal.kpa.settings import KpaSpec
+from dilu_autoscaler.policy.horizontal.kpa.state import KpaState
 from loop.scripted_world import World, made, paper, run_until
 
 # --- faults ----------------------------------------------------------------------------------------------------------

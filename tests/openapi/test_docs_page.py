@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dilu.runtime.docs_page import docs_page
+from dilu.runtime.openapi.descriptions import docs_page
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed")

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 import dilu
 from dilu.handlers import FunctionDefinition, definition_of
-from dilu.runtime.openapi import openapi_document
-from dilu.runtime.schema_components import COMPONENT, SchemaComponents
+from dilu.runtime.openapi.document import openapi_document
+from dilu.runtime.openapi.schema_components import COMPONENT, SchemaComponents
 
 
 class Point(msgspec.Struct):

@@ -15,12 +15,12 @@ import pytest
 import dilu
 import dilu.testing
 from dilu.handlers import FunctionDefinition, definition_of
-from dilu.runtime.function_routes import route_table
-from dilu.runtime.metrics import FunctionMetrics
-from dilu.runtime.openapi import document_components, openapi_document
-from dilu.runtime.protocols.openapi_paths import protocol_paths, protocol_schemas
-from dilu.runtime.schema_components import COMPONENT
-from dilu.runtime.service import FunctionService
+from dilu.runtime.execution.service import FunctionService
+from dilu.runtime.openapi.document import document_components, openapi_document
+from dilu.runtime.openapi.protocol_paths import protocol_paths, protocol_schemas
+from dilu.runtime.openapi.schema_components import COMPONENT
+from dilu.runtime.reporting.metrics import FunctionMetrics
+from dilu.runtime.routes.function_routes import route_table
 
 DESCRIPTIONS = {("/openapi.json", "GET"), ("/docs", "GET")}
 PROBES = {("/healthz", "GET"), ("/readyz", "GET"), ("/metrics", "GET"), ("/v1/stats", "GET")}

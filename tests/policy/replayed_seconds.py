@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dilu_autoscaler.policy import POLICIES, Decision, Observation, Sample
+from dilu_autoscaler.policy.horizontal import (
+    POLICIES,
+    Decision,
+    Observation,
+    Sample,
+)
 
 
 def decisions_on(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from dilu_autoscaler.trials.shapes import Shape, duel
+from dilu_simulator.trials.shapes import Shape, duel
 
 _POINTS_MARGIN, _STARTS_MARGIN, _TIME_MARGIN = 1.5, 1, 0.03
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from dilu.errors import ConfigError
-from dilu_autoscaler.policy import POLICIES, Observation
-from dilu_autoscaler.policy.coscale_spec import CoscaleSpec
-from dilu_autoscaler.policy.demand import replicas_for
-from dilu_autoscaler.policy.eager import EagerSpec
-from dilu_autoscaler.policy.hpa import HpaSpec
-from dilu_autoscaler.policy.infless import InflessSpec
-from dilu_autoscaler.policy.ray_serve import RayServeSpec
+from dilu_autoscaler.policy.horizontal import POLICIES, Observation
+from dilu_autoscaler.policy.horizontal.demand import replicas_for
+from dilu_autoscaler.policy.horizontal.dilu.settings import CoscaleSpec
+from dilu_autoscaler.policy.horizontal.eager import EagerSpec
+from dilu_autoscaler.policy.horizontal.hpa import HpaSpec
+from dilu_autoscaler.policy.horizontal.infless import InflessSpec
+from dilu_autoscaler.policy.horizontal.ray_serve import RayServeSpec
 from policy.replayed_seconds import decisions_on, replicas_on
 
 EAGER = EagerSpec(rps_limit=50.0)

@@ -8,12 +8,17 @@ from random import Random
 import msgspec
 import pytest
 
-from dilu_autoscaler.policy import POLICIES, Bounds, Observation, Sample
-from dilu_autoscaler.policy.coscale import CoscaleState
-from dilu_autoscaler.policy.coscale_spec import CoscaleSpec
-from dilu_autoscaler.policy.rhythm import NO_RHYTHM, Rhythm
-from dilu_autoscaler.trials.loads import CAPACITY_RPS, FAMILIES, load_rps
-from dilu_autoscaler.trials.second_world import Trial, tried
+from dilu_autoscaler.policy.horizontal import (
+    POLICIES,
+    Bounds,
+    Observation,
+    Sample,
+)
+from dilu_autoscaler.policy.horizontal.dilu.periodicity import NO_RHYTHM, Rhythm
+from dilu_autoscaler.policy.horizontal.dilu.rule import CoscaleState
+from dilu_autoscaler.policy.horizontal.dilu.settings import CoscaleSpec
+from dilu_simulator.trials.fluid_world import Trial, tried
+from dilu_simulator.trials.loads import CAPACITY_RPS, FAMILIES, load_rps
 
 DILU = POLICIES["dilu"]
 SPEC = CoscaleSpec(rps_limit=CAPACITY_RPS, slo_s=0.25, bounds=Bounds(min_replicas=1))

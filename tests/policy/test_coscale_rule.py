@@ -10,12 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dilu.errors import ConfigError
-from dilu_autoscaler.policy import POLICIES, Bounds, Observation, Sample
-from dilu_autoscaler.policy.coscale import capacity_now_rps
-from dilu_autoscaler.policy.coscale_prices import MOST_STARTS, MOST_TIME_S, MOST_UNMET, credit_now
-from dilu_autoscaler.policy.coscale_spec import CoscaleSpec
-from dilu_autoscaler.policy.dilu_paper import DiluPaperSpec
-from dilu_autoscaler.policy.paper_shadow import PaperShadow, shadow_after
+from dilu_autoscaler.policy.horizontal import (
+    POLICIES,
+    Bounds,
+    Observation,
+    Sample,
+)
+from dilu_autoscaler.policy.horizontal.dilu.paper_shadow import PaperShadow, shadow_after
+from dilu_autoscaler.policy.horizontal.dilu.prices import MOST_STARTS, MOST_TIME_S, MOST_UNMET, credit_now
+from dilu_autoscaler.policy.horizontal.dilu.rule import capacity_now_rps
+from dilu_autoscaler.policy.horizontal.dilu.settings import CoscaleSpec
+from dilu_autoscaler.policy.horizontal.dilu_paper import DiluPaperSpec
 from policy.replayed_seconds import decisions_on, replicas_on
 
 BOUNDS = Bounds(min_replicas=1)

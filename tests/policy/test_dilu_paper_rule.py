@@ -8,8 +8,8 @@ import pytest
 
 from dilu.errors import ConfigError
 from dilu.spec import function_spec
-from dilu_autoscaler.policy import Decision, Observation, Sample
-from dilu_autoscaler.policy.dilu_paper import (
+from dilu_autoscaler.policy.horizontal import Decision, Observation, Sample
+from dilu_autoscaler.policy.horizontal.dilu_paper import (
     DiluPaperSpec,
     DiluPaperState,
     decide,

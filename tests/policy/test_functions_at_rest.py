@@ -8,11 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu_autoscaler.policy import POLICIES, Bounds, Observation, Sample
-from dilu_autoscaler.policy import coscale as coscale_module
-from dilu_autoscaler.policy.coscale import CoscaleState
-from dilu_autoscaler.policy.coscale_spec import CoscaleSpec
-from dilu_autoscaler.policy.paper_shadow import PaperShadow, rests, shadow_after, shadow_at_rest
+from dilu_autoscaler.policy.horizontal import (
+    POLICIES,
+    Bounds,
+    Observation,
+    Sample,
+)
+from dilu_autoscaler.policy.horizontal.dilu import rule as coscale_module
+from dilu_autoscaler.policy.horizontal.dilu.paper_shadow import PaperShadow, rests, shadow_after, shadow_at_rest
+from dilu_autoscaler.policy.horizontal.dilu.rule import CoscaleState
+from dilu_autoscaler.policy.horizontal.dilu.settings import CoscaleSpec
 
 RULE = POLICIES["dilu"]
 SPEC = CoscaleSpec(rps_limit=20.0, slo_s=0.25)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu_autoscaler.policy.gap_histogram import EDGES_S, NO_GAPS, assumed_gaps, best_keep_s, gaps_with
+from dilu_autoscaler.policy.horizontal.dilu.gap_histogram import EDGES_S, NO_GAPS, assumed_gaps, best_keep_s, gaps_with
 
 ASSUMED = assumed_gaps(43.0, 1.185, 7.4)
 gaps = st.lists(st.floats(min_value=0.01, max_value=100), min_size=len(NO_GAPS), max_size=len(NO_GAPS)).map(tuple)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dilu_autoscaler.policy.durations import NS_PER_S, duration_ns
+from dilu.spec.go_durations import NS_PER_S, duration_ns
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu_autoscaler.policy.idle_gaps import NO_GAPS, IdleGaps, gap_percentile, gaps_after
+from dilu_autoscaler.policy.horizontal.idle_gaps import NO_GAPS, IdleGaps, gap_percentile, gaps_after
 
 
 def gaps_of(needs: list[int], long_samples: int = 100) -> IdleGaps:

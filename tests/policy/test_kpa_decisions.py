@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from dilu_autoscaler.policy import Decision, Observation, Sample
-from dilu_autoscaler.policy.kpa import decide, initial_state
-from dilu_autoscaler.policy.kpa_spec import UNLIMITED_BURST, Aggregation, KpaSpec, Metric
-from dilu_autoscaler.policy.kpa_state import KpaState, state_for_ready
+from dilu_autoscaler.policy.horizontal import Decision, Observation, Sample
+from dilu_autoscaler.policy.horizontal.kpa.rule import decide, initial_state
+from dilu_autoscaler.policy.horizontal.kpa.settings import UNLIMITED_BURST, Aggregation, KpaSpec, ScalingMetric
+from dilu_autoscaler.policy.horizontal.kpa.state import KpaState, state_for_ready
 
 SPEC = KpaSpec(target=1.0, total=2.0)
 
@@ -59,7 +59,7 @@ def test_samples_that_stop_hold_once_the_window_has_passed() -> None:
 
 def test_a_change_of_metric_finds_its_history() -> None:
     _, state = first(SPEC, *seconds(100, 5.0, 5.0, rps=80.0), ready=5, now_s=101.9)
-    decision, _ = decide(replace(SPEC, metric=Metric.RPS, target=10.0), seen(ready=5), state, 101.9)
+    decision, _ = decide(replace(SPEC, metric=ScalingMetric.RPS, target=10.0), seen(ready=5), state, 101.9)
     assert (decision.stable, decision.replicas) == (80.0, 8)
 
 

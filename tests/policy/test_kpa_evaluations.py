@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from dilu_autoscaler.policy.kpa import evaluate
-from dilu_autoscaler.policy.kpa_spec import UNLIMITED_BURST, KpaSpec, Metric
-from dilu_autoscaler.policy.kpa_state import Averages, KpaState, state_for_ready
+from dilu_autoscaler.policy.horizontal.kpa.rule import evaluate
+from dilu_autoscaler.policy.horizontal.kpa.settings import UNLIMITED_BURST, KpaSpec, ScalingMetric
+from dilu_autoscaler.policy.horizontal.kpa.state import Averages, KpaState, state_for_ready
 
 
 def spec_for(*, target: float, **changes: Any) -> KpaSpec:
@@ -55,7 +55,7 @@ RUNS = [
     ),
     Run(
         name="A2 requests per second",
-        spec=spec_for(target=10, target_burst_capacity=100, metric=Metric.RPS),
+        spec=spec_for(target=10, target_burst_capacity=100, metric=ScalingMetric.RPS),
         steps=(Step(t_s=61, ready=1, stable=100, panic=99, desired=10, excess=-186),),
     ),
     Run(
@@ -263,7 +263,7 @@ def test_a_delay_set_later_is_not_noticed() -> None:
             id="plain",
         ),
         pytest.param(
-            spec_for(target=10, metric=Metric.RPS),
+            spec_for(target=10, metric=ScalingMetric.RPS),
             1,
             Averages(stable=1000, panic=10),
             "100 for 1000.00 rps over 60 s at 10 per replica (10.00 over 6 s); 10 within one step",

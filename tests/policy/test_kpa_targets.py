@@ -8,7 +8,13 @@ import pytest
 
 from dilu.errors import ConfigError
 from dilu.spec import function_spec
-from dilu_autoscaler.policy.kpa_spec import KpaSpec, Metric, kpa_spec_for, panic_window_s, resolve_target
+from dilu_autoscaler.policy.horizontal.kpa.settings import (
+    KpaSpec,
+    ScalingMetric,
+    kpa_spec_for,
+    panic_window_s,
+    resolve_target,
+)
 
 CLUSTER: dict[str, Any] = {"default_utilization_ratio": 1.0}
 
@@ -24,10 +30,12 @@ CLUSTER: dict[str, Any] = {"default_utilization_ratio": 1.0}
         pytest.param({"target": 1.0}, 1, 1, id="annotation 1"),
         pytest.param({"target": 10.0, "default_utilization_ratio": 0.75}, 7.5, 10, id="annotation 10"),
         pytest.param({"target": 500.0}, 500, 500, id="annotation 500"),
-        pytest.param({"metric": Metric.RPS, "container_concurrency": 1}, 140, 200, id="rps"),
-        pytest.param({"metric": Metric.RPS, "utilization_percent": 75.0}, 150, 200, id="rps, utilisation"),
+        pytest.param({"metric": ScalingMetric.RPS, "container_concurrency": 1}, 140, 200, id="rps"),
+        pytest.param({"metric": ScalingMetric.RPS, "utilization_percent": 75.0}, 150, 200, id="rps, utilisation"),
         pytest.param({"target": 20.0, "container_concurrency": 5}, 5, 5, id="the less of both"),
-        pytest.param({"target": 20.0, "container_concurrency": 5, "metric": Metric.RPS}, 14, 20, id="not of rps"),
+        pytest.param(
+            {"target": 20.0, "container_concurrency": 5, "metric": ScalingMetric.RPS}, 14, 20, id="not of rps"
+        ),
         pytest.param({"target": 0.001}, 0.01, 0.001, id="never below 0.01"),
     ],
 )

@@ -6,12 +6,12 @@ import math
 
 import pytest
 
-from dilu_autoscaler.policy.burst import (
+from dilu_autoscaler.policy.horizontal.kpa.burst_capacity import (
     excess_burst_capacity,
     first_excess_burst_capacity,
     has_crossed_zero,
 )
-from dilu_autoscaler.policy.kpa_spec import UNLIMITED_BURST, KpaSpec
+from dilu_autoscaler.policy.horizontal.kpa.settings import UNLIMITED_BURST, KpaSpec
 
 
 @pytest.mark.parametrize(

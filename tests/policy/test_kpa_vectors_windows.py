@@ -6,17 +6,25 @@ import math
 
 import pytest
 
-from dilu_autoscaler.policy import Observation, Sample
-from dilu_autoscaler.policy.kpa import decide, evaluate
-from dilu_autoscaler.policy.kpa_spec import KpaSpec
-from dilu_autoscaler.policy.kpa_state import (
+from dilu_autoscaler.policy.horizontal import Observation, Sample
+from dilu_autoscaler.policy.horizontal.kpa.rule import decide, evaluate
+from dilu_autoscaler.policy.horizontal.kpa.settings import KpaSpec
+from dilu_autoscaler.policy.horizontal.kpa.state import (
     Averages,
     averages_now,
     state_for_ready,
     with_points,
     with_windows_as_long_as,
 )
-from dilu_autoscaler.policy.windows import Window, average, empty_window, is_empty, record, resized, weighted_average
+from dilu_autoscaler.policy.horizontal.kpa.windows import (
+    Window,
+    average,
+    empty_window,
+    is_empty,
+    record,
+    resized,
+    weighted_average,
+)
 
 N = 1_700_000_003  # any second
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu_autoscaler.policy import Observation
-from dilu_autoscaler.policy.cold_start_times import (
+from dilu_autoscaler.policy.horizontal import Observation
+from dilu_autoscaler.policy.horizontal.dilu.cold_start_times import (
     ASSUMED_S,
     ColdStartTimes,
     cold_start_times_first,

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from dilu_autoscaler.policy.windows import (
+from dilu_autoscaler.policy.horizontal.kpa.windows import (
     Window,
     average,
     empty_window,

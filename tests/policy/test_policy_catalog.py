@@ -6,7 +6,15 @@ import pytest
 
 from dilu.errors import ConfigError
 from dilu.spec import function_spec
-from dilu_autoscaler.policy import DEFAULT_POLICY, POLICIES, Bounds, Observation, Sample, policy_named, scale_spec_for
+from dilu_autoscaler.policy.horizontal import (
+    DEFAULT_POLICY,
+    POLICIES,
+    Bounds,
+    Observation,
+    Sample,
+    policy_named,
+    scale_spec_for,
+)
 
 NAMES = ["dilu", "dilu-paper", "eager", "hpa", "infless", "kpa", "ray-serve"]
 

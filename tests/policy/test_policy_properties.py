@@ -13,16 +13,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dilu.spec import FunctionSpec
-from dilu_autoscaler.policy import POLICIES, AnyPolicy, Bounds, Decision, Observation, Sample, bounded
-from dilu_autoscaler.policy.coscale import CoscaleState
-from dilu_autoscaler.policy.coscale_spec import CoscaleSpec
-from dilu_autoscaler.policy.dilu_paper import DiluPaperSpec, DiluPaperState
-from dilu_autoscaler.policy.eager import EagerSpec, EagerState
-from dilu_autoscaler.policy.hpa import HpaSpec, HpaState
-from dilu_autoscaler.policy.infless import InflessSpec, InflessState
-from dilu_autoscaler.policy.kpa_spec import Aggregation, KpaSpec, Metric
-from dilu_autoscaler.policy.kpa_state import KpaState
-from dilu_autoscaler.policy.ray_serve import RayServeSpec, RayServeState
+from dilu_autoscaler.policy.horizontal import (
+    POLICIES,
+    AnyPolicy,
+    Bounds,
+    Decision,
+    Observation,
+    Sample,
+    bounded,
+)
+from dilu_autoscaler.policy.horizontal.dilu.rule import CoscaleState
+from dilu_autoscaler.policy.horizontal.dilu.settings import CoscaleSpec
+from dilu_autoscaler.policy.horizontal.dilu_paper import DiluPaperSpec, DiluPaperState
+from dilu_autoscaler.policy.horizontal.eager import EagerSpec, EagerState
+from dilu_autoscaler.policy.horizontal.hpa import HpaSpec, HpaState
+from dilu_autoscaler.policy.horizontal.infless import InflessSpec, InflessState
+from dilu_autoscaler.policy.horizontal.kpa.settings import Aggregation, KpaSpec, ScalingMetric
+from dilu_autoscaler.policy.horizontal.kpa.state import KpaState
+from dilu_autoscaler.policy.horizontal.ray_serve import RayServeSpec, RayServeState
 
 STATE_TYPES: dict[str, type] = {
     "dilu": CoscaleState,
@@ -47,7 +55,7 @@ kpa_specs = st.builds(
     activation_scale=st.integers(min_value=0, max_value=4),
     scale_down_delay_s=st.sampled_from([0, 1, 30]),
     reachable=st.booleans(),
-    metric=st.sampled_from(Metric),
+    metric=st.sampled_from(ScalingMetric),
     aggregation=st.sampled_from(Aggregation),
 )
 dilu_paper_specs = st.builds(

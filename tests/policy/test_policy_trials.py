@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from dilu.errors import ConfigError
-from dilu_autoscaler.policy import POLICIES
-from dilu_autoscaler.trials.loads import CAPACITY_RPS, FAMILIES, load_rps
-from dilu_autoscaler.trials.second_world import Outcome, Trial, tried
-from dilu_autoscaler.trials.shapes import Shape, shape_rps
+from dilu_autoscaler.policy.horizontal import POLICIES
+from dilu_simulator.trials.fluid_world import Trial, TrialOutcome, tried
+from dilu_simulator.trials.loads import CAPACITY_RPS, FAMILIES, load_rps
+from dilu_simulator.trials.shapes import Shape, shape_rps
 
 TRIAL = Trial(capacity_rps=CAPACITY_RPS)
 PAPER = POLICIES["dilu-paper"]
@@ -24,7 +24,7 @@ def test_a_family_and_a_seed_give_one_load(family: str) -> None:
 
 
 def test_what_one_replica_takes_needs_no_other() -> None:
-    assert tried(PAPER, TRIAL, [50.0] * 100) == Outcome(violation_ratio=0.0, cold_starts=0, replica_s=100)
+    assert tried(PAPER, TRIAL, [50.0] * 100) == TrialOutcome(violation_ratio=0.0, cold_starts=0, replica_s=100)
 
 
 def test_the_papers_rule_goes_out_after_twenty_seconds_and_the_replica_loads_for_ten() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dilu.errors import ConfigError
-from dilu_autoscaler.policy import Bounds, Decision, bounded
+from dilu_autoscaler.policy.horizontal import Bounds, Decision, bounded
 
 
 @pytest.mark.parametrize(

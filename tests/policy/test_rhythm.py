@@ -7,7 +7,15 @@ from random import Random
 
 import pytest
 
-from dilu_autoscaler.policy.rhythm import FIRST_STEP_S, HISTORY, LAGS, NO_RHYTHM, Rhythm, expected_rps, rhythm_after
+from dilu_autoscaler.policy.horizontal.dilu.periodicity import (
+    FIRST_STEP_S,
+    HISTORY,
+    LAGS,
+    NO_RHYTHM,
+    Rhythm,
+    expected_rps,
+    rhythm_after,
+)
 
 CORRELATION = 0.62
 

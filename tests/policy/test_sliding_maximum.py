@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from dilu_autoscaler.policy.windows import SlidingMaximum, record_maximum
+from dilu_autoscaler.policy.horizontal.kpa.windows import SlidingMaximum, record_maximum
 
 
 def running(points: list[tuple[int, int]], *, slots: int = 5) -> list[int]:

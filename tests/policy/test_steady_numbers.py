@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dilu_autoscaler.policy import Decision, Observation, Sample, steady
+from dilu_autoscaler.anti_flap import steady
+from dilu_autoscaler.policy.horizontal import Decision, Observation, Sample
 
 SEEN = Observation(ready=1, desired=2)
 

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dilu.errors import RequestError
-from dilu.runtime.call_headers import CallHeaders
+from dilu.http.call_headers import CallHeaders
 from dilu.runtime.protocols.event_messages import (
     NO_DATA,
     EventMessage,

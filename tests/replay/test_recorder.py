@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from dilu.errors import ConfigError
 from dilu_autoscaler.loop import Tick
-from dilu_autoscaler.policy import Observation, Sample
-from dilu_autoscaler.policy.kpa import decide, initial_state
-from dilu_autoscaler.policy.kpa_spec import KpaSpec
+from dilu_autoscaler.policy.horizontal import Observation, Sample
+from dilu_autoscaler.policy.horizontal.kpa.rule import decide, initial_state
+from dilu_autoscaler.policy.horizontal.kpa.settings import KpaSpec
 from dilu_autoscaler.replay.cli import policy
 from dilu_autoscaler.replay.recorder import FLUSHED_LINES, Recorder
 from dilu_autoscaler.replay.spec_keys import keys_of

@@ -96,7 +96,7 @@ def test_a_file_without_any_load_has_no_result(lines: Lines, tmp_path: Path) -> 
 # --- other policies --------------------------------------------------------------------------------------------------
 
 POLICY = """
-from dilu_autoscaler.policy import Decision
+from dilu_autoscaler.policy.horizontal import Decision
 
 def decide(spec, seen, state, now_s):
     seconds = [sample.t_s for sample in seen.samples]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu_autoscaler.policy.kpa_spec import Aggregation, KpaSpec, Metric
+from dilu_autoscaler.policy.horizontal.kpa.settings import Aggregation, KpaSpec, ScalingMetric
 from dilu_autoscaler.replay.spec_keys import KpaSettings, keys_of, read_settings
 
 STOCK = KpaSpec(activation_scale=0)
@@ -30,7 +30,7 @@ def test_absent_and_null_keys_are_knatives_defaults() -> None:
         ({"container-concurrency-target-percentage": 1}, "target", 100.0),
         ({"metric": "rps"}, "target", 140.0),
         ({"metric": "rps", "requests-per-second-target-default": 100}, "total", 100.0),
-        ({"metric": "rps"}, "metric", Metric.RPS),
+        ({"metric": "rps"}, "metric", ScalingMetric.RPS),
         ({"target": 10, "target-value": 3}, "target", 3.0),
         ({"target": 10, "target-value": 3}, "total", 10.0),
         ({"target": 10, "total-value": 0}, "total", 0.0),
@@ -87,7 +87,7 @@ def test_all_of_a_config_map_is_taken() -> None:
         activation_scale=st.integers(min_value=0, max_value=9),
         scale_down_delay_s=st.integers(min_value=0, max_value=3600),
         reachable=st.booleans(),
-        metric=st.sampled_from(Metric),
+        metric=st.sampled_from(ScalingMetric),
         aggregation=st.sampled_from(Aggregation),
     )
 )

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from dilu.errors import RequestError
-from dilu.runtime import answers, protocol
-from dilu.runtime.answers import read_body, send_error, send_json
-from dilu.runtime.listener import Listener, bind
+from dilu.http import answers
+from dilu.http import bounded_protocol as protocol
+from dilu.http.answers import read_body, send_error, send_json
+from dilu.http.listener import Listener, bind
 from replica_process import ReplicaProcess, serving, wait_until
 
 OK = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n1"

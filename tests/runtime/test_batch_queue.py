@@ -7,8 +7,8 @@ import threading
 import time
 
 from dilu.batching import BatchRule, ExecutionFit
-from dilu.runtime.batch_queue import BatchQueue, Dropped
-from dilu.runtime.jobs import Job
+from dilu.runtime.execution.batch_queue import BatchQueue, Dropped
+from dilu.runtime.execution.jobs import Job
 
 
 def patient(max_size: int, gain_s: float = 60.0) -> BatchQueue:

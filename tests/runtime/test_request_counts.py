@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu.runtime.metrics import FunctionMetrics, Histogram
-from dilu.runtime.rates import LastSecond
-from dilu.runtime.server_cost import ServerCost
+from dilu.runtime.execution.server_cost import ServerCost
+from dilu.runtime.reporting.last_second import LastSecond
+from dilu.runtime.reporting.metrics import FunctionMetrics, Histogram
 
 
 def test_the_last_second_is_ten_complete_tenths() -> None:

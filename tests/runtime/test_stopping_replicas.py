@@ -222,7 +222,7 @@ def test_a_replica_whose_handler_thread_dies_makes_room_for_another(serve_functi
     replica = serve_function(
         """
         import dilu
-        from dilu.runtime.batch_queue import BatchQueue
+        from dilu.runtime.execution.batch_queue import BatchQueue
 
         @dilu.function
         def f(x: int) -> int:

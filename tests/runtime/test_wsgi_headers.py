@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dilu.runtime.wsgi_call import environ_of
+from dilu.runtime.routes.wsgi_call import environ_of
 
 
 def test_a_name_with_an_underscore_does_not_pose_as_the_one_with_a_dash() -> None:

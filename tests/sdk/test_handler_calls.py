@@ -12,7 +12,7 @@ import pytest
 
 import dilu
 from dilu.handlers import definition_of
-from dilu.runtime.handler_calls import Handler, HandlerContractError
+from dilu.runtime.execution.handler_calls import Handler, HandlerContractError
 
 
 def loaded(target: Any, **options: Any) -> Handler:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from dilu_autoscaler.trials.loads import CAPACITY_RPS, load_rps
+from dilu_simulator.trials.loads import CAPACITY_RPS, load_rps
 
 __all__ = ["CAPACITY_RPS", "LOADS", "write_rates"]
 

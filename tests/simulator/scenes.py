@@ -8,7 +8,7 @@ from typing import Any
 from dilu.load.arrivals import Arrivals, gamma, poisson
 from dilu_simulator.arrivals import SporadicArrivals
 from dilu_simulator.models import MODELS
-from dilu_simulator.scenario import ClusterSize, ColdStart, InferenceFunction, Scenario, TrainingJob
+from dilu_simulator.scenario import ClusterSize, ColdStartDelay, InferenceFunction, Scenario, TrainingJob
 
 ROBERTA, RESNET, LLAMA, BERT = (MODELS[name] for name in ("RoBERTa-large", "ResNet152", "LLaMA2-7B", "BERT-base"))
 
@@ -49,7 +49,7 @@ def mixed(duration_s: float = 40.0) -> Scenario:
                 model=BERT,
                 warm=0,
                 min_scale=0,
-                cold_start=ColdStart(load_s=0.5, import_s=0.5, image_s=1.0),
+                cold_start=ColdStartDelay(load_s=0.5, import_s=0.5, image_s=1.0),
             ),
         ),
         training=(

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dilu.errors import ConfigError
-from dilu_simulator.evaluation.catalog import PRESETS
 from dilu_simulator.evaluation.cli import evaluate
+from dilu_simulator.evaluation.preset_list import PRESETS
 
 QUICK = ("--quick", "--seeds", "1", "--jobs", "1", "--no-plots")
 

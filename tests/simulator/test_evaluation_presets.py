@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from dilu_autoscaler.policy import POLICIES
-from dilu_autoscaler.policy.coscale_spec import CoscaleSpec
+from dilu_autoscaler.policy.horizontal import POLICIES
+from dilu_autoscaler.policy.horizontal.dilu.settings import CoscaleSpec
 from dilu_simulator.evaluation.ablation_switches import switches
-from dilu_simulator.evaluation.catalog import PRESETS
 from dilu_simulator.evaluation.comparisons import Basis
 from dilu_simulator.evaluation.documents import document, section
 from dilu_simulator.evaluation.figures import Figure, Mark, Panel, Series
 from dilu_simulator.evaluation.intervals import Estimate
 from dilu_simulator.evaluation.paper_values import PaperValue
+from dilu_simulator.evaluation.preset_list import PRESETS
 from dilu_simulator.evaluation.rendering import as_csv, as_markdown, tables_of
 from dilu_simulator.evaluation.reports import Report, Settings
 from dilu_simulator.evaluation.scenes import VERTICALS
-from dilu_simulator.evaluation.tasks import Runner
+from dilu_simulator.evaluation.tasks import TaskRunner
 from simulator.look_alikes import LOADS, write_rates
 
 SEEDS = (1001, 1002)
@@ -39,7 +39,7 @@ def write_look_alikes(folder: Path, *names: str) -> Path:
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
     traces = write_look_alikes(tmp_path_factory.mktemp("traces"))
     settings = Settings(seeds=SEEDS, traces=traces, is_quick=True)
-    with Runner() as runner:
+    with TaskRunner() as runner:
         return {name: preset.evaluate(settings, runner) for name, preset in PRESETS.items()}
 
 
@@ -106,7 +106,7 @@ def test_a_replica_that_is_warm_at_the_start_is_counted_apart(reports: dict[str,
 
 def test_traces_that_are_not_there_are_named_and_left_out(tmp_path: Path) -> None:
     traces = write_look_alikes(tmp_path, "periodic")
-    with Runner() as runner:
+    with TaskRunner() as runner:
         report = PRESETS["table3"].evaluate(Settings(seeds=(1,), traces=traces, is_quick=True), runner)
     assert "left out: bursty, sporadic." in report.about
     assert {table.name.split("-")[1] for table in report.tables} == {"periodic"}
@@ -148,7 +148,7 @@ def test_what_needs_the_scheduler_has_the_papers_number_only(reports: dict[str, 
 
 def test_the_same_seeds_give_the_same_document(reports: dict[str, Report], tmp_path: Path) -> None:
     again = Settings(seeds=SEEDS, traces=write_look_alikes(tmp_path), is_quick=True)
-    with Runner(jobs=2) as runner:
+    with TaskRunner(jobs=2) as runner:
         report = PRESETS["vertical"].evaluate(again, runner)
     assert section(report, "figures") == section(reports["vertical"], "figures")
 

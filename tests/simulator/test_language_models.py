@@ -13,7 +13,7 @@ from dilu.errors import ConfigError
 from dilu.load.arrivals import RecordedArrivals, constant, poisson
 from dilu_simulator.arrivals import FixedTokens, LognormalTokens, RecordedTokens, Tokens
 from dilu_simulator.results import FunctionResult
-from dilu_simulator.runs import run_scenario
+from dilu_simulator.run import run_scenario
 from simulator.scenes import LLAMA, alone
 
 LIMIT = 0.6

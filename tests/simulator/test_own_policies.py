@@ -9,14 +9,14 @@ from click.testing import CliRunner
 
 from dilu.errors import ConfigError
 from dilu_simulator.cli import simulate
-from dilu_simulator.own_policies import PolicyFailed, policy_for
-from dilu_simulator.runs import run_scenario
+from dilu_simulator.custom_policies import PolicyFailed, policy_for
+from dilu_simulator.run import run_scenario
 from dilu_simulator.scenario import read_scenario
 
 STATEFUL = """
 from __future__ import annotations
 from dataclasses import dataclass
-from dilu_autoscaler.policy import Decision, Observation
+from dilu_autoscaler.policy.horizontal import Decision, Observation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calls:
@@ -27,7 +27,7 @@ def decide(function, seen: Observation, state: Calls | None, now_s: float) -> tu
     return Decision(replicas=2, reason=f"call {calls.count}"), Calls(count=calls.count + 1)
 """
 FAULTY = """
-from dilu_autoscaler.policy import Decision, Policy
+from dilu_autoscaler.policy.horizontal import Decision, Policy
 
 def raises(function, seen, state, now_s):
     if now_s > 3:

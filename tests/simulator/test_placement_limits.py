@@ -11,8 +11,8 @@ from dilu.spec import Kind
 from dilu_simulator.devices import PLACEMENTS, Books, Demand, placement_named
 from dilu_simulator.devices.cluster import Cluster
 from dilu_simulator.devices.pacing import vertical_for
-from dilu_simulator.events import Events
-from dilu_simulator.runs import books_for
+from dilu_simulator.event_queue import Events
+from dilu_simulator.run import books_for
 from dilu_simulator.scenario import ClusterSize
 
 SIZE = ClusterSize(nodes=2, gpus_per_node=2, gpu_memory_mib=100)

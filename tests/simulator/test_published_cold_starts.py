@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dilu_autoscaler.policy import POLICIES
-from dilu_simulator.single import SingleResult, SingleRun, simulate_single
+from dilu_autoscaler.policy.horizontal import POLICIES
+from dilu_simulator.single_function import SingleResult, SingleRun, simulate_single
 from dilu_simulator.workloads import read_workload
 from simulator.look_alikes import CAPACITY_RPS, LOADS, write_rates
 

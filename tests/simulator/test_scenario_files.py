@@ -9,7 +9,7 @@ import pytest
 
 from dilu.errors import ConfigError
 from dilu_simulator.arrivals import LognormalTokens, RecordedTokens, SporadicArrivals, Tokens, read_llm_trace
-from dilu_simulator.scenario import ColdStart, preset_names, read_preset, read_scenario
+from dilu_simulator.scenario import ColdStartDelay, preset_names, read_preset, read_scenario
 
 WHOLE = """
 name: whole
@@ -70,7 +70,7 @@ def test_every_key_arrives(tmp_path: Path) -> None:
     assert (spec.slo_ms, spec.batch, spec.sm_request, spec.sm_limit) == (90.0, 8, 200, 400)
     assert (spec.gpu_memory_mib, spec.min_scale, spec.max_scale) == (3072, 1, 5)
     assert chat.tokens == LognormalTokens(prompt=100, output=20, prompt_cv=0.0, output_cv=0.5)
-    assert chat.cold_start == ColdStart(image_s=20.0, load_s=12.5)
+    assert chat.cold_start == ColdStartDelay(image_s=20.0, load_s=12.5)
     assert (chat.spec.sm_request, chat.spec.sm_limit) == (500, 600)
     (job,) = scenario.training
     assert (job.gpus, job.start_s, job.iterations, job.spec.sm_request) == (2, 5, 100, 300)

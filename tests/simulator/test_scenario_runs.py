@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dilu.load.arrivals import RecordedArrivals, constant, poisson, steps
-from dilu_autoscaler.policy import POLICIES
-from dilu_autoscaler.policy.quota import QUOTA_POLICIES, QuotaInputs, QuotaState
+from dilu_autoscaler.policy.horizontal import POLICIES
+from dilu_autoscaler.policy.vertical import QUOTA_POLICIES, QuotaInputs, QuotaState
 from dilu_simulator.results import Results
-from dilu_simulator.runs import run_scenario
-from dilu_simulator.scenario import ClusterSize, ColdStart, Scenario, TrainingJob
+from dilu_simulator.run import run_scenario
+from dilu_simulator.scenario import ClusterSize, ColdStartDelay, Scenario, TrainingJob
 from simulator.scenes import ROBERTA, alone, function, mixed, with_functions
 
 
@@ -124,7 +124,7 @@ def test_a_second_of_a_million_requests_is_counted_to_the_last_one() -> None:
 
 
 def test_a_first_request_starts_a_replica_and_waits_for_each_phase_of_its_start() -> None:
-    start = ColdStart(image_s=2.0, process_s=0.25, import_s=1.0, load_s=3.0, warm_up_s=0.75)
+    start = ColdStartDelay(image_s=2.0, process_s=0.25, import_s=1.0, load_s=3.0, warm_up_s=0.75)
     scenario = alone(RecordedArrivals(at_s=(1.0,)), duration_s=30.0, warm=0, min_scale=0, cold_start=start)
     one = run_scenario(scenario).function("alone")
     assert (one.cold_starts, one.first_cold_starts) == (1, 1)
@@ -132,7 +132,7 @@ def test_a_first_request_starts_a_replica_and_waits_for_each_phase_of_its_start(
 
 
 def test_the_image_is_fetched_once_by_each_node() -> None:
-    start = ColdStart(image_s=5.0, process_s=0.0, import_s=0.0, load_s=1.0, warm_up_s=0.0)
+    start = ColdStartDelay(image_s=5.0, process_s=0.0, import_s=0.0, load_s=1.0, warm_up_s=0.0)
     arrivals = RecordedArrivals(at_s=(1.0, 200.0))
     scenario = alone(arrivals, duration_s=300.0, warm=0, min_scale=0, cold_start=start)
     one = run_scenario(scenario).function("alone")

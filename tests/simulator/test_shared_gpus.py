@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from dilu.load.arrivals import RecordedArrivals, constant, poisson
-from dilu_autoscaler.policy import Decision, Observation, Policy
-from dilu_autoscaler.policy.quota import QuotaInputs, QuotaState
+from dilu_autoscaler.policy.horizontal import Decision, Observation, Policy
+from dilu_autoscaler.policy.vertical import QuotaInputs, QuotaState
 from dilu_simulator.arrivals import FixedTokens
 from dilu_simulator.models import MODELS, co_running
 from dilu_simulator.results import TrainingResult
-from dilu_simulator.runs import run_scenario
+from dilu_simulator.run import run_scenario
 from dilu_simulator.scenario import ClusterSize, Scenario, TrainingJob
 from simulator.scenes import BERT, LLAMA, RESNET, ROBERTA, alone, function
 

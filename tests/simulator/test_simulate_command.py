@@ -9,13 +9,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dilu.errors import DiluError
-from dilu_autoscaler.policy import POLICIES
+from dilu_autoscaler.policy.horizontal import POLICIES
 from dilu_simulator.cli import simulate
 from simulator.look_alikes import LOADS, write_rates
 
 KEYS = ["requests", "slo_violation_ratio", "cold_starts", "instance_seconds", "p95_ms"]
 OWN = """
-from dilu_autoscaler.policy import Decision, Observation
+from dilu_autoscaler.policy.horizontal import Decision, Observation
 
 def three(function, seen, state, now_s):
     return Decision(replicas=3, reason=f"call {state or 0}"), (state or 0) + 1

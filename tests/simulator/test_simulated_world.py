@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dilu.load.arrivals import RecordedArrivals
-from dilu_autoscaler.policy import POLICIES
-from dilu_simulator.events import US_PER_S, Events, Order
+from dilu_autoscaler.policy.horizontal import POLICIES
+from dilu_simulator.event_queue import US_PER_S, Events, Order
 from dilu_simulator.latencies import Latencies
-from dilu_simulator.seconds import Seconds
-from dilu_simulator.single import SingleRun, simulate_single
+from dilu_simulator.load_sampler import Seconds
+from dilu_simulator.single_function import SingleRun, simulate_single
 from dilu_simulator.world import first_us_at
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from dilu_simulator.runs import run_scenario
+from dilu_simulator.run import run_scenario
 from dilu_simulator.scenario import read_preset
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from dilu.errors import ConfigError
 from dilu.load.arrivals import Arrivals, RecordedArrivals, constant, poisson, steps
-from dilu_autoscaler.policy import POLICIES
-from dilu_simulator.single import SingleResult, SingleRun, simulate_single
+from dilu_autoscaler.policy.horizontal import POLICIES
+from dilu_simulator.single_function import SingleResult, SingleRun, simulate_single
 
 
 def run(arrivals: Arrivals, policy: str = "dilu-paper", **settings: Any) -> SingleResult:

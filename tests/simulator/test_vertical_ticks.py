@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dilu_autoscaler.policy.quota import QUOTA_POLICIES, QuotaInputs, QuotaState
+from dilu_autoscaler.policy.vertical import QUOTA_POLICIES, QuotaInputs, QuotaState
 from dilu_simulator.devices.gpus import TICK_US, Gpu, Tenant
 from dilu_simulator.devices.pacing import vertical_for
-from dilu_simulator.events import Events
+from dilu_simulator.event_queue import Events
 
 
 class Bystander:

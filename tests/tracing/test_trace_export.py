@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from dilu.runtime.tracing import exporter_names
+from dilu.runtime.tracing.request_traces import exporter_names
 from replica_process import ServeFunction
 from tracing.trace_receiver import receiving
 

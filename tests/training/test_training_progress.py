@@ -7,11 +7,13 @@ import re
 
 import pytest
 
-from dilu.trainer.metrics import Klc, Progress
+from dilu.trainer.metrics import Klc, TrainingProgress
 from dilu.trainer.progress import StatusLine, progress_text
 
-BEGIN = Progress(iteration=0, run_iterations=0, iterations_per_s=None, klc=None, scalars={}, checkpoint_iteration=None)
-GOING = Progress(
+BEGIN = TrainingProgress(
+    iteration=0, run_iterations=0, iterations_per_s=None, klc=None, scalars={}, checkpoint_iteration=None
+)
+GOING = TrainingProgress(
     iteration=120,
     run_iterations=20,
     iterations_per_s=12.34,
@@ -35,7 +37,7 @@ GOING = Progress(
         (GOING, 1_000_000, "f: iteration 120/1000000, .*, 22:30:28 left"),
     ],
 )
-def test_progress_is_one_line(progress: Progress, last_iteration: int | None, text: str) -> None:
+def test_progress_is_one_line(progress: TrainingProgress, last_iteration: int | None, text: str) -> None:
     assert re.fullmatch(text.replace("(", r"\("), progress_text("f", progress, last_iteration))
 
 

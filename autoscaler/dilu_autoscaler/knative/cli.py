@@ -69,7 +69,7 @@ def autoscaler(
     it is; other replicas, and Knative's own autoscaler, find it by them.
     """
     from dilu_autoscaler.knative.serving import configure_logs, serve
-    from dilu_autoscaler.policy import DEFAULT_POLICY
+    from dilu_autoscaler.policy.horizontal import DEFAULT_POLICY
 
     configure_logs(log_format)
     try:

@@ -12,11 +12,10 @@ from dilu.version import sdk_version
 from dilu_autoscaler.knative.configuration.revision_settings import RevisionSettings
 from dilu_autoscaler.knative.deciding.kpa_policy import AveragedObservation
 from dilu_autoscaler.knative.deciding.loads import SECOND_IS_OVER_S
-from dilu_autoscaler.knative.explaining.decision_log import DecisionLog, Outcome
-from dilu_autoscaler.knative.explaining.outcome_reasons import outcome_reason
+from dilu_autoscaler.knative.explaining.decision_log import DecisionLog, DecisionOutcome, outcome_reason
 from dilu_autoscaler.knative.explaining.snapshot import BucketNumbers, Numbers, ProcessNumbers, RevisionNumbers
-from dilu_autoscaler.knative.kube.objects import PodAutoscaler
-from dilu_autoscaler.knative.reconciling.plans import Plan, World
+from dilu_autoscaler.knative.objects import PodAutoscaler
+from dilu_autoscaler.knative.reconciling.revision_plan import RevisionPlan, RevisionView
 from dilu_autoscaler.knative.reconciling.writes import WriteKind
 from dilu_autoscaler.loop import Tick
 from dilu_autoscaler.replay.recorder import Recorder
@@ -54,7 +53,7 @@ class Explaining:
         if self._recorder is not None:
             self._record(self._recorder, tick, settings)
 
-    def planned(self, world: World, made: Plan) -> None:
+    def planned(self, world: RevisionView, made: RevisionPlan) -> None:
         """Take in what became of a decision."""
         key = world.pa.metadata.key
         if made.want >= 0:
@@ -62,7 +61,7 @@ class Explaining:
         scales = any(write.kind is WriteKind.SCALE for write in made.writes)
         is_new = scales and made.error is None and self._process.mode.writes
         applied = is_new or (made.want >= 0 and made.want == world.replicas)
-        outcome = Outcome(want=made.want, applied=applied, reason=outcome_reason(world, made))
+        outcome = DecisionOutcome(want=made.want, applied=applied, reason=outcome_reason(world, made))
         self._log.reconciled(key, outcome, world.now_s)
 
     def forget(self, key: str) -> None:

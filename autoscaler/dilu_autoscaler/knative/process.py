@@ -23,14 +23,11 @@ from dilu_autoscaler.knative.configuration.process_settings import ProcessSettin
 from dilu_autoscaler.knative.deciding.deciders import Deciders
 from dilu_autoscaler.knative.explaining.explain_server import ExplainServer
 from dilu_autoscaler.knative.explanations import Explaining
-from dilu_autoscaler.knative.kube.client import KubeClient
-from dilu_autoscaler.knative.kube.events import EventRecorder
-from dilu_autoscaler.knative.kube.objects import Meta
-from dilu_autoscaler.knative.kube.resources import CONFIG_MAPS, POD_AUTOSCALERS
+from dilu_autoscaler.knative.objects import POD_AUTOSCALERS
 from dilu_autoscaler.knative.reconciling.cluster_view import ClusterView
-from dilu_autoscaler.knative.reconciling.plans import Plan, World
 from dilu_autoscaler.knative.reconciling.reconciler import Reconciler
-from dilu_autoscaler.knative.reconciling.shrinking import Shrinking
+from dilu_autoscaler.knative.reconciling.revision_plan import RevisionPlan, RevisionView
+from dilu_autoscaler.knative.reconciling.scale_down import Shrinking
 from dilu_autoscaler.knative.reconciling.writer import Writer
 from dilu_autoscaler.knative.reports.sampling import Targets
 from dilu_autoscaler.knative.reports.stat_traffic import StatTraffic
@@ -39,6 +36,10 @@ from dilu_autoscaler.knative.scraping.runtime_stats import MOST_STATS_BYTES, Run
 from dilu_autoscaler.knative.scraping.scrape_schedule import ScrapeSchedule
 from dilu_autoscaler.knative.scraping.scraper import Scraped
 from dilu_autoscaler.replay.recorder import Recorder
+from dilu_kube.client import KubeClient
+from dilu_kube.event_recorder import EventRecorder
+from dilu_kube.objects import Meta
+from dilu_kube.resources import CONFIG_MAPS
 
 COMPONENT: Final = "dilu-autoscaler"
 SETTLES_S: Final = 15.0
@@ -241,7 +242,7 @@ class Autoscaler:
         self.writer.forget(key)
         self._silent.discard(key)
 
-    def _planned(self, world: World, made: Plan) -> None:
+    def _planned(self, world: RevisionView, made: RevisionPlan) -> None:
         autoscaler, settings = world.pa, world.settings
         self.explaining.planned(world, made)
         if made.wants_decider:
@@ -257,7 +258,7 @@ class Autoscaler:
                 POD_AUTOSCALERS, autoscaler.metadata, type="Warning", reason="InternalError", message=made.error
             )
 
-    def _accept_waiting(self, key: str, world: World) -> None:
+    def _accept_waiting(self, key: str, world: RevisionView) -> None:
         """Let requests that wait since before we held the bucket count at once.
 
         Only at zero: of a revision with pods activators do not see all, and less than all would scale it down.

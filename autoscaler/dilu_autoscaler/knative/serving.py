@@ -23,10 +23,10 @@ from dilu_autoscaler.knative.configuration.process_settings import (
     mode_named,
     required,
 )
-from dilu_autoscaler.knative.kube.client import KubeClient
 from dilu_autoscaler.knative.process import Autoscaler
 from dilu_autoscaler.knative.reports.stat_traffic import StatTraffic
-from dilu_autoscaler.policy import policy_named
+from dilu_autoscaler.policy.horizontal import policy_named
+from dilu_kube.client import KubeClient
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _log = logging.getLogger(__name__)

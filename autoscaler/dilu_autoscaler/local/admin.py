@@ -15,8 +15,8 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from dilu.errors import RequestError
-from dilu.runtime.answers import Receive, Scope, Send, request_id, send_error, send_json
-from dilu.runtime.protocol import BoundedHttpProtocol
+from dilu.http.answers import Receive, Scope, Send, request_id, send_error, send_json
+from dilu.http.bounded_protocol import BoundedHttpProtocol
 from dilu_autoscaler.local.replicas import last_lines
 
 _FOLLOW_S = 0.25  # how often the logs are looked at while somebody follows them

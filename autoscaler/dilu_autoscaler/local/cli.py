@@ -45,11 +45,11 @@ def up(reload: bool, max_body_mib: int, log_format: str | None, access_log: bool
     Without TARGET: the dilu.yaml of this folder. Each function is at /NAME, and a single one also at /. The
     gateway's own path is /_dilu/healthz. Ctrl-C finishes what was accepted and stops; a second one stops at once.
     """
-    from dilu_autoscaler.local.plans import Request
+    from dilu_autoscaler.local.launch_spec import LaunchRequest
     from dilu_autoscaler.local.up import UpOptions, serve_platform
 
     options = UpOptions(reload=reload, max_body_mib=max_body_mib, log_format=log_format, access_log=access_log)
-    sys.exit(serve_platform(Request(**typed), options))
+    sys.exit(serve_platform(LaunchRequest(**typed), options))
 
 
 @click.command()

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from dilu.errors import DiluError
-from dilu_autoscaler.local.rundir import Running, run_directory, running
+from dilu_autoscaler.local.rundir import RunningPlatform, run_directory, running
 
 _STATUS_TIMEOUT_S = 2.0
 _LOGS_TIMEOUT_S = 10.0
@@ -36,7 +36,7 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def platforms_up(name: str | None = None) -> list[Running]:
+def platforms_up(name: str | None = None) -> list[RunningPlatform]:
     """Every platform of this user that is up, or the one of that name. Raises `DiluError` if there is none."""
     found = running(run_directory(os.environ))
     if not found:
@@ -49,7 +49,7 @@ def platforms_up(name: str | None = None) -> list[Running]:
     return chosen
 
 
-def platform_with(function: str | None, name: str | None) -> tuple[Running, dict[str, Any]]:
+def platform_with(function: str | None, name: str | None) -> tuple[RunningPlatform, dict[str, Any]]:
     """The one platform that is meant, with its status: by its name, or by the function that only it has."""
     answers = read_statuses(platforms_up(name))
     statuses = [(one, status) for one, status in answers if not isinstance(status, DiluError)]
@@ -68,7 +68,7 @@ def platform_with(function: str | None, name: str | None) -> tuple[Running, dict
     return statuses[0]
 
 
-def read_statuses(platforms: list[Running]) -> list[tuple[Running, dict[str, Any] | DiluError]]:
+def read_statuses(platforms: list[RunningPlatform]) -> list[tuple[RunningPlatform, dict[str, Any] | DiluError]]:
     """The status of each, or why it has none: all at the same time, so that those who are silent cost it once."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -76,14 +76,14 @@ def read_statuses(platforms: list[Running]) -> list[tuple[Running, dict[str, Any
         return list(zip(platforms, threads.map(_status_or_error, platforms), strict=True))
 
 
-def _status_or_error(platform: Running) -> dict[str, Any] | DiluError:
+def _status_or_error(platform: RunningPlatform) -> dict[str, Any] | DiluError:
     try:
         return read_status(platform)
     except DiluError as error:
         return error
 
 
-def read_status(platform: Running) -> dict[str, Any]:
+def read_status(platform: RunningPlatform) -> dict[str, Any]:
     """The platform's `/v1/status`."""
     connection = UnixConnection(platform.socket, _STATUS_TIMEOUT_S)
     try:
@@ -100,7 +100,7 @@ def read_status(platform: Running) -> dict[str, Any]:
 
 
 def read_logs(
-    platform: Running, *, function: str | None, replica: str | None, lines: int, follow: bool
+    platform: RunningPlatform, *, function: str | None, replica: str | None, lines: int, follow: bool
 ) -> Iterator[str]:
     """The replicas' logs, line by line; while following, for as long as the platform is up."""
     asked = {"function": function, "replica": replica, "lines": str(lines), "follow": "1" if follow else None}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from dilu_autoscaler.local.functions import LocalFunction
 from dilu_autoscaler.loop import ScaleLoop, Tick
-from dilu_autoscaler.policy import Decision, Observation, scale_spec_for
+from dilu_autoscaler.policy.horizontal import Decision, Observation, scale_spec_for
 
 
 class MonotonicClock:

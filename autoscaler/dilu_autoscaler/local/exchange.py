@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dilu.errors import RequestError
-from dilu.runtime.answers import ClientGoneError, Headers, Receive, Scope, Send, read_body, send_error
+from dilu.http.answers import ClientGoneError, Headers, Receive, Scope, Send, read_body, send_error
 from dilu.spec import names
 from dilu_autoscaler.local.backends import Backend, Backends
 from dilu_autoscaler.local.connections import Answer, AnswerLateError, AnswerLostError
-from dilu_autoscaler.local.heads import REFUSED, RequestHead, answer_headers, header
+from dilu_autoscaler.local.headers import REFUSED, RequestHead, answer_headers, header
 from dilu_autoscaler.local.traffic import Outcomes, Seconds
 from dilu_autoscaler.local.upstream import ConnectFailedError
 
@@ -53,7 +53,7 @@ class ServedFunction:
             self.on_active()
 
 
-class Exchange:
+class ProxiedRequest:
     """One request on its way."""
 
     __slots__ = (

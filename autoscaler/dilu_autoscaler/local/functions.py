@@ -15,12 +15,12 @@ import msgspec
 from dilu_autoscaler.local.backends import Backends, WaitLimits
 from dilu_autoscaler.local.connections import AnswerLostError
 from dilu_autoscaler.local.exchange import ServedFunction
-from dilu_autoscaler.local.plans import FunctionPlan
+from dilu_autoscaler.local.launch_spec import FunctionPlan
 from dilu_autoscaler.local.supervisor import Supervisor
 from dilu_autoscaler.local.traffic import Outcomes, Seconds
 from dilu_autoscaler.local.upstream import ConnectFailedError, Upstream
 from dilu_autoscaler.loop import Tick
-from dilu_autoscaler.policy import Decision, Observation
+from dilu_autoscaler.policy.horizontal import Decision, Observation
 
 _STATS_HEAD = b"GET /v1/stats HTTP/1.1\r\nhost: replica\r\n\r\n"
 _STATS_WITHIN_S = 2.0

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import msgspec
 
 from dilu.errors import RequestError
-from dilu.runtime.answers import CLOSE, Headers, Receive, Scope, Send, send_error, send_json
-from dilu_autoscaler.local.exchange import Exchange, GatewayLimits, ServedFunction
-from dilu_autoscaler.local.heads import RequestHead, read_head
+from dilu.http.answers import CLOSE, Headers, Receive, Scope, Send, send_error, send_json
+from dilu_autoscaler.local.exchange import GatewayLimits, ProxiedRequest, ServedFunction
+from dilu_autoscaler.local.headers import RequestHead, read_head
 from dilu_autoscaler.local.routing import OWN_PREFIX, Router
 
 
-class Gateway:
+class GatewayApp:
     """Passes requests to replicas. Every request ends with an answer or an error, or its client is gone."""
 
     def __init__(self, router: Router, functions: Mapping[str, ServedFunction], limits: GatewayLimits) -> None:
@@ -39,7 +39,7 @@ class Gateway:
             await send_error(send, error, head.request_id, self._closing())
             return
         name, path = route
-        await Exchange(self._functions[name], self._limits, scope, receive, send, head, path, self._closing).run()
+        await ProxiedRequest(self._functions[name], self._limits, scope, receive, send, head, path, self._closing).run()
 
     async def _answer_own(self, path: bytes, head: RequestHead, send: Send) -> None:
         if path == OWN_PREFIX + b"healthz":

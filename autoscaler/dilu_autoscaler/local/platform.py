@@ -11,15 +11,15 @@ import time
 from typing import Any
 
 from dilu.errors import DiluError
-from dilu.runtime.listener import Listener
+from dilu.http.listener import Listener
 from dilu.spec.applications import Route
 from dilu_autoscaler.local.admin import AdminApp, AdminServer
 from dilu_autoscaler.local.backends import WaitLimits
 from dilu_autoscaler.local.driver import ScaleDriver
 from dilu_autoscaler.local.exchange import GatewayLimits
 from dilu_autoscaler.local.functions import LocalFunction
-from dilu_autoscaler.local.gateway import Gateway
-from dilu_autoscaler.local.plans import Plan
+from dilu_autoscaler.local.gateway import GatewayApp
+from dilu_autoscaler.local.launch_spec import LaunchPlan
 from dilu_autoscaler.local.routing import Router
 from dilu_autoscaler.local.rundir import Claim
 
@@ -37,7 +37,7 @@ class Platform:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: LaunchPlan,
         claim: Claim,
         gateway_socket: socket.socket,
         *,
@@ -60,7 +60,7 @@ class Platform:
         self._route = route
         self._router = Router(route, self._functions)
         served = {name: function.served for name, function in self._functions.items()}
-        self._gateway = Gateway(self._router, served, gateway_limits or GatewayLimits())
+        self._gateway = GatewayApp(self._router, served, gateway_limits or GatewayLimits())
         self._listener = Listener(self._gateway, gateway_socket)
         self._admin = AdminServer(AdminApp(self.status, claim.logs), claim.socket)
         self._stops: asyncio.Queue[int] = asyncio.Queue()
@@ -90,7 +90,7 @@ class Platform:
         """The same as a signal: drain, or if that is under way already, end at once."""
         self._stops.put_nowait(0)
 
-    def replan(self, plan: Plan) -> None:
+    def replan(self, plan: LaunchPlan) -> None:
         """Serve other code. Raises `DiluError` if it has other functions than those that are up."""
         planned = {one.spec.name: one for one in plan.functions}
         if planned.keys() != self._functions.keys():

@@ -13,7 +13,7 @@ from pathlib import Path
 from watchfiles import Change, DefaultFilter, awatch
 
 from dilu.errors import DiluError
-from dilu_autoscaler.local.plans import Outline, make_plan, read_outline
+from dilu_autoscaler.local.launch_spec import Outline, make_plan, read_outline
 from dilu_autoscaler.local.platform import Platform
 
 _log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from dilu_autoscaler.local.plans import DRAIN_S, FunctionPlan
+from dilu_autoscaler.local.launch_spec import DRAIN_S, FunctionPlan
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class ReplicaState(StrEnum):
     ENDED = "ended"
 
 
-class _Event(msgspec.Struct):
+class _ControlEvent(msgspec.Struct):
     """One line on the control socket."""
 
     event: str
@@ -51,7 +51,7 @@ class _Event(msgspec.Struct):
     cold_start_s: dict[str, float] = {}
 
 
-class Replica:
+class ReplicaProcess:
     """One child process. `run` ends when the process has ended; `on_change` is called at each change of state."""
 
     def __init__(
@@ -63,7 +63,7 @@ class Replica:
         generation: int,
         restarts: int,
         log_format: str,
-        on_change: Callable[[Replica], None],
+        on_change: Callable[[ReplicaProcess], None],
     ) -> None:
         self.id = id
         self.log_path = log_path
@@ -195,7 +195,7 @@ class Replica:
 
     def _heard(self, line: bytes) -> None:
         try:
-            event = msgspec.json.decode(line, type=_Event)
+            event = msgspec.json.decode(line, type=_ControlEvent)
         except msgspec.DecodeError as error:
             _log.warning("replica=%s says what is not understood: %s", self.id, error)
             return
@@ -209,7 +209,7 @@ class Replica:
         elif event.event == "failed" and self.failure is None:
             self.failure = f"{event.phase}: {event.error}"
 
-    def _heard_ready(self, event: _Event) -> None:
+    def _heard_ready(self, event: _ControlEvent) -> None:
         self.port, self.stats_port = event.port, event.stats_port
         self.max_in_flight = max(1, event.max_in_flight)
         self.phases_s.update(event.cold_start_s)

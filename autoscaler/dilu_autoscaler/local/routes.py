@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from dilu_autoscaler.local.backends import Backend, Backends
-from dilu_autoscaler.local.replicas import Replica
+from dilu_autoscaler.local.replicas import ReplicaProcess
 from dilu_autoscaler.local.upstream import Upstream
 
 # What an ended process had written is read before its connections are cut.
@@ -30,7 +30,7 @@ class Routes:
         routed = self._routed.get(replica_id)
         return routed[0].in_flight if routed else 0
 
-    def add(self, replica: Replica) -> None:
+    def add(self, replica: ReplicaProcess) -> None:
         """Requests may go to this replica, which is ready."""
         upstream = Upstream("127.0.0.1", replica.port)
         backend = Backend(replica.id, upstream, replica.max_in_flight)
@@ -38,7 +38,7 @@ class Routes:
         self._routed[replica.id] = (backend, Upstream("127.0.0.1", replica.stats_port))
         self._backends.add(backend)
 
-    def remove(self, replica: Replica) -> None:
+    def remove(self, replica: ReplicaProcess) -> None:
         """Nothing new goes to this replica; what it has in flight goes on."""
         routed = self._routed.pop(replica.id, None)
         if routed is not None:
@@ -46,7 +46,7 @@ class Routes:
             self._backends.remove(backend)
             statistics.close()
 
-    def ended(self, replica: Replica) -> None:
+    def ended(self, replica: ReplicaProcess) -> None:
         """The process has ended: what was in flight there is answered now, whoever else holds its sockets.
 
         One that ended in order has answered all; how fast clients read the last of it is theirs to say.

@@ -44,7 +44,7 @@ def run_directory(environ: Mapping[str, str]) -> Path:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
+class RunningPlatform:
     """A `dilu up` that is running."""
 
     name: str
@@ -123,7 +123,7 @@ def _usable(path: Path) -> Iterator[None]:
         raise ConfigError(f"{where}: {error.strerror}; mend that, or set {ENV_RUN_DIR} to another folder") from error
 
 
-def running(root: Path) -> list[Running]:
+def running(root: Path) -> list[RunningPlatform]:
     """Every `dilu up` that runs under this folder, by name."""
     found = []
     for lock in sorted(root.glob(f"*/{_LOCK}")):
@@ -136,7 +136,7 @@ def running(root: Path) -> list[Running]:
         except BlockingIOError:
             if holder := _read(lock_fd):
                 pid, url = holder
-                found.append(Running(name=lock.parent.name, pid=pid, url=url, socket=lock.parent / _SOCKET))
+                found.append(RunningPlatform(name=lock.parent.name, pid=pid, url=url, socket=lock.parent / _SOCKET))
         finally:
             os.close(lock_fd)
     return found

@@ -13,10 +13,10 @@ from typing import Any
 
 from dilu.errors import RequestError
 from dilu_autoscaler.local.backends import Backend, Backends
-from dilu_autoscaler.local.changes import Living, next_changes
-from dilu_autoscaler.local.failures import SETTLED_S, EarlyEnd, EarlyEnds
-from dilu_autoscaler.local.plans import FunctionPlan
-from dilu_autoscaler.local.replicas import Replica, ReplicaState
+from dilu_autoscaler.local.crash_loop import SETTLED_S, EarlyEnd, EarlyEnds
+from dilu_autoscaler.local.launch_spec import FunctionPlan
+from dilu_autoscaler.local.replicas import ReplicaProcess, ReplicaState
+from dilu_autoscaler.local.rollout import Living, next_changes
 from dilu_autoscaler.local.routes import Routes
 from dilu_autoscaler.local.upstream import Upstream
 
@@ -50,7 +50,7 @@ class Supervisor:
         self._on_change = on_change
         self._generation = 0
         self._replaces = False  # older generations are being replaced
-        self._replicas: dict[str, Replica] = {}
+        self._replicas: dict[str, ReplicaProcess] = {}
         self._routes = Routes(backends)
         self._tasks: set[asyncio.Task[None]] = set()
         self._started = 0
@@ -193,7 +193,7 @@ class Supervisor:
 
     def _start(self) -> None:
         self._started += 1
-        replica = Replica(
+        replica = ReplicaProcess(
             f"{self._plan.spec.name}-{self._started}",
             self._plan,
             self._log_path(),
@@ -213,11 +213,11 @@ class Supervisor:
         (self._logs / f"{name}-{self._started - _KEPT_LOGS}.log").unlink(missing_ok=True)
         return self._logs / f"{name}-{self._started}.log"
 
-    async def _run(self, replica: Replica) -> None:
+    async def _run(self, replica: ReplicaProcess) -> None:
         await replica.run()
         self._say_end(replica)
 
-    def _changed(self, replica: Replica) -> None:
+    def _changed(self, replica: ReplicaProcess) -> None:
         if replica.state is ReplicaState.READY:
             self._became_ready(replica)
         else:
@@ -231,7 +231,7 @@ class Supervisor:
         self._reconcile()
         self._on_change()
 
-    def _became_ready(self, replica: Replica) -> None:
+    def _became_ready(self, replica: ReplicaProcess) -> None:
         total_s = replica.lifetime_s
         self.cold_starts.append({**replica.phases_s, "total_s": total_s})
         phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in replica.phases_s.items())
@@ -239,11 +239,11 @@ class Supervisor:
         self._routes.add(replica)
         asyncio.get_running_loop().call_later(SETTLED_S, self._settled, replica)
 
-    def _settled(self, replica: Replica) -> None:
+    def _settled(self, replica: ReplicaProcess) -> None:
         if replica.state is ReplicaState.READY:
             self._early_ends.settled()
 
-    def _ends_by_itself(self, replica: Replica) -> None:
+    def _ends_by_itself(self, replica: ReplicaProcess) -> None:
         """It drains or has ended, and nobody here asked for that: its successor waits if that happens too often."""
         self._ends[replica.id] = self._early_ends.add(
             started_s=replica.started_s, ready_s=replica.ready_s, ended_s=time.monotonic()
@@ -252,7 +252,7 @@ class Supervisor:
         if replica.generation == self._generation and replica.ready_s is None:
             self._replaces = False  # the new code does not start: what runs stays
 
-    def _say_end(self, replica: Replica) -> None:
+    def _say_end(self, replica: ReplicaProcess) -> None:
         """Say once why it ended, and tell the requests that wait for it if no other one starts."""
         end = self._ends.pop(replica.id, None)
         name = self._plan.spec.name
@@ -271,7 +271,7 @@ class Supervisor:
         if self._early_ends.wait_s(time.monotonic()) and self.desired and not self.starting:
             self._backends.block(lambda: self._cannot_start(reason))
 
-    def _shown_log(self, replica: Replica) -> str:
+    def _shown_log(self, replica: ReplicaProcess) -> str:
         """The end of its log, below the first failure of a row."""
         lines = replica.tail(_SHOWN_LOG_LINES)
         return "".join(f"\n    | {line}" for line in lines) if lines else " (it wrote no log)"

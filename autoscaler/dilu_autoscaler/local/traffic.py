@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from dilu_autoscaler.policy.observations import Sample
+from dilu_autoscaler.policy.horizontal.observations import Sample
 
 # No policy looks further back than Knative's longest stable window, an hour.
 _MOST_SAMPLES = 3600

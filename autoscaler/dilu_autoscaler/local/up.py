@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from dilu.errors import ConfigError
-from dilu.runtime.listener import bind
+from dilu.http.listener import bind
 from dilu.spec.applications import Gateway
-from dilu_autoscaler.local.events import configure_events
+from dilu_autoscaler.local.console_log import configure_events
 from dilu_autoscaler.local.exchange import GatewayLimits
-from dilu_autoscaler.local.plans import Outline, Request, make_plan, read_outline
+from dilu_autoscaler.local.launch_spec import LaunchRequest, Outline, make_plan, read_outline
 from dilu_autoscaler.local.platform import Platform, termination_signals
 from dilu_autoscaler.local.reload import reload_on_change, sources_of
 from dilu_autoscaler.local.rundir import Claim, claim, run_directory, running
@@ -42,7 +42,7 @@ class UpOptions:
     access_log: bool = False
 
 
-def serve_platform(request: Request, options: UpOptions) -> int:
+def serve_platform(request: LaunchRequest, options: UpOptions) -> int:
     """Serve what was typed until it is told to stop; the exit code. Raises `DiluError` if it cannot be served."""
     console = _terminal() if options.log_format is None else None
     configure_events(log_format=options.log_format or "plain", access_log=options.access_log, console=console)

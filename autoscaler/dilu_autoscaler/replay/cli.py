@@ -45,8 +45,8 @@ def replay(name: str, spec: Path | None, observations: Path, tick_s: float) -> N
     null is "no data"; a key "spec": {...} changes the spec from that line on. The spec has config-autoscaler's keys and
     the annotations' short names, and for other policies than kpa those of a function in a dilu.yaml.
     """
-    from dilu_autoscaler.replay.observations import read_lines
     from dilu_autoscaler.replay.policies import read_spec_file, scaler_named
+    from dilu_autoscaler.replay.recorded_lines import read_lines
     from dilu_autoscaler.replay.runs import replayed
 
     scaler = scaler_named(name)

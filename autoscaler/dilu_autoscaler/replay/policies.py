@@ -10,7 +10,12 @@ from dilu.errors import ConfigError, LoadError
 from dilu.spec import from_mapping
 from dilu.spec.mappings import KEYS
 from dilu.spec.yaml_sections import read_section
-from dilu_autoscaler.policy import AnyPolicy, Observation, Policy, policy_named
+from dilu_autoscaler.policy.horizontal import (
+    AnyPolicy,
+    Observation,
+    Policy,
+    policy_named,
+)
 from dilu_autoscaler.replay.scalers import KpaScaler, PolicyScaler, Scaler
 from dilu_autoscaler.replay.spec_keys import SPEC_KEYS, read_settings
 

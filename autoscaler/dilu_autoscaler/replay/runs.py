@@ -9,8 +9,8 @@ from typing import Final
 
 from dilu.errors import ConfigError
 from dilu.spec.fields import FieldError
-from dilu_autoscaler.policy import Decision
-from dilu_autoscaler.replay.observations import Kind, Line
+from dilu_autoscaler.policy.horizontal import Decision
+from dilu_autoscaler.replay.recorded_lines import LineKind, RecordedLine
 from dilu_autoscaler.replay.scalers import Scaler
 from dilu_autoscaler.replay.spec_keys import INITIAL_READY
 
@@ -40,22 +40,24 @@ class Decided:
         }
 
 
-def replayed(lines: Iterable[Line], scaler: Scaler, keys: Mapping[str, object], *, tick_s: float) -> Iterator[Decided]:
+def replayed(
+    lines: Iterable[RecordedLine], scaler: Scaler, keys: Mapping[str, object], *, tick_s: float
+) -> Iterator[Decided]:
     """The decisions on the lines, of a function whose spec at first has these keys."""
-    first: list[Line] = []
-    kind: Kind | None = None
+    first: list[RecordedLine] = []
+    kind: LineKind | None = None
     rest = iter(lines)
     for line in rest:
         first.append(line)
         kind = line.kind
         if kind is not None:
             break
-    run = _Run(scaler, dict(keys))
+    run = _ReplayRun(scaler, dict(keys))
     all_lines = itertools.chain(first, rest)
-    return _each_line(all_lines, run) if kind is Kind.AVERAGES else _each_tick(all_lines, run, tick_s)
+    return _each_line(all_lines, run) if kind is LineKind.AVERAGES else _each_tick(all_lines, run, tick_s)
 
 
-class _Run:
+class _ReplayRun:
     """A scaler with its spec and its time."""
 
     def __init__(self, scaler: Scaler, keys: dict[str, object]) -> None:
@@ -63,14 +65,14 @@ class _Run:
         self._keys = keys
         self.now_s: float | None = None
 
-    def take(self, line: Line) -> None:
+    def take(self, line: RecordedLine) -> None:
         """Let the scaler have the line: first what it changes, then what was seen."""
         is_first, self.now_s = self.now_s is None, line.t_s if self.now_s is None else max(self.now_s, line.t_s)
         if is_first or line.spec:
             self._change(line, self.now_s, is_first=is_first)
         self._scaler.feed(line, self.now_s)
 
-    def _change(self, line: Line, now_s: float, *, is_first: bool) -> None:
+    def _change(self, line: RecordedLine, now_s: float, *, is_first: bool) -> None:
         self._keys.update(line.spec)
         position = line.position
         with position.locating("spec."):
@@ -88,16 +90,16 @@ class _Run:
         return Decided(t_s=t_s, decision=self._scaler.decide(t_s))
 
 
-def _each_line(lines: Iterable[Line], run: _Run) -> Iterator[Decided]:
+def _each_line(lines: Iterable[RecordedLine], run: _ReplayRun) -> Iterator[Decided]:
     for line in lines:
         if run.now_s is not None and line.t_s < run.now_s:
             rule = f"must not go back; the line before is at {run.now_s}"
             raise line.position.locate(FieldError("t_s", rule, line.t_s))
-        run.take(replace(line, kind=Kind.AVERAGES))  # one without any has no data
+        run.take(replace(line, kind=LineKind.AVERAGES))  # one without any has no data
         yield run.decided(line.t_s)
 
 
-def _each_tick(lines: Iterable[Line], run: _Run, tick_s: float) -> Iterator[Decided]:
+def _each_tick(lines: Iterable[RecordedLine], run: _ReplayRun, tick_s: float) -> Iterator[Decided]:
     """A line is taken before the tick of its own time; one that comes late still adds to its second."""
     ticks: Iterator[float] = iter(())
     next_s = 0.0

@@ -9,9 +9,14 @@ from typing import Any, Final, Protocol
 
 from dilu.errors import ConfigError
 from dilu.spec import from_mapping
-from dilu_autoscaler.policy import AnyPolicy, Decision, Observation, Sample
-from dilu_autoscaler.policy.kpa import evaluate
-from dilu_autoscaler.policy.kpa_state import (
+from dilu_autoscaler.policy.horizontal import (
+    AnyPolicy,
+    Decision,
+    Observation,
+    Sample,
+)
+from dilu_autoscaler.policy.horizontal.kpa.rule import evaluate
+from dilu_autoscaler.policy.horizontal.kpa.state import (
     Averages,
     KpaState,
     averages_now,
@@ -19,7 +24,7 @@ from dilu_autoscaler.policy.kpa_state import (
     with_points,
     with_windows_as_long_as,
 )
-from dilu_autoscaler.replay.observations import Kind, Line
+from dilu_autoscaler.replay.recorded_lines import LineKind, RecordedLine
 from dilu_autoscaler.replay.spec_keys import KpaSettings, read_settings
 
 _AVERAGES: Final = ("stable", "panic")
@@ -32,7 +37,7 @@ class Scaler(Protocol):
         """Let the spec be these keys from now on."""
         ...
 
-    def feed(self, line: Line, now_s: float) -> None:
+    def feed(self, line: RecordedLine, now_s: float) -> None:
         """Take in what the line says, but for its spec."""
         ...
 
@@ -48,7 +53,7 @@ class KpaScaler:
         self._settings: KpaSettings | None = None
         self._state: KpaState | None = None
         self._ready: int | None = None
-        self._given: Line | None = None
+        self._given: RecordedLine | None = None
 
     def change(self, keys: Mapping[str, object], now_s: float) -> None:
         """Let the spec be these keys from now on; `initial-ready` counts at the first call only."""
@@ -59,11 +64,11 @@ class KpaScaler:
         else:
             self._state = with_windows_as_long_as(settings.spec, self._state, now_s)
 
-    def feed(self, line: Line, now_s: float) -> None:
+    def feed(self, line: RecordedLine, now_s: float) -> None:
         """Put the line's values into the windows, or keep its averages for the decision."""
         assert self._state is not None
         self._ready = line.replicas.get("ready", self._ready)
-        self._given = line if line.kind is Kind.AVERAGES else None
+        self._given = line if line.kind is LineKind.AVERAGES else None
         points = {key: [(line.t_s, line.loads[key])] for key in ("concurrency", "rps") if key in line.loads}
         if points:
             self._state = with_points(self._state, **points)
@@ -107,9 +112,9 @@ class PolicyScaler:
             self._settings = self._policy.settings_for(from_mapping({"name": "replayed", **keys}))
             self._replicas.setdefault("ready", 0)
 
-    def feed(self, line: Line, now_s: float) -> None:
+    def feed(self, line: RecordedLine, now_s: float) -> None:
         """Add the line's values to its second. Averages are refused: they are KPA's own."""
-        if line.kind is Kind.AVERAGES:
+        if line.kind is LineKind.AVERAGES:
             rule = f"{self._policy.name} needs the values of each second (concurrency, rps)"
             raise ConfigError(f"{line.position.file}:{line.position.line}: averages are for the policy kpa; {rule}")
         self._replicas.update(line.replicas)

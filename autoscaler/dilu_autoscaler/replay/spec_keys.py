@@ -8,8 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dilu.spec.fields import FieldError, number_or_text, unknown_key, whole_number
-from dilu_autoscaler.policy.durations import NS_PER_S, duration_ns
-from dilu_autoscaler.policy.kpa_spec import Aggregation, KpaSpec, Metric, panic_window_s, resolve_target
+from dilu.spec.go_durations import NS_PER_S, duration_ns
+from dilu_autoscaler.policy.horizontal.kpa.settings import (
+    Aggregation,
+    KpaSpec,
+    ScalingMetric,
+    panic_window_s,
+    resolve_target,
+)
 
 INITIAL_READY: Final = "initial-ready"
 SMALLEST_TARGET_VALUE: Final = 1e-6
@@ -45,7 +51,7 @@ def read_settings(keys: Mapping[str, object]) -> KpaSettings:
 
 
 def _spec(values: dict[str, Any]) -> KpaSpec:
-    metric = values.get("metric", Metric.CONCURRENCY)
+    metric = values.get("metric", ScalingMetric.CONCURRENCY)
     resolved = resolve_target(
         metric=metric,
         container_concurrency=values.get("container-concurrency", 0),
@@ -172,10 +178,10 @@ def _flag(key: str, value: object) -> bool:
     return flag
 
 
-def _metric(key: str, value: object) -> Metric:
-    if value not in list(Metric):
-        raise FieldError(key, f"must be one of {', '.join(Metric)}", value)
-    return Metric(str(value))
+def _metric(key: str, value: object) -> ScalingMetric:
+    if value not in list(ScalingMetric):
+        raise FieldError(key, f"must be one of {', '.join(ScalingMetric)}", value)
+    return ScalingMetric(str(value))
 
 
 def _aggregation(key: str, value: object) -> Aggregation:

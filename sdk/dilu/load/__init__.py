@@ -15,17 +15,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dilu.load.generator import Progress, run_load, run_load_sync
+    from dilu.load.generator import LoadProgress, run_load, run_load_sync
     from dilu.load.plan import LoadPlan
     from dilu.load.report import Summary, summarize
     from dilu.load.results import LoadResult, Record
 
-__all__ = ["LoadPlan", "LoadResult", "Progress", "Record", "Summary", "run_load", "run_load_sync", "summarize"]
+__all__ = ["LoadPlan", "LoadProgress", "LoadResult", "Record", "Summary", "run_load", "run_load_sync", "summarize"]
 
 _HOMES = {
     "LoadPlan": "plan",
     "LoadResult": "results",
-    "Progress": "generator",
+    "LoadProgress": "generator",
     "Record": "results",
     "Summary": "report",
     "run_load": "generator",

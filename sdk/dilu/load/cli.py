@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:  # `dilu --help` imports this module, so it imports the others when the command runs
-    from dilu.load.generator import Progress
+    from dilu.load.generator import LoadProgress
     from dilu.load.plan import LoadPlan
     from dilu.load.results import LoadResult
 
@@ -181,14 +181,14 @@ async def _run_until_signal(plan: LoadPlan, *, quiet: bool) -> tuple[LoadResult,
     return result, received[0] if result.stopped else None
 
 
-def _show_on_terminal(progress: Progress) -> None:
+def _show_on_terminal(progress: LoadProgress) -> None:
     """One line, drawn over: plain escape codes, since drawing must not make requests late."""
     from dilu.load.formats import progress_line
 
     click.echo(f"\r\033[K{progress_line(progress)}", err=True, nl=False)
 
 
-def _show_plainly(progress: Progress) -> None:
+def _show_plainly(progress: LoadProgress) -> None:
     from dilu.load.formats import progress_line
 
     click.echo(progress_line(progress), err=True)

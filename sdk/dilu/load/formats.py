@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from dilu.load.generator import Progress
+from dilu.load.generator import LoadProgress
 from dilu.load.report import Spread, Summary
 from dilu.load.results import Record
 
@@ -76,7 +76,7 @@ def _line(name: str, text: str) -> str:
     return f"{name:<12}{text}"
 
 
-def progress_line(progress: Progress) -> str:
+def progress_line(progress: LoadProgress) -> str:
     """Where a run stands, in one short line."""
     line = (
         f"{progress.elapsed_s:.0f}/{progress.duration_s:.0f} s  ok {progress.ok}  failed {progress.failed}"

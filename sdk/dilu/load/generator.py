@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # aiohttp takes a third of a second to import
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class LoadProgress:
     """Where a run stands."""
 
     elapsed_s: float
@@ -46,12 +46,12 @@ async def run_load(
     plan: LoadPlan,
     *,
     stop: asyncio.Event | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[LoadProgress], None] | None = None,
     progress_every_s: float = 1.0,
 ) -> LoadResult:
     """What `plan` measured; if `stop` gets set before the end, what was measured by then."""
     async with _session(plan) as session:
-        run = _Run(plan, session)
+        run = _LoadRun(plan, session)
         work = asyncio.create_task(run.send_all())
         stopped = asyncio.create_task((stop or asyncio.Event()).wait())
         ticking = asyncio.create_task(_tick(run, on_progress, progress_every_s))
@@ -80,7 +80,7 @@ def unreachable_reason(url: str, *, timeout_s: float = 5.0) -> str | None:
     return None
 
 
-class _Run:
+class _LoadRun:
     """One run under way: sends, and keeps a record of each request."""
 
     def __init__(self, plan: LoadPlan, session: ClientSession) -> None:
@@ -182,10 +182,10 @@ class _Run:
         )
         return self._result(stopped=True)
 
-    def progress(self) -> Progress:
+    def progress(self) -> LoadProgress:
         """Where the run stands now."""
         now_s = self.now_s()
-        return Progress(
+        return LoadProgress(
             elapsed_s=now_s,
             duration_s=self._plan.arrivals.duration_s,
             ok=self._ok,
@@ -226,7 +226,7 @@ def _session(plan: LoadPlan) -> ClientSession:
     )
 
 
-async def _tick(run: _Run, on_progress: Callable[[Progress], None] | None, every_s: float) -> None:
+async def _tick(run: _LoadRun, on_progress: Callable[[LoadProgress], None] | None, every_s: float) -> None:
     while on_progress is not None:
         await asyncio.sleep(every_s)
         on_progress(run.progress())

@@ -17,27 +17,27 @@ import uvloop
 
 from dilu.errors import DiluError
 from dilu.handlers import FunctionDefinition
-from dilu.runtime import protocol
-from dilu.runtime.answers import Headers, Scope
-from dilu.runtime.exposition import ReplicaCollector
-from dilu.runtime.invoke_app import InvokeApp
-from dilu.runtime.metrics import FunctionMetrics
-from dilu.runtime.service import FunctionService, State
-from dilu.runtime.service_group import ServiceGroup
-from dilu.runtime.stats_app import StatsApp
+from dilu.http import bounded_protocol
+from dilu.http.answers import Headers, Scope
+from dilu.runtime.execution.service import FunctionService, State
+from dilu.runtime.execution.service_group import ServiceGroup
+from dilu.runtime.reporting.exposition import ReplicaCollector
+from dilu.runtime.reporting.metrics import FunctionMetrics
+from dilu.runtime.routes.invoke_app import InvokeApp
+from dilu.runtime.routes.stats_app import StatsApp
 
 _log = logging.getLogger(__name__)
 _HOST = "localhost"
 _END = object()
-_CYCLE = protocol.CYCLE  # there the application looks for the connection behind a request
+_CYCLE = bounded_protocol.CYCLE  # there the application looks for the connection behind a request
 
 
 class NoAnswerError(DiluError):
     """A request was not answered: it took too long, or the replica cut the connection."""
 
 
-class _Connection:
-    """What `dilu.runtime.protocol` asks of a connection; this one knows only whether its client has gone."""
+class _InProcessTransport:
+    """What `dilu.http.bounded_protocol` asks of a connection; this one knows only whether its client has gone."""
 
     more_body = True  # the body comes by `receive`
     response_started = True  # the answer goes by `send`
@@ -50,7 +50,7 @@ class _Connection:
         return self.gone.is_set()
 
     @property
-    def transport(self) -> _Connection:
+    def transport(self) -> _InProcessTransport:
         return self
 
     def is_closing(self) -> bool:
@@ -58,13 +58,13 @@ class _Connection:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Exchange:
+class InProcessCall:
     """One request, and its answer as it comes. Reading waits at most `within_s` for each piece."""
 
     scope: Scope
     body: bytes
     within_s: float
-    connection: _Connection = field(default_factory=_Connection)
+    connection: _InProcessTransport = field(default_factory=_InProcessTransport)
     _messages: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
 
     def head(self) -> tuple[int, dict[str, str]]:
@@ -131,7 +131,7 @@ class InProcessReplica:
         self._stop: asyncio.Event | None = None
         self._loaded: Future[None] = Future()
         self._ended: Future[bool] = Future()
-        self._running: dict[asyncio.Task[None], Exchange] = {}
+        self._running: dict[asyncio.Task[None], InProcessCall] = {}
         self._thread = threading.Thread(target=self._run, name="dilu-in-process", daemon=True)
 
     def start(self) -> None:
@@ -148,19 +148,20 @@ class InProcessReplica:
         """Whether it takes requests: it was started, not closed, and its handler's threads are alive."""
         return self._loop is not None and not self._ended.done()
 
-    def begin(self, method: str, path: str, bodies: Sequence[bytes], headers: Headers) -> list[Exchange]:
+    def begin(self, method: str, path: str, bodies: Sequence[bytes], headers: Headers) -> list[InProcessCall]:
         """Send one request for each body, all at the same moment."""
         if self._loop is None or not self.is_running:
             raise RuntimeError("the replica does not run; use the client in a with statement")
         exchanges = [
-            Exchange(scope=_scope(method, path, body, headers), body=body, within_s=self._within_s) for body in bodies
+            InProcessCall(scope=_scope(method, path, body, headers), body=body, within_s=self._within_s)
+            for body in bodies
         ]
         for exchange in exchanges:
             exchange.scope["extensions"][_CYCLE] = exchange.connection
         self._loop.call_soon_threadsafe(self._serve, exchanges)
         return exchanges
 
-    def abandon(self, exchange: Exchange) -> None:
+    def abandon(self, exchange: InProcessCall) -> None:
         """The client of this request goes away."""
         if self._loop is not None and not self._ended.done():
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
@@ -229,7 +230,7 @@ class InProcessReplica:
         await asyncio.gather(*self._running, return_exceptions=True)
         return all(ended)
 
-    def _serve(self, exchanges: Sequence[Exchange]) -> None:
+    def _serve(self, exchanges: Sequence[InProcessCall]) -> None:
         assert self._app is not None
         for exchange in exchanges:
             task = asyncio.ensure_future(exchange.serve(self._app))

@@ -8,7 +8,9 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 # For threads of the function that never end; the interpreter would wait for them for ever.
 EXIT_GRACE_S = 2.0
@@ -66,3 +68,15 @@ def ease_cold_start() -> Callable[[], None]:
         gc.set_threshold(*usual)
 
     return loaded
+
+
+def seconds_since_process_start() -> float:
+    """Seconds since the kernel started this process (Linux, to a hundredth); 0.0 where that cannot be known."""
+    try:
+        stat = Path("/proc/self/stat").read_text(encoding="ascii", errors="replace")
+        # Field 22, counted after the command's name, which may hold spaces and parentheses itself.
+        start_ticks = int(stat.rpartition(")")[2].split()[19])
+        started_s = start_ticks / os.sysconf("SC_CLK_TCK")
+        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started_s)
+    except (OSError, ValueError, IndexError, AttributeError):
+        return 0.0

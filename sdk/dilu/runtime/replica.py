@@ -16,19 +16,18 @@ import uvloop
 
 from dilu.errors import ConfigError, DiluError
 from dilu.handlers import FunctionDefinition, overridden
+from dilu.http.listener import AsgiApp, Listener, bind
 from dilu.loading import load_functions
-from dilu.runtime.cold_start import seconds_since_process_start
 from dilu.runtime.control import ControlLine
-from dilu.runtime.exposition import ReplicaCollector
-from dilu.runtime.invoke_app import InvokeApp
-from dilu.runtime.listener import AsgiApp, Listener, bind
-from dilu.runtime.metrics import FunctionMetrics
-from dilu.runtime.process import ease_cold_start, shield_forks
-from dilu.runtime.service import FunctionService, State
-from dilu.runtime.service_group import ServiceGroup
+from dilu.runtime.execution.service import FunctionService, State
+from dilu.runtime.execution.service_group import ServiceGroup
+from dilu.runtime.process import ease_cold_start, seconds_since_process_start, shield_forks
+from dilu.runtime.reporting.exposition import ReplicaCollector
+from dilu.runtime.reporting.metrics import FunctionMetrics
+from dilu.runtime.routes.invoke_app import InvokeApp
+from dilu.runtime.routes.stats_app import StatsApp
 from dilu.runtime.settings import ReplicaSettings
-from dilu.runtime.stats_app import StatsApp
-from dilu.runtime.tracing import Tracing
+from dilu.runtime.tracing.request_traces import Tracing
 from dilu.spec import names
 from dilu.version import sdk_version
 

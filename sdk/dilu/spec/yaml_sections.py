@@ -61,7 +61,7 @@ class Section:
         if node is None:
             return []
         if not isinstance(node, yaml.SequenceNode):
-            raise self.position.locate(FieldError(self.path + key, "must be a list", _Kind(node)))
+            raise self.position.locate(FieldError(self.path + key, "must be a list", _NodeKind(node)))
         file = self.position.file
         return [_section(file, item, known, "", name=f"{key}[{index}]") for index, item in enumerate(node.value)]
 
@@ -89,7 +89,7 @@ class Section:
         if node is None:
             return None
         if not isinstance(node, yaml.ScalarNode):
-            raise self.position.locate(FieldError(self.path + key, "must be a single value", _Kind(node)))
+            raise self.position.locate(FieldError(self.path + key, "must be a single value", _NodeKind(node)))
         return node
 
     def _container(self, key: str) -> yaml.Node | None:
@@ -97,7 +97,7 @@ class Section:
         return None if node is None or node.tag == _TAG + "null" else node
 
 
-class _Kind:
+class _NodeKind:
     """Shows in an error message what kind of node was seen."""
 
     def __init__(self, node: yaml.Node) -> None:
@@ -125,7 +125,7 @@ def _section(file: str, node: yaml.Node, known: Collection[str] | None, path: st
     _check_tag(file, node)
     if not isinstance(node, yaml.MappingNode):
         raise ConfigError(
-            f"{file}:{line}: {name or path[:-1]}: must be a mapping of keys to values (seen {_Kind(node)!r})"
+            f"{file}:{line}: {name or path[:-1]}: must be a mapping of keys to values (seen {_NodeKind(node)!r})"
         )
     nodes: dict[str, yaml.Node] = {}
     lines: dict[str, int] = {}
@@ -133,7 +133,7 @@ def _section(file: str, node: yaml.Node, known: Collection[str] | None, path: st
         _check_tag(file, key_node)
         _check_tag(file, value)
         if not isinstance(key_node, yaml.ScalarNode):
-            raise ConfigError(f"{file}:{_line(key_node)}: a key must be a word (seen {_Kind(key_node)!r})")
+            raise ConfigError(f"{file}:{_line(key_node)}: a key must be a word (seen {_NodeKind(key_node)!r})")
         key = key_node.value
         position = Position(file=file, line=_line(key_node), key_lines={})
         if known is not None and key not in known:

@@ -27,7 +27,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from dilu.runtime.metrics import Histogram
+from dilu.runtime.reporting.metrics import Histogram
 
 # Seconds, about three a decade: an iteration takes a millisecond in a test and minutes in a large model.
 KLC_BUCKETS_S = (
@@ -53,7 +53,7 @@ class Klc:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class TrainingProgress:
     """Where a run is, as of one moment."""
 
     iteration: int  # complete ones, over all runs
@@ -116,10 +116,10 @@ class TrainingMetrics(Collector):
 
     # -- read
 
-    def progress(self, now_s: float) -> Progress:
+    def progress(self, now_s: float) -> TrainingProgress:
         """The numbers as of now (`now_s` monotonic)."""
         with self._lock:
-            return Progress(
+            return TrainingProgress(
                 iteration=self._iteration,
                 run_iterations=self._run_iterations,
                 iterations_per_s=_rate(self._ends_s, now_s),

@@ -8,12 +8,12 @@ import threading
 from types import TracebackType
 from typing import Any, Self, TextIO, cast
 
-from dilu.trainer.metrics import Progress
+from dilu.trainer.metrics import TrainingProgress
 
 _ERASE = "\r\x1b[K"
 
 
-def progress_text(function: str, now: Progress, last_iteration: int | None) -> str:
+def progress_text(function: str, now: TrainingProgress, last_iteration: int | None) -> str:
     """Where a run is, in one line: `fine-tune: iteration 120/1000, 12.3/s, KLC 81 ms, loss 0.312`."""
     of = "" if last_iteration is None else f"/{last_iteration}"
     parts = [f"{function}: iteration {now.iteration}{of}"]

@@ -15,13 +15,13 @@ from typing import Any
 import uvloop
 
 from dilu.errors import ConfigError, DiluError
+from dilu.http.listener import Listener, bind
 from dilu.loading import load_training
-from dilu.runtime.cold_start import seconds_since_process_start
 from dilu.runtime.control import ControlLine
-from dilu.runtime.listener import Listener, bind
-from dilu.runtime.service import State
+from dilu.runtime.execution.service import State
+from dilu.runtime.process import seconds_since_process_start
+from dilu.runtime.routes.stats_app import StatsApp
 from dilu.runtime.settings import ReplicaSettings
-from dilu.runtime.stats_app import StatsApp
 from dilu.spec import Kind, merge, names
 from dilu.trainer.checkpoints import CheckpointStore
 from dilu.trainer.loop import PHASE_RESUME, End, TrainingFailedError, TrainingLoop

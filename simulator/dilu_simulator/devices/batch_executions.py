@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dilu_simulator.devices.executions import NO_SLACK_US, Execution, ShareTimes, Usage
-from dilu_simulator.events import US_PER_S, Events
-from dilu_simulator.replicas import BatchOwner, Request
+from dilu_simulator.event_queue import US_PER_S, Events
+from dilu_simulator.replicas import BatchOwner, SimulatedRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +40,13 @@ class BatchExecution(Execution):
         super().__init__(events, usage)
         self.work = work
         self.start_delay_us = start_delay_us
-        self.batch: Sequence[Request] = ()
+        self.batch: Sequence[SimulatedRequest] = ()
         self.size = 0
         self._owner: BatchOwner | None = None
         self._ends_batch = False
         self._began_us = 0
 
-    def start(self, batch: Sequence[Request], owner: BatchOwner) -> None:
+    def start(self, batch: Sequence[SimulatedRequest], owner: BatchOwner) -> None:
         """Run that batch from now on."""
         self._owner = owner
         self.batch = batch
@@ -121,7 +121,7 @@ class BatchExecution(Execution):
             self.end()
         self.decide()
 
-    def answer(self, items: list[Request]) -> None:
+    def answer(self, items: list[SimulatedRequest]) -> None:
         """These are answered before the batch ends."""
         assert self._owner is not None, "a batch in hand has an owner"
         self._owner.answered(items)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from dilu_scheduler.placement import Books, Demand, Placement
 from dilu_simulator.devices.gpus import Gpu
 from dilu_simulator.devices.pacing import Vertical
-from dilu_simulator.devices.placement import Books, Demand, Placement
-from dilu_simulator.events import US_PER_S, Events, Order
+from dilu_simulator.event_queue import US_PER_S, Events, Order
 
 Retry = Callable[[], bool]
 """Tries to place again; whether somebody still waits after that."""

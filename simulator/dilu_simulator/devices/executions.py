@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 from dilu_simulator.devices.gpus import Tenant
-from dilu_simulator.events import Events, Order
+from dilu_simulator.event_queue import Events, Order
 from dilu_simulator.models.curves import CO_RUNNING, SoloCurve, co_running
 
 _LONGEST_US: Final = 1e15

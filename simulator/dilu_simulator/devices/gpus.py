@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from dilu_autoscaler.policy.quota import QuotaInputs, QuotaState, first_quota_state, with_tenant, without_tenant
+from dilu_autoscaler.policy.vertical import QuotaInputs, QuotaState, first_quota_state, with_tenant, without_tenant
 from dilu_simulator.devices.pacing import Vertical
-from dilu_simulator.events import Events, Order
+from dilu_simulator.event_queue import Events, Order
 
 TICK_US: Final = 5000
 WHOLE_MILLI: Final = 1000
@@ -19,7 +19,7 @@ HEADROOM_US: Final = 1_000_000
 """Who had no work for so long is expected to lend its share."""
 
 
-class Runner(Protocol):
+class TenantRunner(Protocol):
     """Whose work a tenant is."""
 
     def slack_us(self, now_us: int) -> int:
@@ -37,7 +37,7 @@ class Tenant:
 
     __slots__ = ("gpu", "granted_milli", "place", "runner", "running", "share_milli", "worked_us")
 
-    def __init__(self, gpu: Gpu, place: int, runner: Runner) -> None:
+    def __init__(self, gpu: Gpu, place: int, runner: TenantRunner) -> None:
         self.gpu = gpu
         self.place = place
         self.runner = runner
@@ -89,7 +89,7 @@ class Gpu:
         self._events = events
         self._looks_us = -1
 
-    def join(self, runner: Runner, *, request_milli: int, limit_milli: int, sensitive: bool) -> Tenant:
+    def join(self, runner: TenantRunner, *, request_milli: int, limit_milli: int, sensitive: bool) -> Tenant:
         """One more tenant, without work yet."""
         self.before_change()
         tenant = Tenant(self, len(self.tenants), runner)

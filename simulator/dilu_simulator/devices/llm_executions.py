@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from dilu_simulator.arrivals.tokens import Tokens
 from dilu_simulator.devices.batch_executions import BatchExecution, BatchWork
 from dilu_simulator.devices.executions import Usage
-from dilu_simulator.events import Events
+from dilu_simulator.event_queue import Events
 from dilu_simulator.models.curves import PrefillCurve
-from dilu_simulator.replicas import Request
+from dilu_simulator.replicas import SimulatedRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class LlmExecution(BatchExecution):
     def __init__(self, events: Events, usage: Usage, work: LlmWork, start_delay_us: int = 0) -> None:
         super().__init__(events, usage, work, start_delay_us)
         self._llm = work
-        self._active: list[Request] = []  # longest answer first
+        self._active: list[SimulatedRequest] = []  # longest answer first
         self._prompt_tokens = 0
         self._steps = 0
         self._steps_done = 0
@@ -110,10 +110,10 @@ class LlmExecution(BatchExecution):
         return least_us
 
 
-def _tokens(request: Request) -> Tokens:
+def _tokens(request: SimulatedRequest) -> Tokens:
     assert request.tokens is not None, "requests of language models come with their tokens"
     return request.tokens
 
 
-def _output(request: Request) -> int:
+def _output(request: SimulatedRequest) -> int:
     return _tokens(request).output

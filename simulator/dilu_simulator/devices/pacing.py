@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from dilu_autoscaler.policy.quota import QUOTA_POLICIES, QuotaInputs, QuotaPolicy, QuotaState, quota_policy_named
+from dilu_autoscaler.policy.vertical import QUOTA_POLICIES, QuotaInputs, QuotaPolicy, QuotaState, quota_policy_named
 
 Pace = Callable[[QuotaInputs, QuotaState, bool], int]
 """Ticks until the grants of one GPU could change by themselves, given whether they just did; 0: they will not."""

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 from dilu_simulator.devices.executions import Execution, ShareTimes, Usage
-from dilu_simulator.events import Events
+from dilu_simulator.event_queue import Events
 
 
 class TrainingExecution(Execution):

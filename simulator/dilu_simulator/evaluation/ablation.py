@@ -22,7 +22,7 @@ from dilu_simulator.evaluation.intervals import Estimate, estimate, paired
 from dilu_simulator.evaluation.paper_values import END_TO_END_VIOLATIONS, PaperValue
 from dilu_simulator.evaluation.reports import Preset, Report, Settings
 from dilu_simulator.evaluation.tables import Column, Shown, Table
-from dilu_simulator.evaluation.tasks import Runner, ScenarioTask
+from dilu_simulator.evaluation.tasks import ScenarioTask, TaskRunner
 from dilu_simulator.results import Results
 
 _LASTS_S, _QUICK_S = 180.0, 20.0
@@ -73,7 +73,7 @@ _NOT_YET: Final = ("Dilu -RC", "Dilu -WA")
 _Systems = Mapping[str, list[Results]]
 
 
-def _evaluate(settings: Settings, runner: Runner) -> Report:
+def _evaluate(settings: Settings, runner: TaskRunner) -> Report:
     scenario = end_to_end(_QUICK_S if settings.is_quick else _LASTS_S)
     systems = runner.run(
         {

@@ -8,14 +8,14 @@ from typing import Final
 
 from dilu.load.arrivals import RateArrivals
 from dilu.load.rates import Flat
-from dilu_autoscaler.policy.coscale_spec import CoscaleSpec
-from dilu_autoscaler.trials.loads import load_rps
+from dilu_autoscaler.policy.horizontal.dilu.settings import CoscaleSpec
 from dilu_simulator.evaluation.figures import Mark, Panel, Series
 from dilu_simulator.evaluation.intervals import Estimate, estimate, paired
 from dilu_simulator.evaluation.reports import Settings
 from dilu_simulator.evaluation.tables import Column, Shown, Table
 from dilu_simulator.evaluation.tasks import SingleTask, Switches
-from dilu_simulator.single import SingleResult
+from dilu_simulator.single_function import SingleResult
+from dilu_simulator.trials.loads import load_rps
 
 FAMILIES: Final = ("bursty", "periodic", "flash")
 _LOAD_S, _QUICK_LOAD_S = 600, 60
@@ -23,14 +23,14 @@ _CAPACITY_RPS: Final = 56.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class AblationKey:
     """Which runs."""
 
     family: str
     switches: Switches
 
 
-Switched = Mapping[Key, list[SingleResult]]
+Switched = Mapping[AblationKey, list[SingleResult]]
 """One a seed."""
 
 
@@ -41,17 +41,17 @@ def switches() -> tuple[str, ...]:
     )
 
 
-def keys_of(family: str) -> list[Key]:
+def keys_of(family: str) -> list[AblationKey]:
     """Nothing switched, then each."""
-    return [Key(family=family, switches=()), *(_off(family, name) for name in switches())]
+    return [AblationKey(family=family, switches=()), *(_off(family, name) for name in switches())]
 
 
-def _off(family: str, name: str) -> Key:
+def _off(family: str, name: str) -> AblationKey:
     usual = next(field.default for field in fields(CoscaleSpec) if field.name == name)
-    return Key(family=family, switches=((name, not usual),))
+    return AblationKey(family=family, switches=((name, not usual),))
 
 
-def tasks_of(key: Key, settings: Settings) -> list[SingleTask]:
+def tasks_of(key: AblationKey, settings: Settings) -> list[SingleTask]:
     """One load a seed."""
     seconds = _QUICK_LOAD_S if settings.is_quick else _LOAD_S
     return [
@@ -100,7 +100,7 @@ def _numbers(results: list[SingleResult]) -> tuple[list[float], list[float], lis
 
 
 def _less(runs: Switched, family: str, name: str) -> list[Estimate | None]:
-    with_all = _numbers(runs[Key(family=family, switches=())])
+    with_all = _numbers(runs[AblationKey(family=family, switches=())])
     return [paired(own, whole) for own, whole in zip(_numbers(runs[_off(family, name)]), with_all, strict=True)]
 
 

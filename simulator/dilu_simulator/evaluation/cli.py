@@ -51,7 +51,7 @@ def evaluate(presets: tuple[str, ...], **options: Any) -> None:
 
     Each number is a mean over seeds with its 95 % interval. Same seeds, same bytes, on however many processors.
     """
-    from dilu_simulator.evaluation.catalog import PRESETS, presets_named
+    from dilu_simulator.evaluation.preset_list import PRESETS, presets_named
     from dilu_simulator.evaluation.reports import Settings
 
     if options["listed"]:
@@ -106,12 +106,12 @@ def _require(module: str, what: str, way_out: str) -> None:
 
 
 def _reports(presets: Sequence[Preset], settings: Settings, jobs: int) -> list[Report]:
-    from dilu_simulator.evaluation.tasks import Runner
+    from dilu_simulator.evaluation.tasks import TaskRunner
 
     reports = []
     for number, preset in enumerate(presets, 1):
         label = f"{preset.name} ({number} of {len(presets)})"
-        with Runner(jobs, _progress(label)) as runner:
+        with TaskRunner(jobs, _progress(label)) as runner:
             reports.append(preset.evaluate(settings, runner))
     return reports
 

@@ -31,7 +31,7 @@ from dilu_simulator.evaluation.names import named
 from dilu_simulator.evaluation.reports import Preset, Report, Settings
 from dilu_simulator.evaluation.scenes import VERTICALS, shared, steady, tasks, trained
 from dilu_simulator.evaluation.tables import Cell, Column, Shown, Table
-from dilu_simulator.evaluation.tasks import Runner
+from dilu_simulator.evaluation.tasks import TaskRunner
 from dilu_simulator.scenario import Scenario
 
 RPS: Final[Mapping[str, float]] = {"ResNet152": 35, "RoBERTa-large": 20, "GPT2-large": 10, "LLaMA2-7B": 3}
@@ -54,7 +54,7 @@ training pairs: one run.
 """
 
 
-def _evaluate(settings: Settings, runner: Runner) -> Report:
+def _evaluate(settings: Settings, runner: TaskRunner) -> Report:
     lasts_s = _QUICK_S if settings.is_quick else _LASTS_S
     scenarios = {scenario.name: scenario for scenario in _scenarios(lasts_s)}
     runs = runner.run(

@@ -14,7 +14,7 @@ from dilu_simulator.evaluation.names import named
 from dilu_simulator.evaluation.reports import Preset, Report, Settings
 from dilu_simulator.evaluation.scenes import shared, steady, tasks, trained
 from dilu_simulator.evaluation.tables import Column, Shown, Table
-from dilu_simulator.evaluation.tasks import Runner
+from dilu_simulator.evaluation.tasks import TaskRunner
 from dilu_simulator.results import Results
 from dilu_simulator.scenario import Scenario
 
@@ -41,7 +41,7 @@ _WHY_STATIC: Final = (
 _Runs = Mapping[tuple[str, float, str], list[Results]]
 
 
-def _evaluate(settings: Settings, runner: Runner) -> Report:
+def _evaluate(settings: Settings, runner: TaskRunner) -> Report:
     cvs = _QUICK_CVS if settings.is_quick else _CVS
     lasts_s = _QUICK_S if settings.is_quick else _LASTS_S
     runs = runner.run(

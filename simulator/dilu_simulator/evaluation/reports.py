@@ -9,7 +9,7 @@ from pathlib import Path
 from dilu_simulator.evaluation.comparisons import Comparison
 from dilu_simulator.evaluation.figures import Figure
 from dilu_simulator.evaluation.tables import Table
-from dilu_simulator.evaluation.tasks import Runner
+from dilu_simulator.evaluation.tasks import TaskRunner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,4 +43,4 @@ class Preset:
     name: str
     summary: str
     needs_traces: bool
-    evaluate: Callable[[Settings, Runner], Report]
+    evaluate: Callable[[Settings, TaskRunner], Report]

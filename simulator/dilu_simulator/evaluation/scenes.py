@@ -7,9 +7,9 @@ from typing import Final
 from dilu.load.arrivals import Arrivals
 from dilu_simulator.evaluation.tasks import ScenarioTask
 from dilu_simulator.models import MODELS
-from dilu_simulator.scenario import ClusterSize, ColdStart, InferenceFunction, Scenario, TrainingJob
+from dilu_simulator.scenario import ClusterSize, ColdStartDelay, InferenceFunction, Scenario, TrainingJob
 
-_NONE: Final = ColdStart(process_s=0.0, import_s=0.0, load_s=0.0, warm_up_s=0.0)
+_NONE: Final = ColdStartDelay(process_s=0.0, import_s=0.0, load_s=0.0, warm_up_s=0.0)
 VERTICALS: Final = ("exclusive", "static-limit", "static-request", "tgs", "fast-gs", "dilu-paper", "dilu")
 """The vertical policies that are compared; exclusive gives each tenant a GPU of its own."""
 

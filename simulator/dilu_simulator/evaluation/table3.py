@@ -17,8 +17,8 @@ from dilu_simulator.evaluation.table3_runs import (
     EVEN,
     POISSON,
     POLICIES,
-    Key,
     Runs,
+    Table3Key,
     cold_starts,
     gpu_s,
     saved,
@@ -26,9 +26,9 @@ from dilu_simulator.evaluation.table3_runs import (
     violations,
 )
 from dilu_simulator.evaluation.tables import Cell, Column, Shown, Table
-from dilu_simulator.evaluation.tasks import Runner, SingleTask
+from dilu_simulator.evaluation.tasks import SingleTask, TaskRunner
 from dilu_simulator.evaluation.traces import load_of, missing_text, traces_in
-from dilu_simulator.single import SingleResult
+from dilu_simulator.single_function import SingleResult
 
 CAPACITY_RPS: Final = 56.0
 """Fitted, as is `eager`'s keep-alive of 15 s: with these the cold starts of two systems come out."""
@@ -47,7 +47,7 @@ The line in the figure is `dilu` with its one knob, `time_ratio`, at {knob}.
 """
 
 
-def _evaluate(settings: Settings, runner: Runner) -> Report:
+def _evaluate(settings: Settings, runner: TaskRunner) -> Report:
     traces = traces_in(settings.traces)
     assert settings.traces is not None, "traces_in has refused it"
     knob = () if settings.is_quick else _KNOB
@@ -68,10 +68,10 @@ def _evaluate(settings: Settings, runner: Runner) -> Report:
     )
 
 
-def _keys(traces: tuple[str, ...], knob: tuple[float, ...]) -> list[Key]:
+def _keys(traces: tuple[str, ...], knob: tuple[float, ...]) -> list[Table3Key]:
     return [
         *(
-            Key(trace=trace, spacing=spacing, policy=policy)
+            Table3Key(trace=trace, spacing=spacing, policy=policy)
             for trace in traces
             for spacing in (EVEN, POISSON)
             for policy in POLICIES
@@ -80,11 +80,11 @@ def _keys(traces: tuple[str, ...], knob: tuple[float, ...]) -> list[Key]:
     ]
 
 
-def _knob_key(trace: str, value: float) -> Key:
-    return Key(trace=trace, spacing=POISSON, policy="dilu", switches=(("time_ratio", value),))
+def _knob_key(trace: str, value: float) -> Table3Key:
+    return Table3Key(trace=trace, spacing=POISSON, policy="dilu", switches=(("time_ratio", value),))
 
 
-def _tasks(key: Key, folder: Path, settings: Settings) -> list[SingleTask]:
+def _tasks(key: Table3Key, folder: Path, settings: Settings) -> list[SingleTask]:
     arrivals = load_of(folder, key.trace, key.spacing, until_s=_QUICK_S if settings.is_quick else None)
     seeds = settings.seeds if key.spacing == POISSON else settings.seeds[:1]  # with even spacing nothing is random
     return [
@@ -202,7 +202,7 @@ def _cold_start_figure(runs: Runs, traces: tuple[str, ...]) -> Figure:
 def _trade_off_figure(runs: Runs, traces: tuple[str, ...], knob: tuple[float, ...]) -> Figure:
     panels = []
     for trace in traces:
-        series = [_point(policy, [runs[Key(trace=trace, spacing=POISSON, policy=policy)]]) for policy in POLICIES]
+        series = [_point(policy, [runs[Table3Key(trace=trace, spacing=POISSON, policy=policy)]]) for policy in POLICIES]
         if knob:
             swept = [runs[_knob_key(trace, value)] for value in knob]
             series.append(_point("dilu, time_ratio", swept, Mark.LINE))

@@ -8,14 +8,14 @@ from typing import Final
 
 from dilu_simulator.evaluation.intervals import Estimate, paired
 from dilu_simulator.evaluation.tasks import Switches
-from dilu_simulator.single import SingleResult
+from dilu_simulator.single_function import SingleResult
 
 POLICIES: Final = ("dilu-paper", "dilu", "eager", "infless", "kpa", "hpa", "ray-serve")
 EVEN, POISSON = "even", "poisson"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class Table3Key:
     """Which runs."""
 
     trace: str
@@ -24,13 +24,13 @@ class Key:
     switches: Switches = ()
 
 
-Runs = Mapping[Key, list[SingleResult]]
+Runs = Mapping[Table3Key, list[SingleResult]]
 """One a seed."""
 
 
 def values_of(runs: Runs, trace: str, spacing: str, policy: str, value: Callable[[SingleResult], float]) -> list[float]:
     """One a seed."""
-    return [value(result) for result in runs[Key(trace=trace, spacing=spacing, policy=policy)]]
+    return [value(result) for result in runs[Table3Key(trace=trace, spacing=spacing, policy=policy)]]
 
 
 def cold_starts(result: SingleResult) -> float:

@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import Protocol, TypeVar
 
 from dilu.load.arrivals import Arrivals
-from dilu_autoscaler.policy import AnyPolicy, Policy, policy_named
+from dilu_autoscaler.policy.horizontal import AnyPolicy, Policy, policy_named
 from dilu_simulator.results import Results
-from dilu_simulator.runs import run_scenario
+from dilu_simulator.run import run_scenario
 from dilu_simulator.scenario import Scenario
-from dilu_simulator.single import SingleResult, SingleRun, simulate_single
+from dilu_simulator.single_function import SingleResult, SingleRun, simulate_single
 
 ResultT_co = TypeVar("ResultT_co", covariant=True)
 ResultT = TypeVar("ResultT")
@@ -86,7 +86,7 @@ def switched(policy: AnyPolicy, switches: Switches) -> AnyPolicy:
     )
 
 
-class Runner(AbstractContextManager["Runner"]):
+class TaskRunner(AbstractContextManager["TaskRunner"]):
     """Runs tasks, on several processors where it is told to; the results do not depend on how many."""
 
     def __init__(self, jobs: int = 1, progress: Callable[[int, int], None] | None = None) -> None:

@@ -16,7 +16,7 @@ from dilu_simulator.evaluation.names import named
 from dilu_simulator.evaluation.reports import Preset, Report, Settings
 from dilu_simulator.evaluation.scenes import VERTICALS, shared, steady, trained
 from dilu_simulator.evaluation.tables import Column, Shown, Table
-from dilu_simulator.evaluation.tasks import Runner, ScenarioTask
+from dilu_simulator.evaluation.tasks import ScenarioTask, TaskRunner
 from dilu_simulator.results import Results
 from dilu_simulator.scenario import Scenario
 
@@ -46,7 +46,7 @@ _WHY_P95: Final = {
 _Runs = Mapping[tuple[str, str], list[Results]]
 
 
-def _evaluate(settings: Settings, runner: Runner) -> Report:
+def _evaluate(settings: Settings, runner: TaskRunner) -> Report:
     lasts_s = _QUICK_S if settings.is_quick else _LASTS_S
     loads: dict[str, Arrivals] = {
         _LOW: poisson(5, lasts_s),

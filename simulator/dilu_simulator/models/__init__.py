@@ -1,7 +1,7 @@
 """What is known of each model: how long a batch takes at which share, memory, quotas. Data and formulas only."""
 
-from dilu_simulator.models.catalog import MODELS, model_named
 from dilu_simulator.models.curves import CO_RUNNING, PrefillCurve, SoloCurve, co_running, training_curve
+from dilu_simulator.models.known_models import MODELS, model_named
 from dilu_simulator.models.models import LlmTimes, Model, TrainingProfile
 
 __all__ = [

@@ -7,12 +7,12 @@ from dilu_simulator.scenario.scenarios import (
     TrainingJob,
     default_placement,
 )
-from dilu_simulator.scenario.sizes import GIB_MIB, ClusterSize, ColdStart
+from dilu_simulator.scenario.sizes import GIB_MIB, ClusterSize, ColdStartDelay
 
 __all__ = [
     "GIB_MIB",
     "ClusterSize",
-    "ColdStart",
+    "ColdStartDelay",
     "InferenceFunction",
     "Scenario",
     "TrainingJob",

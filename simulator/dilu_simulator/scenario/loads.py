@@ -26,7 +26,7 @@ _TOKEN_KEYS: Final = ("prompt", "output", "prompt_cv", "output_cv")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
+class _LoadRequest:
     """The keys of one load."""
 
     section: Section
@@ -54,34 +54,34 @@ class _Asked:
 _Loaded = tuple[Arrivals, RecordedTokens | None]
 
 
-def _even(asked: _Asked) -> _Loaded:
+def _even(asked: _LoadRequest) -> _Loaded:
     return gamma(asked.number("rps"), asked.duration_s, cv=0.0), None
 
 
-def _poisson(asked: _Asked) -> _Loaded:
+def _poisson(asked: _LoadRequest) -> _Loaded:
     return gamma(asked.number("rps"), asked.duration_s, cv=1.0), None
 
 
-def _gamma(asked: _Asked) -> _Loaded:
+def _gamma(asked: _LoadRequest) -> _Loaded:
     if asked.section.value("cv") is None:
         raise FieldError("cv", "is required")
     return gamma(asked.number("rps"), asked.duration_s, cv=asked.cv()), None
 
 
-def _periodic(asked: _Asked) -> _Loaded:
+def _periodic(asked: _LoadRequest) -> _Loaded:
     low, high, period = asked.number("low_rps"), asked.number("high_rps"), asked.number("period")
     return periodic(low, high, period, asked.duration_s, cv=asked.cv()), None
 
 
-def _bursty(asked: _Asked) -> _Loaded:
+def _bursty(asked: _LoadRequest) -> _Loaded:
     return bursty(parse_steps(asked.text("phases")), asked.duration_s, cv=asked.cv()), None
 
 
-def _steps(asked: _Asked) -> _Loaded:
+def _steps(asked: _LoadRequest) -> _Loaded:
     return RateArrivals(segments=parse_steps(asked.text("phases")), cv=asked.cv()), None
 
 
-def _sporadic(asked: _Asked) -> _Loaded:
+def _sporadic(asked: _LoadRequest) -> _Loaded:
     return SporadicArrivals(
         burst_rps=asked.number("burst_rps"),
         burst_s=asked.number("burst"),
@@ -91,7 +91,7 @@ def _sporadic(asked: _Asked) -> _Loaded:
     ), None
 
 
-def _trace(asked: _Asked) -> _Loaded:
+def _trace(asked: _LoadRequest) -> _Loaded:
     spacing = asked.section.text("spacing") or "even"
     if spacing not in ("even", "poisson"):
         raise FieldError("spacing", "must be one of even, poisson", spacing)
@@ -100,15 +100,15 @@ def _trace(asked: _Asked) -> _Loaded:
     return read_workload(path, workload_format=workload_format, scale=_scale(asked), spacing=spacing), None
 
 
-def _llm_trace(asked: _Asked) -> _Loaded:
+def _llm_trace(asked: _LoadRequest) -> _Loaded:
     return read_llm_trace(asked.folder / asked.text("file"), scale=_scale(asked))
 
 
-def _scale(asked: _Asked) -> float:
+def _scale(asked: _LoadRequest) -> float:
     return positive_number("scale", asked.number("scale", 1.0))
 
 
-_KINDS: Final[dict[str, tuple[Callable[[_Asked], _Loaded], tuple[str, ...]]]] = {
+_KINDS: Final[dict[str, tuple[Callable[[_LoadRequest], _Loaded], tuple[str, ...]]]] = {
     "even": (_even, ("rps",)),
     "poisson": (_poisson, ("rps",)),
     "gamma": (_gamma, ("rps", "cv")),
@@ -133,7 +133,7 @@ def read_load(section: Section, folder: Path, duration_s: float) -> _Loaded:
     assert load is not None, "it was there a moment ago"
     try:
         with load.locating():
-            return make(_Asked(section=load, folder=folder, duration_s=duration_s))
+            return make(_LoadRequest(section=load, folder=folder, duration_s=duration_s))
     except FieldError:
         raise
     except ConfigError as error:

@@ -13,9 +13,9 @@ from dilu.errors import ConfigError
 from dilu.spec.fields import FieldError, positive_number, whole_number
 from dilu.spec.quantities import read_memory
 from dilu.spec.yaml_sections import Section, read_section
+from dilu_simulator.custom_policies import policy_for
 from dilu_simulator.devices import placement_named, vertical_for
 from dilu_simulator.models import Model, model_named
-from dilu_simulator.own_policies import policy_for
 from dilu_simulator.scenario.loads import read_load, read_tokens
 from dilu_simulator.scenario.scenarios import (
     InferenceFunction,
@@ -23,7 +23,7 @@ from dilu_simulator.scenario.scenarios import (
     TrainingJob,
     check_fits,
 )
-from dilu_simulator.scenario.sizes import ClusterSize, ColdStart
+from dilu_simulator.scenario.sizes import ClusterSize, ColdStartDelay
 
 _KEYS: Final = ("name", "duration", "cluster", "policy", "vertical", "placement", "functions", "training")
 _CLUSTER: Final = {
@@ -191,14 +191,14 @@ def _values(section: Section, keys: tuple[str, ...]) -> dict[str, Any]:
     return values
 
 
-def _cold_start(section: Section) -> ColdStart | None:
+def _cold_start(section: Section) -> ColdStartDelay | None:
     phases = section.section("cold_start", tuple(_COLD_START))
     if phases is None:
         return None
     with _located(phases, "load"):
         values: dict[str, Any] = {field: phases.value(key) for key, field in _COLD_START.items() if key in phases}
         try:
-            return ColdStart(**values)
+            return ColdStartDelay(**values)
         except FieldError as error:
             keys = {field: key for key, field in _COLD_START.items()}
             raise FieldError(keys[error.key], error.rule, error.seen) from None

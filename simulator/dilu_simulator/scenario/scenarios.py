@@ -14,7 +14,7 @@ from dilu.spec.fields import FieldError, label, number_from_zero, positive_numbe
 from dilu_simulator.arrivals import FixedTokens, TokenSource
 from dilu_simulator.devices import Demand, Vertical, placement_named, vertical_for
 from dilu_simulator.models import Model
-from dilu_simulator.scenario.sizes import ClusterSize, ColdStart
+from dilu_simulator.scenario.sizes import ClusterSize, ColdStartDelay
 
 _ADMISSIONS: Final = ("slo", "queue")
 
@@ -39,7 +39,7 @@ class InferenceFunction:
     max_scale: int | None = None
     warm: int = 0
     """Replicas that are ready at the beginning; they are no cold starts."""
-    cold_start: ColdStart = field(default_factory=ColdStart)
+    cold_start: ColdStartDelay = field(default_factory=ColdStartDelay)
     admission: str = "slo"
     """slo: replicas refuse what they would answer too late. queue: everything waits."""
     policy: str | None = None
@@ -106,7 +106,7 @@ class TrainingJob:
     start_s: float = 0.0
     iterations: int | None = None
     """None: it goes on until the end."""
-    cold_start: ColdStart = field(default_factory=ColdStart)
+    cold_start: ColdStartDelay = field(default_factory=ColdStartDelay)
 
     def __post_init__(self) -> None:
         number_from_zero("start", self.start_s)

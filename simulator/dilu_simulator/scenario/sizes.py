@@ -37,7 +37,7 @@ class ClusterSize:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ColdStart:
+class ColdStartDelay:
     """How long a replica takes from having a place to being ready, by phases. All are assumed: state your own."""
 
     image_s: float = 0.0

@@ -15,10 +15,10 @@ from typing import Any, Final
 import msgspec
 
 from dilu.errors import ConfigError
-from dilu_autoscaler.knative.kube.client import KubeClient
-from dilu_autoscaler.knative.kube.errors import KubeError, NotFound
-from dilu_autoscaler.knative.kube.objects import Meta
-from dilu_autoscaler.knative.kube.resources import ENDPOINT_SLICES, SERVICES, Resource
+from dilu_kube.client import KubeClient
+from dilu_kube.errors import KubeError, NotFound
+from dilu_kube.objects import Meta
+from dilu_kube.resources import ENDPOINT_SLICES, SERVICES, Resource
 
 SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
 PORT_NAME: Final = "http"
@@ -26,11 +26,11 @@ PORT: Final = 8080
 _log = logging.getLogger(__name__)
 
 
-class _Object(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+class _ApiObject(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     metadata: Meta = Meta()
 
 
-class _Slice(_Object, frozen=True):
+class _Slice(_ApiObject, frozen=True):
     """An EndpointSlice. Absent lists come as null."""
 
     address_type: str = ""
@@ -94,7 +94,7 @@ class BucketAddresses:
 
     async def _ensure_service(self, bucket: str) -> None:
         try:
-            await self._client.get(SERVICES, self._namespace, bucket, type=_Object)
+            await self._client.get(SERVICES, self._namespace, bucket, type=_ApiObject)
         except NotFound:
             port = {"name": PORT_NAME, "port": PORT, "targetPort": PORT}
             # Without a selector, so that only the holder's own slice says where it leads.

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from dilu.errors import ConfigError
-from dilu_autoscaler.knative.buckets.bucket_lease import BucketLease, boot_time_s
-from dilu_autoscaler.knative.buckets.election import LeaseDurations, holder_ip
-from dilu_autoscaler.knative.kube.client import KubeClient
-from dilu_autoscaler.knative.kube.errors import KubeError
+from dilu_kube.client import KubeClient
+from dilu_kube.errors import KubeError
+from dilu_kube.leader_election import LeaderElector, boot_time_s
+from dilu_kube.lease_rules import LeaseDurations, holder_ip
 
 Handler = Callable[[str, bool, str], None]
 """Called with a bucket, whether we hold it, and the identity of who does ("" for nobody)."""
@@ -45,7 +45,7 @@ class LeaseReport:
 class _Kept:
     """A lease, and what was said about it."""
 
-    def __init__(self, lease: BucketLease) -> None:
+    def __init__(self, lease: LeaderElector) -> None:
         self.lease = lease
         self.told_term = 0  # 0: that we do not hold it
         self.told_holder = ""
@@ -85,7 +85,7 @@ class BucketLeases:
         self._jitter = jitter
         self._kept = {
             bucket: _Kept(
-                BucketLease(
+                LeaderElector(
                     client,
                     bucket,
                     namespace=namespace,
@@ -173,7 +173,7 @@ class BucketLeases:
             except TimeoutError:
                 continue
 
-    def _next_s(self, lease: BucketLease, started_s: float, now_s: float) -> float:
+    def _next_s(self, lease: LeaderElector, started_s: float, now_s: float) -> float:
         """The loop's time of the next attempt."""
         regular_s = started_s + self._durations.retry_s * (1 + _JITTER_RATIO * self._jitter())
         takeable_in_s = lease.takeable_in_s()
@@ -199,7 +199,7 @@ class BucketLeases:
                 kept.is_failing = False
                 _log.info("lease %s: the API server answers again", name)
 
-    async def _release(self, lease: BucketLease) -> None:
+    async def _release(self, lease: LeaderElector) -> None:
         try:
             async with asyncio.timeout(self._limit_s):
                 await lease.release()

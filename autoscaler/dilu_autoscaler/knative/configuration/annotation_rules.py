@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from dilu.spec import names
+from dilu.spec.go_durations import NS_PER_S
 from dilu_autoscaler.knative.configuration.annotations import Annotation, integer, is_whole_seconds, nanoseconds, number
-from dilu_autoscaler.policy.durations import NS_PER_S
-from dilu_autoscaler.policy.kpa_spec import UNLIMITED_BURST, Aggregation
+from dilu_autoscaler.policy.horizontal.kpa.settings import UNLIMITED_BURST, Aggregation
 
 PREFIX: Final = "autoscaling.knative.dev/"
 CLASS: Final = f"{PREFIX}class"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from dilu_autoscaler.policy.durations import NS_PER_S, duration_ns
+from dilu.spec.go_durations import NS_PER_S, duration_ns
 
 Value = TypeVar("Value")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dilu.errors import ConfigError
-from dilu_autoscaler.policy.durations import NS_PER_S, duration_ns
+from dilu.spec.go_durations import NS_PER_S, duration_ns
 
 _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})

@@ -15,10 +15,10 @@ from dilu_autoscaler.knative.configuration.config import (
     Config,
     ConfigStore,
 )
-from dilu_autoscaler.knative.kube.client import KubeClient
-from dilu_autoscaler.knative.kube.informers import Informer
-from dilu_autoscaler.knative.kube.objects import ConfigMap, Meta
-from dilu_autoscaler.knative.kube.resources import CONFIG_MAPS
+from dilu_kube.client import KubeClient
+from dilu_kube.informers import Informer
+from dilu_kube.objects import ConfigMap, Meta
+from dilu_kube.resources import CONFIG_MAPS
 
 CHANGES_REVISIONS: Final = frozenset({AUTOSCALER, DEPLOYMENT})
 """The maps after whose change every revision is looked at again."""

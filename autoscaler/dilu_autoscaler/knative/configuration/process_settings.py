@@ -10,7 +10,7 @@ from typing import Final
 
 from dilu.errors import ConfigError
 from dilu_autoscaler.knative.configuration import config
-from dilu_autoscaler.policy import DEFAULT_POLICY
+from dilu_autoscaler.policy.horizontal import DEFAULT_POLICY
 
 DEFAULT_DOMAIN: Final = "cluster.local"
 _RESOLV_CONF: Final = Path("/etc/resolv.conf")

@@ -13,22 +13,34 @@ from typing import Final, TypeVar
 
 from dilu.errors import ConfigError, DiluError
 from dilu.spec import FunctionSpec, from_annotations, names
+from dilu.spec.go_durations import NS_PER_S
 from dilu_autoscaler.knative.configuration import annotation_rules as rules
 from dilu_autoscaler.knative.configuration.annotation_rules import CLASS, METRIC
 from dilu_autoscaler.knative.configuration.annotations import shown
-from dilu_autoscaler.knative.configuration.collection import Collection
 from dilu_autoscaler.knative.configuration.config import KPA_CLASS, AutoscalerConfig, Config
-from dilu_autoscaler.knative.kube.objects import PodAutoscaler
-from dilu_autoscaler.policy.durations import NS_PER_S
-from dilu_autoscaler.policy.kpa_spec import (
+from dilu_autoscaler.knative.objects import PodAutoscaler
+from dilu_autoscaler.policy.horizontal.kpa.settings import (
     UNLIMITED_BURST,
     Aggregation,
     KpaSpec,
-    Metric,
+    ScalingMetric,
     Target,
     panic_window_s,
     resolve_target,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """What is collected of one revision: its Metric."""
+
+    stable_window_s: int
+    panic_window_s: int
+    is_scraped: bool
+    """Whether its pods are asked. Where they are not, all is reported by activators, and silence means no load."""
+    aggregation: Aggregation = Aggregation.LINEAR
+    """As it is at the first `collect`; Knative does not notice a later change."""
+
 
 Value = TypeVar("Value")
 
@@ -130,14 +142,14 @@ def _kpa(pa: PodAutoscaler, cluster: AutoscalerConfig, complaints: list[str]) ->
     )
 
 
-def _target(pa: PodAutoscaler, cluster: AutoscalerConfig, complaints: list[str]) -> tuple[Metric, Target]:
+def _target(pa: PodAutoscaler, cluster: AutoscalerConfig, complaints: list[str]) -> tuple[ScalingMetric, Target]:
     annotations, said = pa.metadata.annotations, metric_annotation(pa)
-    metric = Metric.RPS if said == Metric.RPS else Metric.CONCURRENCY
-    if said not in tuple(Metric) and annotations.get(CLASS) == KPA_CLASS:
+    metric = ScalingMetric.RPS if said == ScalingMetric.RPS else ScalingMetric.CONCURRENCY
+    if said not in tuple(ScalingMetric) and annotations.get(CLASS) == KPA_CLASS:
         complaints.append(f"{METRIC} = {shown(said)}, must be concurrency or rps; concurrency is used")
     concurrency = max(0, pa.spec.container_concurrency)
     # Knative limits the annotation `target` by containerConcurrency only where the metric is called by its name.
-    is_limited = said == Metric.CONCURRENCY
+    is_limited = said == ScalingMetric.CONCURRENCY
     return metric, resolve_target(
         metric=metric,
         container_concurrency=concurrency if is_limited else 0,

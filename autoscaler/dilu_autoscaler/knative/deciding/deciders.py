@@ -16,18 +16,18 @@ from typing import Final
 from dilu_autoscaler.knative.configuration.revision_settings import RevisionSettings
 from dilu_autoscaler.knative.deciding.from_zero import activated, is_for_nobody, is_given_up
 from dilu_autoscaler.knative.deciding.kpa_policy import AVERAGED_KPA
-from dilu_autoscaler.knative.deciding.loads import Loads, Replicas, Throughputs, Watched
+from dilu_autoscaler.knative.deciding.loads import Loads, Replicas, Throughputs, WatchedRevision
 from dilu_autoscaler.knative.reports.collector import Collector
 from dilu_autoscaler.loop import ScaleLoop, Tick
-from dilu_autoscaler.policy import Decision, ScaleSpec, policy_named
-from dilu_autoscaler.policy.bounds import Bounds
-from dilu_autoscaler.policy.burst import (
+from dilu_autoscaler.policy.horizontal import Decision, ScaleSpec, policy_named
+from dilu_autoscaler.policy.horizontal.bounds import Bounds
+from dilu_autoscaler.policy.horizontal.kpa.burst_capacity import (
     LARGEST_COUNT,
     excess_burst_capacity,
     first_excess_burst_capacity,
     has_crossed_zero,
 )
-from dilu_autoscaler.policy.kpa_spec import Metric
+from dilu_autoscaler.policy.horizontal.kpa.settings import ScalingMetric
 
 UNKNOWN_SCALE: Final = -1
 BATCH_S: Final = 0.02
@@ -69,7 +69,7 @@ class Deciders:
         self._clock = clock or WallClock()
         self._policy = policy_named(policy)
         self._settings: dict[str, RevisionSettings] = {}
-        self._watched: dict[str, Watched] = {}
+        self._watched: dict[str, WatchedRevision] = {}
         self._learned: set[str] = set()  # opted in, and their throughput is known from their runtimes
         self._throughputs = throughputs
         loads = Loads(self.collector, watched=self._watched.get, replicas=replicas, throughputs=throughputs)
@@ -97,7 +97,7 @@ class Deciders:
         watched = self._watched.get(key)
         if watched is None:
             first = first_excess_burst_capacity(settings.kpa, initial_scale=settings.initial)
-            self._watched[key] = Watched(
+            self._watched[key] = WatchedRevision(
                 kpa=settings.kpa, co_scales=self._co_scales(key, settings), excess_burst_capacity=first
             )
             self._loop.add(spec)
@@ -218,7 +218,7 @@ class Deciders:
             elif tick.decision.replicas is not None:
                 watched.desired = activated(watched, settings, tick)
             is_coming_up = tick.seen is not None and tick.seen.is_coming_up
-            averages = self.collector.averages(key, Metric.CONCURRENCY, tick.now_s) if is_coming_up else None
+            averages = self.collector.averages(key, ScalingMetric.CONCURRENCY, tick.now_s) if is_coming_up else None
             watched.for_nobody = is_for_nobody(watched, tick, averages)
             watched.excess_burst_capacity = self._excess(key, watched, tick)
         self._on_tick(tick, settings)
@@ -227,7 +227,7 @@ class Deciders:
         if is_new or has_crossed_zero(before[2], watched.excess_burst_capacity):
             self._on_change(key)
 
-    def _excess(self, key: str, watched: Watched, tick: Tick) -> int:
+    def _excess(self, key: str, watched: WatchedRevision, tick: Tick) -> int:
         """KPA's own, also where another policy decides: it says which way requests go."""
         if tick.decision.excess_burst_capacity is not None:
             return tick.decision.excess_burst_capacity
@@ -236,7 +236,7 @@ class Deciders:
             return watched.excess_burst_capacity
         return excess_burst_capacity(watched.kpa, ready=tick.seen.ready, panic=averages.panic)
 
-    def _decide_by(self, watched: Watched, spec: ScaleSpec, settings: RevisionSettings) -> None:
+    def _decide_by(self, watched: WatchedRevision, spec: ScaleSpec, settings: RevisionSettings) -> None:
         co_scales = self._co_scales(spec.name, settings)
         if watched.co_scales != co_scales:
             watched.first = None  # the other policy begins now
@@ -249,7 +249,7 @@ class Deciders:
         function = settings.function
         return function is not None and (function.rps_limit is not None or key in self._learned)
 
-    def _learn(self, key: str, watched: Watched, settings: RevisionSettings, now_s: float) -> None:
+    def _learn(self, key: str, watched: WatchedRevision, settings: RevisionSettings, now_s: float) -> None:
         if settings.is_opted_in and not watched.co_scales and self._throughputs.capacity_rps(key, now_s):
             self._learned.add(key)
             self._decide_by(watched, self._scale_spec(key, settings), settings)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dilu_autoscaler.knative.configuration.revision_settings import RevisionSettings
-from dilu_autoscaler.knative.deciding.loads import Watched
+from dilu_autoscaler.knative.deciding.loads import WatchedRevision
 from dilu_autoscaler.loop import Tick
-from dilu_autoscaler.policy.kpa_state import Averages
+from dilu_autoscaler.policy.horizontal.kpa.state import Averages
 
 
-def activated(watched: Watched, settings: RevisionSettings, tick: Tick) -> int | None:
+def activated(watched: WatchedRevision, settings: RevisionSettings, tick: Tick) -> int | None:
     """The number decided; from zero the activation scale at least, until so many were ready at once."""
     replicas, seen = tick.decision.replicas, tick.seen
     if not watched.co_scales or replicas is None or seen is None:
@@ -20,7 +20,7 @@ def activated(watched: Watched, settings: RevisionSettings, tick: Tick) -> int |
     return max(replicas, least) if watched.activates else replicas
 
 
-def is_for_nobody(watched: Watched, tick: Tick, averages: Averages | None) -> bool:
+def is_for_nobody(watched: WatchedRevision, tick: Tick, averages: Averages | None) -> bool:
     """Whether the first replica is still starting, and nobody has asked for it for a stable window.
 
     Without averages nothing was heard. Only activators could say something, and they say nothing where nobody asks.

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from dilu_autoscaler.policy import Decision, Observation
-from dilu_autoscaler.policy.catalog import Policy
-from dilu_autoscaler.policy.kpa import evaluate
-from dilu_autoscaler.policy.kpa_spec import KpaSpec, kpa_spec_for
-from dilu_autoscaler.policy.kpa_state import Averages, KpaState, state_for_ready
+from dilu_autoscaler.policy.horizontal import Decision, Observation
+from dilu_autoscaler.policy.horizontal.kpa.rule import evaluate
+from dilu_autoscaler.policy.horizontal.kpa.settings import KpaSpec, kpa_spec_for
+from dilu_autoscaler.policy.horizontal.kpa.state import Averages, KpaState, state_for_ready
+from dilu_autoscaler.policy.horizontal.registry import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,9 +20,9 @@ from typing import Final, Protocol
 from dilu_autoscaler.knative.deciding.kpa_policy import AveragedObservation
 from dilu_autoscaler.knative.reports.collector import Collector
 from dilu_autoscaler.loop import CLOCK_STEP_BACK_S
-from dilu_autoscaler.policy.kpa_spec import UNLIMITED_BURST, KpaSpec
-from dilu_autoscaler.policy.kpa_state import Averages
-from dilu_autoscaler.policy.observations import Observation, Sample
+from dilu_autoscaler.policy.horizontal.kpa.settings import UNLIMITED_BURST, KpaSpec
+from dilu_autoscaler.policy.horizontal.kpa.state import Averages
+from dilu_autoscaler.policy.horizontal.observations import Observation, Sample
 
 SECOND_IS_OVER_S: Final = 0.25
 """So long after its end the reports of a second are in."""
@@ -44,7 +44,7 @@ class Replicas:
 
 
 @dataclass(slots=True, kw_only=True)
-class Watched:
+class WatchedRevision:
     """One revision that is decided on."""
 
     kpa: KpaSpec
@@ -83,7 +83,7 @@ class Loads:
         self,
         collector: Collector,
         *,
-        watched: Callable[[str], Watched | None],
+        watched: Callable[[str], WatchedRevision | None],
         replicas: Callable[[str], Replicas | None],
         throughputs: Throughputs,
     ) -> None:
@@ -116,7 +116,7 @@ class Loads:
             first_s=watched.first[1],
         )
 
-    def _seconds(self, key: str, watched: Watched, replicas: Replicas, now_s: float) -> Observation:
+    def _seconds(self, key: str, watched: WatchedRevision, replicas: Replicas, now_s: float) -> Observation:
         samples = self._take(key, watched, replicas, now_s)
         desired = replicas.asked_for if watched.desired is None else watched.desired
         watched.capacity_rps = self._throughputs.capacity_rps(key, now_s) or watched.capacity_rps
@@ -132,7 +132,7 @@ class Loads:
             next_sample_s=None if is_at_rest else _next_sample_s(now_s),
         )
 
-    def _take(self, key: str, watched: Watched, replicas: Replicas, now_s: float) -> tuple[Sample, ...]:
+    def _take(self, key: str, watched: WatchedRevision, replicas: Replicas, now_s: float) -> tuple[Sample, ...]:
         """The seconds that are over and were not handed out: with a replica, as far as something was heard of it."""
         until_s = math.floor(now_s - SECOND_IS_OVER_S)
         since_s = watched.seen_until_s

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from dilu_autoscaler.knative.reconciling.conditions import ACTIVE, FALSE, SCALE_TARGET_INITIALIZED, TRUE
+from dilu_autoscaler.knative.reconciling.revision_plan import RevisionPlan, RevisionView
 from dilu_autoscaler.loop import Tick
 
 MOST_PER_REVISION: Final = 50
@@ -23,7 +25,7 @@ LONGEST_TEXT: Final = 400
 _SHARED_OUT: Final = 0.9  # after a clearing, so that the next one is not due at once
 
 
-class Kind(StrEnum):
+class DecisionKind(StrEnum):
     """What sort of decision it was."""
 
     DECIDED = "decided"
@@ -45,7 +47,7 @@ class Inputs(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class DecisionOutcome:
     """What was made of a decision: bounds, the way to zero, and what the Deployment was given."""
 
     want: int  # after the bounds; -1: not known
@@ -58,7 +60,7 @@ class Outcome:
 class Entry:
     """A run of equal decisions."""
 
-    kind: Kind
+    kind: DecisionKind
     before: int | None  # desired until then; None: not known
     decided: int | None  # what is desired since then; None: not known
     panicking: bool
@@ -67,7 +69,7 @@ class Entry:
     count: int
     first: Inputs
     last: Inputs
-    outcome: Outcome | None  # None: nobody has looked at the decision yet
+    outcome: DecisionOutcome | None  # None: nobody has looked at the decision yet
 
     def to_json(self) -> dict[str, Any]:
         """The entry as plain values that JSON has."""
@@ -109,7 +111,7 @@ class DecisionLog:
         decision, seen = tick.decision, tick.seen
         before = None if seen is None else seen.desired
         decided = before if decision.replicas is None else decision.replicas
-        kind = Kind.FAILED if tick.failed else Kind.NO_DATA if seen is None else Kind.DECIDED
+        kind = DecisionKind.FAILED if tick.failed else DecisionKind.NO_DATA if seen is None else DecisionKind.DECIDED
         inputs = _inputs_of(tick, stable, panic, excess_burst_capacity)
         newest = self.last(tick.function)
         if (
@@ -139,7 +141,7 @@ class DecisionLog:
         )
         self._append(tick.function, entry)
 
-    def reconciled(self, key: str, outcome: Outcome, now_s: float) -> None:
+    def reconciled(self, key: str, outcome: DecisionOutcome, now_s: float) -> None:
         """Say what became of the newest decision. Another outcome than so far begins an entry of its own.
 
         Ignored where nothing was decided yet.
@@ -147,7 +149,7 @@ class DecisionLog:
         newest = self.last(key)
         if newest is None:
             return
-        outcome = Outcome(want=outcome.want, applied=outcome.applied, reason=_shortened(outcome.reason))
+        outcome = DecisionOutcome(want=outcome.want, applied=outcome.applied, reason=_shortened(outcome.reason))
         if newest.outcome is None:
             newest.outcome = outcome
         elif newest.outcome != outcome:
@@ -225,10 +227,56 @@ def _inputs_json(inputs: Inputs) -> dict[str, Any]:
     return {name: _finite(value) for name, value in inputs._asdict().items()}
 
 
-def _outcome_json(outcome: Outcome) -> dict[str, Any]:
+def _outcome_json(outcome: DecisionOutcome) -> dict[str, Any]:
     return {"want": outcome.want, "applied": outcome.applied, "reason": outcome.reason}
 
 
 def _finite(value: Any) -> Any:
     """JSON has no infinity."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def outcome_reason(world: RevisionView, made: RevisionPlan) -> str:
+    """What the number was turned into, and by which rule."""
+    if made.error is not None:
+        return made.error
+    if world.desired < 0 and made.want < 0:
+        return "nothing is decided yet"
+    if made.want < 0:
+        return "it is still being activated"
+    if made.want == 0:
+        return _to_zero(world, made)
+    if made.want > world.desired:
+        return _raised(world, made.want)
+    if made.want < world.desired:
+        return f"max-scale {made.want}"
+    return "as decided"
+
+
+def _raised(world: RevisionView, want: int) -> str:
+    settings = world.settings
+    if want == settings.initial and _status(world, SCALE_TARGET_INITIALIZED) != TRUE:
+        return f"initial-scale {want}"
+    if want == settings.least:
+        return f"min-scale {want}"
+    if not world.config.autoscaler.scale_to_zero:
+        return "scale to zero is off"
+    return f"the last one stays until it was active for a stable window ({settings.kpa.stable_window_s} s)"
+
+
+def _to_zero(world: RevisionView, made: RevisionPlan) -> str:
+    settings = world.settings
+    if made.starts_probe:
+        return "to zero once the activators are in the path"
+    if _status(world, ACTIVE) != FALSE:
+        return "to zero: the activators take over first"
+    if made.again_after_s is None:
+        return "at zero" if world.replicas == 0 else "to zero"
+    if settings.retention_s > world.config.autoscaler.scale_to_zero_grace_s:
+        return f"to zero after the retention period ({settings.retention_s:g} s)"
+    return f"to zero after the grace period ({world.config.autoscaler.scale_to_zero_grace_s:g} s)"
+
+
+def _status(world: RevisionView, kind: str) -> str:
+    """What the stored condition says."""
+    return next((one.status for one in world.pa.status.conditions if one.type == kind), "")

@@ -91,7 +91,7 @@ def _find(revision: str, namespace: str, kubeconfig: Path | None, deployment: st
     import asyncio
 
     from dilu_autoscaler.knative.explaining.explain_lookup import find_responsible
-    from dilu_autoscaler.knative.kube.client import Forbidden, KubeError
+    from dilu_kube.client import Forbidden, KubeError
 
     try:
         return asyncio.run(find_responsible(revision, namespace, kubeconfig, deployment))

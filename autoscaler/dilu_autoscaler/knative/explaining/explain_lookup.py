@@ -13,9 +13,9 @@ from typing import Final
 from dilu.errors import DiluError
 from dilu_autoscaler.knative.buckets.hashing import bucket_name, owner
 from dilu_autoscaler.knative.buckets.holder_identity import Holder, Side, holder_of
-from dilu_autoscaler.knative.kube.client import KubeClient
-from dilu_autoscaler.knative.kube.objects import Lease
-from dilu_autoscaler.knative.kube.resources import LEASES
+from dilu_kube.client import KubeClient
+from dilu_kube.objects import Lease
+from dilu_kube.resources import LEASES
 
 REQUEST_S: Final = 5.0
 _BUCKET: Final = re.compile(r"autoscaler-bucket-\d\d-of-(\d\d)")

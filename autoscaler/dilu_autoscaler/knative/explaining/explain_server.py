@@ -21,8 +21,8 @@ from typing import Final, TypeAlias
 import msgspec
 from aiohttp import web
 
+from dilu.http.server_connections import ConnectionRefused, ServerConnection, accepted, cut
 from dilu_autoscaler.knative.buckets.holder_identity import OUR_DEPLOYMENT
-from dilu_autoscaler.knative.connections import Connection, Refused, accepted, cut
 from dilu_autoscaler.knative.explaining.explain_answers import Explained, NotAnsweredError, decisions, leases, revisions
 from dilu_autoscaler.knative.explaining.metrics import CONTENT_TYPE, NumbersCollector
 
@@ -83,16 +83,16 @@ class ExplainServer:
         assert server is not None
         if len(server.connections) >= self._most_connections:
             self.cut += 1
-            return Refused()
+            return ConnectionRefused()
         return accepted(server, asks_within_s=self._answer_within_s, on_cut=self._cut_slow)
 
-    def _cut_slow(self, connection: Connection) -> None:
+    def _cut_slow(self, connection: ServerConnection) -> None:
         self.cut += 1
         cut(connection)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
-        assert isinstance(connection, Connection)
+        assert isinstance(connection, ServerConnection)
         connection.stop_timer()
         response = await self._response(request)
         if request.can_read_body:

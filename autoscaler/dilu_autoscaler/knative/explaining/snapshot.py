@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dilu_autoscaler.knative.scraping.scrape_times import ScrapeTimes
-from dilu_autoscaler.policy.kpa_spec import Metric
+from dilu_autoscaler.knative.scraping.scrape_schedule import ScrapeTimes
+from dilu_autoscaler.policy.horizontal.kpa.settings import ScalingMetric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class RevisionNumbers:
     service: str = ""  # by the PodAutoscaler's labels; "": it has none
     configuration: str = ""
     policy: str = "kpa"
-    metric: Metric = Metric.CONCURRENCY
+    metric: ScalingMetric = ScalingMetric.CONCURRENCY
     desired: int | None = None  # what the policy decided; None: nothing yet
     requested: int | None = None  # what the Deployment was last asked for; None: not known
     ready: int = 0

@@ -14,7 +14,7 @@ from prometheus_client.samples import Sample
 
 from dilu_autoscaler.knative.explaining.families import Family, Labels, Value, revision_family
 from dilu_autoscaler.knative.explaining.snapshot import RevisionNumbers
-from dilu_autoscaler.policy.kpa_spec import Metric
+from dilu_autoscaler.policy.horizontal.kpa.settings import ScalingMetric
 
 _GAUGES: Final[tuple[tuple[str, str, Value], ...]] = (
     ("kn_revision_pods_desired", "Number of pods the autoscaler wants to allocate", lambda of: of.desired),
@@ -27,13 +27,33 @@ _GAUGES: Final[tuple[tuple[str, str, Value], ...]] = (
     ("kn_revision_panic_mode", "1 in panic mode, else 0", lambda of: of.panicking),
 )
 # A revision has those of the metric that it is scaled by.
-_LOADS: Final[tuple[tuple[str, str, Metric, Value], ...]] = (
-    ("kn_revision_concurrency_stable", "Requests in flight, stable window", Metric.CONCURRENCY, lambda of: of.stable),
-    ("kn_revision_concurrency_panic", "Requests in flight, panic window", Metric.CONCURRENCY, lambda of: of.panic),
-    ("kn_revision_concurrency_target", "Requests in flight to aim for", Metric.CONCURRENCY, lambda of: of.target),
-    ("kn_revision_rps_stable_per_second", "Requests per second, stable window", Metric.RPS, lambda of: of.stable),
-    ("kn_revision_rps_panic_per_second", "Requests per second, panic window", Metric.RPS, lambda of: of.panic),
-    ("kn_revision_rps_target_per_second", "Requests per second to aim for", Metric.RPS, lambda of: of.target),
+_LOADS: Final[tuple[tuple[str, str, ScalingMetric, Value], ...]] = (
+    (
+        "kn_revision_concurrency_stable",
+        "Requests in flight, stable window",
+        ScalingMetric.CONCURRENCY,
+        lambda of: of.stable,
+    ),
+    (
+        "kn_revision_concurrency_panic",
+        "Requests in flight, panic window",
+        ScalingMetric.CONCURRENCY,
+        lambda of: of.panic,
+    ),
+    (
+        "kn_revision_concurrency_target",
+        "Requests in flight to aim for",
+        ScalingMetric.CONCURRENCY,
+        lambda of: of.target,
+    ),
+    (
+        "kn_revision_rps_stable_per_second",
+        "Requests per second, stable window",
+        ScalingMetric.RPS,
+        lambda of: of.stable,
+    ),
+    ("kn_revision_rps_panic_per_second", "Requests per second, panic window", ScalingMetric.RPS, lambda of: of.panic),
+    ("kn_revision_rps_target_per_second", "Requests per second to aim for", ScalingMetric.RPS, lambda of: of.target),
 )
 _SCRAPE: Final = "kn_autoscaler_scrape_duration_seconds"
 

@@ -20,9 +20,9 @@ from dilu.errors import DiluError
 from dilu_autoscaler.knative.buckets.holder_identity import Side, holder_of
 from dilu_autoscaler.knative.installing.takeover import OUR_PODS
 from dilu_autoscaler.knative.installing.workloads import ServingNamespace, TakeoverError
-from dilu_autoscaler.knative.kube.client import KubeClient
-from dilu_autoscaler.knative.kube.objects import Lease, Pod
-from dilu_autoscaler.knative.kube.resources import PODS
+from dilu_kube.client import KubeClient
+from dilu_kube.objects import Lease, Pod
+from dilu_kube.resources import PODS
 
 PORT: Final = 8080
 _PROBE: Final = {"User-Agent": "kube-probe/dilu-check"}

@@ -8,9 +8,9 @@ from typing import Final
 
 from dilu_autoscaler.knative.buckets.holder_identity import OUR_DEPLOYMENT, STOCK_DEPLOYMENT
 from dilu_autoscaler.knative.installing.workloads import ServingNamespace, TakeoverError, Workload
-from dilu_autoscaler.knative.kube.client import NotFound
-from dilu_autoscaler.knative.kube.objects import Metric, PodAutoscaler
-from dilu_autoscaler.knative.kube.resources import METRICS, POD_AUTOSCALERS, SERVERLESS_SERVICES, Resource
+from dilu_autoscaler.knative.objects import METRICS, POD_AUTOSCALERS, SERVERLESS_SERVICES, Metric, PodAutoscaler
+from dilu_kube.client import NotFound
+from dilu_kube.resources import Resource
 
 OLDEST: Final = (1, 21)
 NEWEST: Final = (1, 23)

@@ -21,9 +21,9 @@ from dilu.errors import DiluError
 from dilu_autoscaler.knative.buckets.holder_identity import OUR_DEPLOYMENT, STOCK_DEPLOYMENT, Holder, Side
 from dilu_autoscaler.knative.installing.install_checks import Installation, operator_rule, require_installable
 from dilu_autoscaler.knative.installing.workloads import STOCK_REPLICAS, ServingNamespace, TakeoverError, Workload
-from dilu_autoscaler.knative.kube.client import KubeClient
-from dilu_autoscaler.knative.kube.objects import Pod
-from dilu_autoscaler.knative.kube.resources import PODS
+from dilu_kube.client import KubeClient
+from dilu_kube.objects import Pod
+from dilu_kube.resources import PODS
 
 _RESTARTED_AT: Final = "dilu.dev/restarted-at"
 OUR_PODS: Final = f"app.kubernetes.io/name={OUR_DEPLOYMENT}"

@@ -14,9 +14,9 @@ from dilu.errors import DiluError
 from dilu_autoscaler.knative.buckets.hashing import bucket_name
 from dilu_autoscaler.knative.buckets.holder_identity import Holder, holder_of
 from dilu_autoscaler.knative.configuration.config import LEADER_ELECTION, parse_leader_election
-from dilu_autoscaler.knative.kube.client import MERGE_PATCH, Conflict, KubeClient, NotFound, Refused, Unreachable
-from dilu_autoscaler.knative.kube.objects import ConfigMap, Lease, Meta
-from dilu_autoscaler.knative.kube.resources import CONFIG_MAPS, DEPLOYMENTS, LEASES
+from dilu_kube.client import MERGE_PATCH, Conflict, KubeClient, NotFound, Refused, Unreachable
+from dilu_kube.objects import ConfigMap, Lease, Meta
+from dilu_kube.resources import CONFIG_MAPS, DEPLOYMENTS, LEASES
 
 STOCK_REPLICAS: Final = "dilu.dev/stock-replicas"
 """Annotation of Knative's Deployment `autoscaler` while it is scaled to zero: how many replicas it had."""

@@ -5,22 +5,54 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from dilu_autoscaler.knative.deciding.loads import Replicas
-from dilu_autoscaler.knative.kube.client import KubeClient
-from dilu_autoscaler.knative.kube.informers import Informer
-from dilu_autoscaler.knative.kube.objects import Deployment, Metric, Pod, PodAutoscaler, ServerlessService
-from dilu_autoscaler.knative.kube.resources import (
-    DEPLOYMENTS,
+from dilu_autoscaler.knative.objects import (
     METRICS,
     POD_AUTOSCALERS,
-    PODS,
     SERVERLESS_SERVICES,
+    Metric,
+    PodAutoscaler,
+    ServerlessService,
 )
 from dilu_autoscaler.knative.reconciling.conditions import time_s
-from dilu_autoscaler.knative.reconciling.pod_counts import PodCounts, count_pods
 from dilu_autoscaler.knative.reports.sampling import Targets, targets_of
+from dilu_kube.client import KubeClient
+from dilu_kube.informers import Informer
+from dilu_kube.objects import Deployment, Pod
+from dilu_kube.resources import DEPLOYMENTS, PODS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodCounts:
+    """One revision's pods. Those that have ended, or have no status yet, are not among them."""
+
+    ready: int = 0
+    not_ready: int = 0
+    """Pending and terminating ones included."""
+    pending: int = 0
+    terminating: int = 0
+    """Without those that still are pending."""
+
+
+def count_pods(pods: Iterable[Pod]) -> PodCounts:
+    """The pods of one revision, counted."""
+    ready = not_ready = pending = terminating = 0
+    for pod in pods:
+        if pod.status.phase == "Pending":
+            pending += 1
+            not_ready += 1
+        elif pod.status.phase == "Running":
+            is_leaving = pod.metadata.deletion_timestamp is not None
+            terminating += is_leaving
+            if pod.is_ready and not is_leaving:
+                ready += 1
+            else:
+                not_ready += 1
+    return PodCounts(ready=ready, not_ready=not_ready, pending=pending, terminating=terminating)
+
 
 REVISION_LABEL: Final = "serving.knative.dev/revision"
 REVISION_UID_LABEL: Final = "serving.knative.dev/revisionUID"

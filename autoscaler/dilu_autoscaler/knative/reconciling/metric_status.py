@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from dilu_autoscaler.knative.kube.objects import Metric, MetricStatus
-from dilu_autoscaler.knative.reconciling import condition_objects
+from dilu_autoscaler.knative.objects import Metric, MetricStatus
+from dilu_autoscaler.knative.reconciling import conditions
 from dilu_autoscaler.knative.reconciling.conditions import FALSE, READY, TRUE, Condition
 from dilu_autoscaler.knative.scraping.scraper import Scraped, ScrapeProblem
 
@@ -21,15 +21,15 @@ def metric_status(
 ) -> MetricStatus:
     """The status of a Metric whose load is collected. `failure` is its last round; None: that went well."""
     ready, since_s = _ready(failure), float(int(now_s))
-    stored = condition_objects.read_all(metric.status.conditions)
+    stored = conditions.read_all(metric.status.conditions)
     before = next((one for one in stored if one.type == READY), None)
     if before is not None and before.changed_s is not None and before.same_but_for_time(ready):
         since_s = before.changed_s
     others = (one for one in stored if one.type != READY)
-    conditions = sorted([replace(ready, changed_s=since_s), *others], key=lambda one: one.type)
+    written = sorted([replace(ready, changed_s=since_s), *others], key=lambda one: one.type)
     return MetricStatus(
         observed_generation=metric.metadata.generation,
-        conditions=condition_objects.stored_as(conditions, stored),
+        conditions=conditions.stored_as(written, stored),
     )
 
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from dilu.spec.go_durations import NS_PER_S
 from dilu_autoscaler.knative.configuration.annotation_rules import METRIC
 from dilu_autoscaler.knative.configuration.revision_settings import RevisionSettings, metric_annotation
-from dilu_autoscaler.knative.kube.objects import (
-    Meta,
+from dilu_autoscaler.knative.objects import (
+    METRICS,
+    POD_AUTOSCALERS,
+    SERVERLESS_SERVICES,
     MetricSpec,
     PodAutoscaler,
     ServerlessService,
     ServerlessServiceSpec,
-    to_json,
 )
-from dilu_autoscaler.knative.kube.objects import Metric as MetricObject
-from dilu_autoscaler.knative.kube.resources import METRICS, POD_AUTOSCALERS, SERVERLESS_SERVICES
-from dilu_autoscaler.knative.reconciling import condition_objects
+from dilu_autoscaler.knative.objects import Metric as MetricObject
+from dilu_autoscaler.knative.reconciling import conditions
 from dilu_autoscaler.knative.reconciling.conditions import READY, TRUE
 from dilu_autoscaler.knative.reconciling.writes import Write, WriteKind, create, typed, update_spec
-from dilu_autoscaler.policy.durations import NS_PER_S
+from dilu_kube.objects import Meta, to_json
 
 PROXY: Final = "Proxy"
 SERVE: Final = "Serve"
@@ -54,23 +55,23 @@ def sks_write(pa: PodAutoscaler, sks: ServerlessService | None, spec: Serverless
 
 def sks_is_ready(sks: ServerlessService) -> bool:
     """Whether requests reach pods, as its controller says of the present generation."""
-    ready = condition_objects.find(sks.status.conditions, READY)
+    ready = conditions.find(sks.status.conditions, READY)
     is_current = sks.status.observed_generation == sks.metadata.generation
     return is_current and ready is not None and ready.status == TRUE
 
 
 def sks_message(sks: ServerlessService) -> str:
     """What its controller says about readiness."""
-    ready = condition_objects.find(sks.status.conditions, READY)
+    ready = conditions.find(sks.status.conditions, READY)
     return "" if ready is None else ready.message
 
 
 def activators_in_path_for_s(sks: ServerlessService, now_s: float) -> float:
     """For how long the public Service has led to activators; 0 where it does not."""
-    condition = condition_objects.find(sks.status.conditions, _ACTIVATORS_IN_PATH)
+    condition = conditions.find(sks.status.conditions, _ACTIVATORS_IN_PATH)
     if condition is None or condition.status != TRUE:
         return 0.0
-    since_s = condition_objects.since_s(condition)
+    since_s = conditions.since_s(condition)
     return 0.0 if since_s is None else now_s - since_s
 
 

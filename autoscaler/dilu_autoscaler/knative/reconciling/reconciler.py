@@ -11,21 +11,21 @@ from typing import Final
 from dilu_autoscaler.knative.configuration.config import KPA_CLASS, Config
 from dilu_autoscaler.knative.configuration.revision_settings import RevisionSettings, settings_of
 from dilu_autoscaler.knative.deciding.deciders import UNKNOWN_SCALE, Deciders
-from dilu_autoscaler.knative.kube.client import Conflict, KubeError
-from dilu_autoscaler.knative.kube.objects import PodAutoscaler, ServerlessService
-from dilu_autoscaler.knative.kube.work_queue import WorkQueue
-from dilu_autoscaler.knative.reconciling import condition_objects
+from dilu_autoscaler.knative.objects import PodAutoscaler, ServerlessService
+from dilu_autoscaler.knative.reconciling import conditions
 from dilu_autoscaler.knative.reconciling.cluster_view import CLASS_ANNOTATION, ClusterView
 from dilu_autoscaler.knative.reconciling.conditions import ACTIVE, TRUE
 from dilu_autoscaler.knative.reconciling.metric_status import metric_status
-from dilu_autoscaler.knative.reconciling.plans import Plan, World, needs_activator_answer, plan
+from dilu_autoscaler.knative.reconciling.revision_plan import RevisionPlan, RevisionView, needs_activator_answer, plan
 from dilu_autoscaler.knative.reconciling.writer import LostBucketError, Writer
 from dilu_autoscaler.knative.reconciling.writes import Write, metric_status_write
 from dilu_autoscaler.knative.scraping.activator_probe import ActivatorProber, ProbeTarget, activator_answers
 from dilu_autoscaler.knative.scraping.http_client import HttpClient
 from dilu_autoscaler.knative.scraping.scrape_schedule import ScrapeSchedule
 from dilu_autoscaler.knative.scraping.scraper import ScrapeTarget
-from dilu_autoscaler.policy.burst import first_excess_burst_capacity
+from dilu_autoscaler.policy.horizontal.kpa.burst_capacity import first_excess_burst_capacity
+from dilu_kube.client import Conflict, KubeError
+from dilu_kube.work_queue import WorkQueue
 
 AFTER_PROBE_S: Final = 1.0
 _log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Reconciler:
         *,
         config: Callable[[], Config],
         is_ours: Callable[[str], bool],
-        note: Callable[[World, Plan], None],
+        note: Callable[[RevisionView, RevisionPlan], None],
         on_gone: Callable[[str], None],
         settles_for_s: Callable[[str], float],
         probe_client: HttpClient,
@@ -125,7 +125,7 @@ class Reconciler:
         self.forget(key)
         self._on_gone(key)
 
-    def _writes(self, key: str, world: World, made: Plan) -> Sequence[Write]:
+    def _writes(self, key: str, world: RevisionView, made: RevisionPlan) -> Sequence[Write]:
         """The plan's, and what the Metric says of the collection."""
         if world.metric is None or made.error is not None or not made.wants_decider:
             return made.writes
@@ -161,7 +161,7 @@ class Reconciler:
         autoscaler: PodAutoscaler,
         services: ServerlessService | None,
         settings: RevisionSettings,
-    ) -> World:
+    ) -> RevisionView:
         deployment = self._view.deployment_of(autoscaler)
         if key in self._deciders:
             desired, excess = self._deciders.decided(key)
@@ -172,7 +172,7 @@ class Reconciler:
         else:
             desired = UNKNOWN_SCALE
             excess = first_excess_burst_capacity(settings.kpa, initial_scale=settings.initial)
-        return World(
+        return RevisionView(
             pa=autoscaler,
             sks=services,
             metric=self._view.metrics.get(key),
@@ -202,7 +202,7 @@ class Reconciler:
             port=81 if autoscaler.spec.protocol_type == "h2c" else 80,
         )
 
-    def _afterwards(self, key: str, autoscaler: PodAutoscaler, made: Plan) -> None:
+    def _afterwards(self, key: str, autoscaler: PodAutoscaler, made: RevisionPlan) -> None:
         if made.again_after_s is not None:
             self.queue.add_after(key, made.again_after_s)
         if made.starts_probe:
@@ -215,11 +215,11 @@ class Reconciler:
 
 
 def _is_active(autoscaler: PodAutoscaler) -> bool:
-    found = condition_objects.find(autoscaler.status.conditions, ACTIVE)
+    found = conditions.find(autoscaler.status.conditions, ACTIVE)
     return found is not None and found.status == TRUE
 
 
-def _going(world: World, made: Plan) -> int:
+def _going(world: RevisionView, made: RevisionPlan) -> int:
     """How many replicas go, where co-scaling has its say in which."""
     if not world.settings.is_opted_in or world.replicas is None or made.want < 0:
         return 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from dilu_autoscaler.knative.configuration.revision_settings import RevisionSettings
-from dilu_autoscaler.knative.kube.objects import PodAutoscaler, PodAutoscalerStatus
-from dilu_autoscaler.knative.reconciling import condition_objects
+from dilu_autoscaler.knative.objects import PodAutoscaler, PodAutoscalerStatus
+from dilu_autoscaler.knative.reconciling import conditions
 from dilu_autoscaler.knative.reconciling.conditions import (
     ACTIVE,
     FALSE,
@@ -29,7 +29,7 @@ class StatusDraft:
         stored = pa.status
         self._pa = pa
         self._now_s = now_s
-        self._stored = condition_objects.read_all(stored.conditions)
+        self._stored = conditions.read_all(stored.conditions)
         self._conditions = Conditions(self._stored)
         if stored.observed_generation != pa.metadata.generation:
             self._conditions.mark_new_generation()
@@ -49,7 +49,7 @@ class StatusDraft:
     @property
     def activity_for_s(self) -> float:
         """Since Active has its status; where none is stored yet, since now."""
-        if condition_objects.find(self._pa.status.conditions, ACTIVE) is None:
+        if conditions.find(self._pa.status.conditions, ACTIVE) is None:
             return 0.0
         return self._conditions.in_status_s(ACTIVE, _STATUSES[self.activity], self._now_s)
 
@@ -81,7 +81,7 @@ class StatusDraft:
         stored = self._pa.status
         return PodAutoscalerStatus(
             observed_generation=self._pa.metadata.generation,
-            conditions=condition_objects.stored_as(self._conditions.written(self._now_s), self._stored),
+            conditions=conditions.stored_as(self._conditions.written(self._now_s), self._stored),
             annotations=stored.annotations,
             service_name=self.service_name,
             metrics_service_name=self.metrics_service_name,

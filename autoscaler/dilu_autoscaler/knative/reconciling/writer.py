@@ -6,8 +6,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from dilu_autoscaler.knative.kube.client import AlreadyExists, KubeClient, KubeError
 from dilu_autoscaler.knative.reconciling.writes import Verb, Write, WriteKind
+from dilu_kube.client import AlreadyExists, KubeClient, KubeError
 
 _log = logging.getLogger(__name__)
 BeforeScaleDown = Callable[[str, int], Awaitable[None]]

@@ -7,17 +7,18 @@ from enum import StrEnum
 from typing import Any, Final
 
 from dilu.errors import ConfigError
-from dilu_autoscaler.knative.kube.objects import (
+from dilu_autoscaler.knative.objects import (
+    METRICS,
+    POD_AUTOSCALERS,
     Metric,
     MetricStatus,
     PodAutoscaler,
     PodAutoscalerStatus,
     ServerlessService,
-    TargetReference,
-    to_json,
 )
-from dilu_autoscaler.knative.kube.resources import DEPLOYMENTS, METRICS, POD_AUTOSCALERS, Resource
-from dilu_autoscaler.knative.reconciling.condition_objects import condition_json
+from dilu_autoscaler.knative.reconciling.conditions import condition_json
+from dilu_kube.objects import TargetReference, to_json
+from dilu_kube.resources import DEPLOYMENTS, Resource
 
 JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"

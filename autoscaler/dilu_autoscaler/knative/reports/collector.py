@@ -10,13 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from dilu_autoscaler.knative.configuration.collection import Collection
+from dilu_autoscaler.knative.configuration.revision_settings import Collection
 from dilu_autoscaler.knative.reports.sampling import Load
 from dilu_autoscaler.knative.reports.stats import Stat
-from dilu_autoscaler.policy.kpa_spec import Aggregation, Metric
-from dilu_autoscaler.policy.kpa_state import Averages, Points, Windows
-from dilu_autoscaler.policy.observations import Sample
-from dilu_autoscaler.policy.windows import (
+from dilu_autoscaler.policy.horizontal.kpa.settings import Aggregation, ScalingMetric
+from dilu_autoscaler.policy.horizontal.kpa.state import Averages, Points, Windows
+from dilu_autoscaler.policy.horizontal.kpa.windows import (
     LARGEST_VALUE,
     average,
     empty_window,
@@ -25,6 +24,7 @@ from dilu_autoscaler.policy.windows import (
     resized,
     weighted_average,
 )
+from dilu_autoscaler.policy.horizontal.observations import Sample
 
 OLDEST_REPORT_S: Final = 60.0
 """No autoscaler keeps a report for so long before it sends it on."""
@@ -48,10 +48,10 @@ class _Collected:
             self.rps = _recorded(self.rps, [(t_s, value) for t_s, _, value in self.pending])
             self.pending.clear()
 
-    def of(self, metric: Metric) -> Windows:
+    def of(self, metric: ScalingMetric) -> Windows:
         """The windows of a metric, with all that was reported."""
         self.settle()
-        return self.rps if metric is Metric.RPS else self.concurrency
+        return self.rps if metric is ScalingMetric.RPS else self.concurrency
 
     def add(self, t_s: float, concurrency: float, rps: float) -> None:
         """Take in one report."""
@@ -115,7 +115,7 @@ class Collector:
             return
         known.add(now_s, load.concurrency, load.rps)
 
-    def averages(self, key: str, metric: Metric, now_s: float) -> Averages | None:
+    def averages(self, key: str, metric: ScalingMetric, now_s: float) -> Averages | None:
         """The load over both windows. None: nothing is known of the last seconds, which is not the same as none."""
         known = self._revisions.get(key)
         if known is None:
@@ -134,7 +134,7 @@ class Collector:
         known = self._revisions.get(key)
         if known is None:
             return ()
-        concurrency, rps = known.of(Metric.CONCURRENCY).stable, known.of(Metric.RPS).stable
+        concurrency, rps = known.of(ScalingMetric.CONCURRENCY).stable, known.of(ScalingMetric.RPS).stable
         last_s, size = concurrency.last_s, len(concurrency.buckets)
         if last_s is None or concurrency.first_s is None:
             return ()

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
-from dilu_autoscaler.knative.connections import Connection, Places, Refused, accepted, cut
+from dilu.http.server_connections import ConnectionRefused, ConnectionSlots, ServerConnection, accepted, cut
 from dilu_autoscaler.knative.reports.stats import Stat, read_frame
 
 MOST_FRAME_BYTES: Final = 4 * 1024 * 1024
@@ -85,7 +85,7 @@ class StatServer:
         self._first_request_within_s = first_request_within_s
         self._silent_for_s = silent_for_s
         self._most_connections = most_connections
-        self._places = Places(most_of_an_address)
+        self._places = ConnectionSlots(most_of_an_address)
         self._server: web.Server | None = None
         self._listening: asyncio.Server | None = None
         self._sockets: set[web.WebSocketResponse] = set()
@@ -134,15 +134,15 @@ class StatServer:
         assert server is not None
         if self._is_closing or len(server.connections) >= self._most_connections:
             self.counts.cut += 1
-            return Refused()
+            return ConnectionRefused()
         return accepted(server, asks_within_s=self._first_request_within_s, on_cut=self._cut, places=self._places)
 
-    def _cut(self, connection: Connection) -> None:
+    def _cut(self, connection: ServerConnection) -> None:
         self.counts.cut += 1
         cut(connection)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        assert isinstance(request.protocol, Connection)
+        assert isinstance(request.protocol, ServerConnection)
         request.protocol.stop_timer()
         headers = request.headers
         if headers.get("User-Agent", "").startswith("kube-probe/") or headers.get("K-Kubelet-Probe"):

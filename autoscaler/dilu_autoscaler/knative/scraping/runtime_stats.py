@@ -40,7 +40,7 @@ class Asks(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class _Pod:
+class _RuntimePod:
     """One pod of a revision."""
 
     ip: str
@@ -54,7 +54,7 @@ class _Pod:
 class _Polled:
     """One revision."""
 
-    pods: dict[str, _Pod] = field(default_factory=dict)
+    pods: dict[str, _RuntimePod] = field(default_factory=dict)
     first: int = 0  # whose turn it is
     under_way: int = 0
     done: Callable[[], None] | None = None
@@ -108,11 +108,11 @@ class RuntimeStats:
             for name, ip in pod_ips.items()
         }
 
-    def _new_pod(self, ip: str) -> _Pod:
+    def _new_pod(self, ip: str) -> _RuntimePod:
         headers = {"Host": host_header((ip, self._port)), "Accept": "application/json"}
-        return _Pod(ip=ip, request=get_request("/v1/stats", headers))
+        return _RuntimePod(ip=ip, request=get_request("/v1/stats", headers))
 
-    def _chosen(self, polled: _Polled) -> list[_Pod]:
+    def _chosen(self, polled: _Polled) -> list[_RuntimePod]:
         """Those that are asked now: all, or the next ones in turn, without those that are left alone for a while."""
         pods, now_s = list(polled.pods.values()), self._now_s()
         if len(pods) > MOST_ASKED:
@@ -122,7 +122,7 @@ class RuntimeStats:
         # A pause that ends too far ahead was set before the clock went back.
         return [pod for pod in pods if not now_s < pod.pause_until_s <= now_s + LONGEST_PAUSE_S]
 
-    def _answered(self, polled: _Polled, pod: _Pod, answer: Answer | Failed) -> None:
+    def _answered(self, polled: _Polled, pod: _RuntimePod, answer: Answer | Failed) -> None:
         report = read_report(answer.body) if isinstance(answer, Answer) and answer.status == _HTTP_OK else None
         now_s = self._now_s()
         if report is None:

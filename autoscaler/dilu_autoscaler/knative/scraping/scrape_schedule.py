@@ -10,14 +10,40 @@ import logging
 import random
 import time
 import zlib
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from dilu_autoscaler.knative.reports.sampling import Targets
 from dilu_autoscaler.knative.scraping.http_client import HttpClient
-from dilu_autoscaler.knative.scraping.scrape_times import ScrapeTimes
 from dilu_autoscaler.knative.scraping.scraper import Scraped, Scraper, ScrapeTarget
+
+SCRAPE_BOUNDS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+"""Knative's own."""
+
+
+class ScrapeTimes:
+    """How long the rounds of asking one revision's pods took."""
+
+    __slots__ = ("counts", "total_s")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(SCRAPE_BOUNDS_S) + 1)
+        self.total_s = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one round."""
+        self.counts[bisect_left(SCRAPE_BOUNDS_S, seconds)] += 1
+        self.total_s += seconds
+
+    def cumulative(self) -> Iterator[tuple[str, int]]:
+        """Each upper bound as Prometheus spells it, and how many rounds took at most so long."""
+        running = 0
+        for bound, count in zip((*SCRAPE_BOUNDS_S, None), self.counts, strict=True):
+            running += count
+            yield "+Inf" if bound is None else repr(bound), running
+
 
 SLOTS: Final = 32
 """Moments in a second. The last quarter stays free: an answer must be in before its second is over."""
@@ -26,7 +52,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
-class _Asked:
+class _ScrapedRevision:
     """One revision that is asked."""
 
     scraper: Scraper
@@ -69,7 +95,7 @@ class ScrapeSchedule:
         self._on_scraped = on_scraped
         self._ask_runtime = ask_runtime
         self._random = randomness or random.Random()
-        self._slots: list[dict[str, _Asked]] = [{} for _ in range(_USED)]
+        self._slots: list[dict[str, _ScrapedRevision]] = [{} for _ in range(_USED)]
 
     def __len__(self) -> int:
         return sum(len(slot) for slot in self._slots)
@@ -86,7 +112,7 @@ class ScrapeSchedule:
         slot = self._slot(target.key)
         known = slot.get(target.key)
         is_same = known is not None and known.scraper.target == target
-        slot[target.key] = _Asked(
+        slot[target.key] = _ScrapedRevision(
             scraper=known.scraper if known is not None and is_same else Scraper(target, self._client, self._random),
             stable_window_s=stable_window_s,
             asks_queue_proxies=asks_queue_proxies,
@@ -129,10 +155,10 @@ class ScrapeSchedule:
                     self._ask_all(self._slots[slot % SLOTS])
             done = now
 
-    def _slot(self, key: str) -> dict[str, _Asked]:
+    def _slot(self, key: str) -> dict[str, _ScrapedRevision]:
         return self._slots[zlib.crc32(key.encode()) % _USED]
 
-    def _ask_all(self, slot: dict[str, _Asked]) -> None:
+    def _ask_all(self, slot: dict[str, _ScrapedRevision]) -> None:
         now_s = time.time()
         for key, asked in list(slot.items()):
             try:
@@ -143,7 +169,7 @@ class ScrapeSchedule:
             except Exception:  # one revision's must not stop the others
                 _log.exception("%s: its pods could not be asked", key)
 
-    def _ask(self, key: str, asked: _Asked, now_s: float) -> None:
+    def _ask(self, key: str, asked: _ScrapedRevision, now_s: float) -> None:
         targets = self._targets(key, asked.stable_window_s, now_s)
 
         def done(result: Scraped) -> None:
@@ -152,7 +178,7 @@ class ScrapeSchedule:
         if not asked.scraper.scrape(targets, asked.stable_window_s, done):
             self.counts.skipped += 1
 
-    def _done(self, key: str, asked: _Asked, result: Scraped, asked_s: float) -> None:
+    def _done(self, key: str, asked: _ScrapedRevision, result: Scraped, asked_s: float) -> None:
         known = self._slot(key).get(key)
         if known is None or known.scraper is not asked.scraper:
             return  # forgotten meanwhile

@@ -10,17 +10,17 @@ from collections.abc import Callable, Sequence
 
 from dilu.errors import RequestError
 from dilu.handlers import OPENAI_CHAT, OPENAI_EMBEDDINGS
-from dilu.runtime.answers import error_body as plain_error_body
-from dilu.runtime.calls import Route
+from dilu.http.answers import error_body as plain_error_body
+from dilu.runtime.calls.call import CallRoute
+from dilu.runtime.execution.service import FunctionService
 from dilu.runtime.protocols import open_inference, openai_common
-from dilu.runtime.service import FunctionService
 
 __all__ = ["error_body_for", "protocol_routes"]
 
 _ERROR_BODIES = {open_inference.PREFIX: open_inference.error_body, openai_common.PREFIX: openai_common.error_body}
 
 
-def protocol_routes(services: Sequence[FunctionService]) -> list[tuple[FunctionService, Route]]:
+def protocol_routes(services: Sequence[FunctionService]) -> list[tuple[FunctionService, CallRoute]]:
     """The routes of all protocols for all functions of a replica; CloudEvents come on the plain routes.
 
     OpenAI's routes are below `/v1`. Where several functions declare the same, each one's is below `/NAME/v1`.
@@ -35,7 +35,7 @@ def protocol_routes(services: Sequence[FunctionService]) -> list[tuple[FunctionS
     return found
 
 
-def _openai_routes(service: FunctionService, prefix: str) -> list[Route]:
+def _openai_routes(service: FunctionService, prefix: str) -> list[CallRoute]:
     """Those that the function declares; what nobody declares is not imported."""
     if service.definition.options.openai == OPENAI_EMBEDDINGS:
         from dilu.runtime.protocols import openai_embeddings

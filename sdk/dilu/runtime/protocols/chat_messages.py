@@ -32,7 +32,7 @@ class _StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
-class _Body(msgspec.Struct):
+class _ChatBody(msgspec.Struct):
     model: str
     messages: Annotated[list[_Message], msgspec.Meta(min_length=1)]
     max_tokens: _Count | None = None
@@ -51,7 +51,7 @@ class _Body(msgspec.Struct):
     response_format: dict[str, Any] | None = None
 
 
-_decode_body = item_decoder(_Body)
+_decode_body = item_decoder(_ChatBody)
 
 
 class ChatCall(msgspec.Struct, frozen=True):
@@ -64,7 +64,7 @@ class ChatCall(msgspec.Struct, frozen=True):
 
 def parse_chat(body: bytes) -> ChatCall:
     """A request from its body. Raises `RequestError` (400) that names the field at fault."""
-    parsed: _Body = parse(_decode_body, body)
+    parsed: _ChatBody = parse(_decode_body, body)
     _check_served(parsed)
     stop = (parsed.stop,) if isinstance(parsed.stop, str) else tuple(parsed.stop or ())
     item = ChatRequest(
@@ -80,7 +80,7 @@ def parse_chat(body: bytes) -> ChatCall:
     return ChatCall(item, bool(parsed.stream), options is not None and bool(options.include_usage))
 
 
-def _check_served(body: _Body) -> None:
+def _check_served(body: _ChatBody) -> None:
     if body.n not in (None, 1):
         raise refused("n", "one answer is made for each request; leave it out or say 1")
     for name in ("tools", "functions", "logprobs"):

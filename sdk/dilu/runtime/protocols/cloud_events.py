@@ -14,7 +14,7 @@ Bad events are 400 with the attribute in `field`, for which senders give up. Ref
 
 from __future__ import annotations
 
-from dilu.runtime.calls import Call
+from dilu.runtime.calls.call import Call
 
 
 async def answer_event(call: Call) -> None:

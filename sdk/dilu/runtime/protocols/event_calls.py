@@ -6,8 +6,8 @@ from typing import Any
 
 from dilu.errors import RequestError
 from dilu.events import Event
-from dilu.runtime.answers import new_request_id
-from dilu.runtime.calls import Call
+from dilu.http.answers import new_request_id
+from dilu.runtime.calls.call import Call
 from dilu.runtime.codec import encode_result
 from dilu.runtime.protocols.event_attributes import fault
 from dilu.runtime.protocols.event_messages import (

@@ -50,14 +50,14 @@ class RequestedOutput(msgspec.Struct):
     parameters: _OutputParameters | None = None
 
 
-class _Body(msgspec.Struct):
+class _InferBody(msgspec.Struct):
     inputs: Annotated[list[_Input], msgspec.Meta(min_length=1, max_length=MOST_TENSORS)]
     id: str | None = None
     outputs: Annotated[list[RequestedOutput], msgspec.Meta(max_length=MOST_TENSORS)] | None = None
     parameters: _RequestParameters | None = None
 
 
-_decode_body = item_decoder(_Body)
+_decode_body = item_decoder(_InferBody)
 
 
 class InferRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +76,7 @@ def parse_request(body: bytes, json_size: bytes | None) -> InferRequest:
     """
     size = _json_size(json_size, len(body))
     try:
-        parsed: _Body = _decode_body(body if size == len(body) else body[:size])
+        parsed: _InferBody = _decode_body(body if size == len(body) else body[:size])
     except RequestError as error:
         raise RequestError(400, error.code, str(error), field=error.field) from None
     _check_outputs(parsed.outputs)

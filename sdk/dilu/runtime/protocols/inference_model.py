@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dilu.errors import RequestError
 from dilu.handlers import FunctionDefinition
-from dilu.runtime.calls import Call
+from dilu.runtime.calls.call import Call
 from dilu.runtime.codec import encode_result
 from dilu.runtime.protocols.inference_messages import InferRequest, parse_request, unknown_output, write_answer
 from dilu.runtime.protocols.tensor_items import items_of

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from dilu.errors import RequestError
-from dilu.runtime.calls import Call, Route
+from dilu.runtime.calls.call import Call, CallRoute
 from dilu.runtime.codec import encode_result
-from dilu.runtime.service import FunctionService, State
+from dilu.runtime.execution.service import FunctionService, State
 from dilu.version import sdk_version
 
 if TYPE_CHECKING:
@@ -35,21 +35,23 @@ def error_body(error: RequestError, _request_id: str) -> bytes:
     return msgspec.json.encode({"error": f"{error}{place}"})
 
 
-def routes(service: FunctionService) -> list[Route]:
+def routes(service: FunctionService) -> list[CallRoute]:
     """The routes of one function."""
     name = service.definition.spec.name
     model = _LateModel(service)
     found = []
     for path in (f"{PREFIX}/models/{name}", f"{PREFIX}/models/{name}/versions/{VERSION}"):
         found += [
-            Route(method="GET", path=path, answer=model.answer_metadata, error_body=error_body, counts=False),
-            Route(method="GET", path=f"{path}/ready", answer=model.answer_ready, error_body=error_body, counts=False),
-            Route(method="POST", path=f"{path}/infer", answer=model.answer_infer, error_body=error_body),
+            CallRoute(method="GET", path=path, answer=model.answer_metadata, error_body=error_body, counts=False),
+            CallRoute(
+                method="GET", path=f"{path}/ready", answer=model.answer_ready, error_body=error_body, counts=False
+            ),
+            CallRoute(method="POST", path=f"{path}/infer", answer=model.answer_infer, error_body=error_body),
         ]
     return found
 
 
-def server_routes(services: Sequence[FunctionService]) -> list[Route]:
+def server_routes(services: Sequence[FunctionService]) -> list[CallRoute]:
     """The routes of the whole replica."""
 
     async def answer_server(call: Call) -> None:
@@ -64,7 +66,7 @@ def server_routes(services: Sequence[FunctionService]) -> list[Route]:
 
     pages = {"": answer_server, "/health/live": answer_live, "/health/ready": answer_ready}
     return [
-        Route(method="GET", path=PREFIX + path, answer=answer, error_body=error_body, counts=False)
+        CallRoute(method="GET", path=PREFIX + path, answer=answer, error_body=error_body, counts=False)
         for path, answer in pages.items()
     ]
 

@@ -13,17 +13,17 @@ from typing import Any, cast
 
 from dilu.chat import ChatRequest, ChatResult
 from dilu.errors import RequestError
-from dilu.runtime.calls import Call, Route
-from dilu.runtime.protocols import sse
+from dilu.http import sse
+from dilu.runtime.calls.call import Call, CallRoute
 from dilu.runtime.protocols.chat_messages import ChatCall, ChatWriter, parse_chat, result_of
 from dilu.runtime.protocols.openai_common import check_model, error_body
 
 _DONE = sse.event(b"[DONE]")
 
 
-def routes(prefix: str) -> list[Route]:
+def routes(prefix: str) -> list[CallRoute]:
     """The route of one function."""
-    return [Route(method="POST", path=f"{prefix}/chat/completions", answer=answer_chat, error_body=error_body)]
+    return [CallRoute(method="POST", path=f"{prefix}/chat/completions", answer=answer_chat, error_body=error_body)]
 
 
 async def answer_chat(call: Call) -> None:

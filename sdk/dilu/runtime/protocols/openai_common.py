@@ -10,9 +10,9 @@ import msgspec
 
 from dilu.errors import RequestError
 from dilu.handlers import FunctionDefinition
-from dilu.runtime.calls import Call, Route
+from dilu.runtime.calls.call import Call, CallRoute
 from dilu.runtime.codec import encode_result
-from dilu.runtime.service import FunctionService
+from dilu.runtime.execution.service import FunctionService
 
 PREFIX = "/v1"
 _started_s = int(time.time())
@@ -60,7 +60,7 @@ def check_model(model: str, name: str) -> None:
         )
 
 
-def model_routes(services: Sequence[FunctionService]) -> list[Route]:
+def model_routes(services: Sequence[FunctionService]) -> list[CallRoute]:
     """`GET /v1/models` and `GET /v1/models/NAME`, of the functions that declare one of OpenAI's routes."""
     models = [_model(service) for service in services if service.definition.options.openai is not None]
     if not models:
@@ -68,7 +68,7 @@ def model_routes(services: Sequence[FunctionService]) -> list[Route]:
     bodies = {f"{PREFIX}/models/{model['id']}": encode_result(model) for model in models}
     bodies[f"{PREFIX}/models"] = encode_result({"object": "list", "data": models})
     return [
-        Route(method="GET", path=path, answer=_answering(body), error_body=error_body, counts=False)
+        CallRoute(method="GET", path=path, answer=_answering(body), error_body=error_body, counts=False)
         for path, body in bodies.items()
     ]
 

@@ -13,32 +13,32 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from dilu.errors import RequestError
-from dilu.runtime.calls import Call, Route
+from dilu.runtime.calls.call import Call, CallRoute
 from dilu.runtime.codec import encode_result, item_decoder
 from dilu.runtime.protocols.openai_common import check_model, error_body, parse, refused
 
 _USAGE = {"prompt_tokens": 0, "total_tokens": 0}
 
 
-class _Body(msgspec.Struct):
+class _EmbeddingsBody(msgspec.Struct):
     model: str
     input: str | Annotated[list[Any], msgspec.Meta(min_length=1)]
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Any = None
 
 
-_decode_body = item_decoder(_Body)
+_decode_body = item_decoder(_EmbeddingsBody)
 
 
-def routes(prefix: str) -> list[Route]:
+def routes(prefix: str) -> list[CallRoute]:
     """The route of one function."""
-    return [Route(method="POST", path=f"{prefix}/embeddings", answer=answer_embeddings, error_body=error_body)]
+    return [CallRoute(method="POST", path=f"{prefix}/embeddings", answer=answer_embeddings, error_body=error_body)]
 
 
 async def answer_embeddings(call: Call) -> None:
     """Run the function on each text and answer with the vectors."""
     name = call.service.definition.spec.name
-    body: _Body = parse(_decode_body, await call.body())
+    body: _EmbeddingsBody = parse(_decode_body, await call.body())
     check_model(body.model, name)
     if body.dimensions is not None:
         raise refused("dimensions", "this model has one size of vectors; leave it out")

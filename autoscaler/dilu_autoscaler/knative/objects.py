@@ -1,0 +1,96 @@
+"""Knative's internal kinds, with just those fields that the autoscaler reads, and their API paths."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from dilu_kube.objects import ApiStruct, ConditionObject, Meta, TargetReference
+from dilu_kube.resources import Resource
+
+POD_AUTOSCALERS: Final = Resource(
+    group="autoscaling.internal.knative.dev", version="v1alpha1", kind="PodAutoscaler", plural="podautoscalers"
+)
+METRICS: Final = Resource(group="autoscaling.internal.knative.dev", version="v1alpha1", kind="Metric", plural="metrics")
+SERVERLESS_SERVICES: Final = Resource(
+    group="networking.internal.knative.dev", version="v1alpha1", kind="ServerlessService", plural="serverlessservices"
+)
+
+
+class PodAutoscalerSpec(ApiStruct, frozen=True):
+    """Written by Knative's Revision controller only."""
+
+    container_concurrency: int = 0
+    scale_target_ref: TargetReference = TargetReference()
+    reachability: str = ""
+    protocol_type: str = ""
+
+
+class PodAutoscalerStatus(ApiStruct, frozen=True, omit_defaults=False):
+    """Written by us. The two names must be there even when they are empty."""
+
+    observed_generation: int = 0
+    conditions: tuple[ConditionObject, ...] = ()
+    annotations: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    service_name: str = ""
+    metrics_service_name: str = ""
+    desired_scale: int | msgspec.UnsetType = msgspec.UNSET
+    actual_scale: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class PodAutoscaler(ApiStruct, frozen=True):
+    """What Knative wants scaled: one revision."""
+
+    metadata: Meta
+    spec: PodAutoscalerSpec = PodAutoscalerSpec()
+    status: PodAutoscalerStatus = PodAutoscalerStatus()
+
+
+class ServerlessServiceSpec(ApiStruct, frozen=True):
+    """Where a revision's requests go: to its pods (Serve), or to activators first (Proxy)."""
+
+    mode: str = ""
+    object_ref: TargetReference = TargetReference()
+    protocol_type: str = ""
+    num_activators: int = 0
+
+
+class ServerlessServiceStatus(ApiStruct, frozen=True):
+    """Written by Knative's ServerlessService controller."""
+
+    observed_generation: int = 0
+    conditions: tuple[ConditionObject, ...] = ()
+    service_name: str = ""
+    private_service_name: str = ""
+
+
+class ServerlessService(ApiStruct, frozen=True):
+    """A revision's Services."""
+
+    metadata: Meta
+    spec: ServerlessServiceSpec = ServerlessServiceSpec()
+    status: ServerlessServiceStatus = ServerlessServiceStatus()
+
+
+class MetricSpec(ApiStruct, frozen=True, omit_defaults=False):
+    """What is collected. Windows are nanoseconds; an empty target is not scraped."""
+
+    stable_window: int = 0
+    panic_window: int = 0
+    scrape_target: str = ""
+
+
+class MetricStatus(ApiStruct, frozen=True):
+    """Whether the collection works."""
+
+    observed_generation: int = 0
+    conditions: tuple[ConditionObject, ...] = ()
+
+
+class Metric(ApiStruct, frozen=True):
+    """A revision's load, as it is collected."""
+
+    metadata: Meta
+    spec: MetricSpec = MetricSpec()
+    status: MetricStatus = MetricStatus()

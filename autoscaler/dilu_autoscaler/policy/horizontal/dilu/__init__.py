@@ -1,0 +1,1 @@
+"""Dilu's own horizontal policy, the default."""

@@ -1,0 +1,1 @@
+"""Resourcing-complementary scheduling: which GPUs a replica runs on."""

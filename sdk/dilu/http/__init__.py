@@ -1,0 +1,1 @@
+"""HTTP that every part shares: listener and its bounds, headers, answers, server-sent events, and the client."""

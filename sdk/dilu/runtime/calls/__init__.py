@@ -1,0 +1,1 @@
+"""One call: its headers, its items in and out, its answer or stream."""

@@ -1,0 +1,1 @@
+"""From an accepted request to its result: admission, queue, batches, workers."""

@@ -1,0 +1,59 @@
+"""One accepted item on its way through the queue and the handler."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dilu.context import DEFAULT_URGENCY, Context
+
+if TYPE_CHECKING:
+    from dilu.runtime.execution.streams import PartStream
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """An accepted item; `answer` is resolved on the server's loop with the handler's result or error."""
+
+    item: Any
+    request_id: str
+    arrived_s: float  # monotonic
+    answer: asyncio.Future[Any]
+    is_abandoned: Callable[[], bool] = _never  # whether its client has gone away; may be asked from any thread
+    urgency: int = DEFAULT_URGENCY
+    deadline_s: float | None = None  # monotonic; after it the client wants no answer
+    context: Context | None = None  # where the handler asks for it
+    parts: PartStream | None = None  # where the handler streams
+    is_whole_request: bool = True  # False: the request has more items
+    paused_s: float = 0.0  # how long the handler waited for slow readers of its batch
+    promised_s: float | None = None  # monotonic time at which admission expected the answer
+    started_s: float = 0.0  # monotonic time at which its batch began to run; 0.0 until then
+    finished_s: float = 0.0  # ... and ended
+    batch_size: int = 0
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether nobody waits for it any more: it has its answer, or its client has gone. From any thread."""
+        return self.answer.done() or self.is_abandoned()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nobody wants more of its answer: to be asked between the parts of a stream, from any thread."""
+        return self.is_abandoned() or (self.parts is not None and self.parts.is_cut)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchOutcome:
+    """What one call of the handler gave: a result for each job, or one error for all of them."""
+
+    jobs: list[Job]
+    started_s: float
+    finished_s: float
+    results: list[Any] | None
+    error: BaseException | None

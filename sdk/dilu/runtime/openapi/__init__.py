@@ -1,0 +1,1 @@
+"""`/openapi.json` and `/docs`: what a replica says about its routes and types."""

@@ -1,0 +1,1 @@
+"""What a replica reports: metrics, statistics, traces."""

@@ -1,0 +1,1 @@
+"""The ASGI applications of a replica and the routes in them."""

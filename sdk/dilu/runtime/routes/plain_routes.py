@@ -1,0 +1,58 @@
+"""The plain route of a function: one JSON value in; one JSON value, or server-sent events, out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from dilu.errors import RequestError
+from dilu.http.answers import error_body
+from dilu.runtime.calls.call import Call, CallRoute
+from dilu.runtime.codec import encode_result
+from dilu.runtime.execution.service import FunctionService
+from dilu.runtime.protocols.cloud_events import answer_event
+
+# A stream that ends without this was cut: the client cannot tell otherwise.
+LAST_EVENT = b"event: done\ndata: {}\n\n"
+
+
+def plain_route(service: FunctionService, path: str) -> CallRoute:
+    """`POST path` calls the function."""
+    answer = _answer_stream if service.definition.is_streaming else _answer_json
+    return CallRoute(method="POST", path=path, answer=answer)
+
+
+async def _answer_json(call: Call) -> None:
+    if call.head.is_cloud_event:
+        await answer_event(call)
+        return
+    answer = call.submit(call.service.decode(await call.body()))
+    await call.answer(encode_result(await answer))
+
+
+async def _answer_stream(call: Call) -> None:
+    if call.head.is_cloud_event:
+        await answer_event(call)
+        return
+    item = call.service.decode(await call.body())
+    if _wants_json(call):
+        await call.answer(encode_result((await call.run([item]))[0]))
+        return
+    await call.answer_stream(_events(call.stream(item)), on_error=error_event)
+
+
+def _wants_json(call: Call) -> bool:
+    """Whether the client asks for one JSON value: then the parts come together, as a list."""
+    accept = call.head[b"accept"].lower()
+    return b"application/json" in accept and b"text/event-stream" not in accept
+
+
+async def _events(parts: AsyncIterator[Any]) -> AsyncIterator[bytes]:
+    async for part in parts:
+        yield b"data: %b\n\n" % encode_result(part)
+    yield LAST_EVENT
+
+
+def error_event(error: RequestError, request_id: str) -> bytes:
+    """How a stream ends that fails after it has begun."""
+    return b"event: error\ndata: %b\n\n" % error_body(error, request_id)

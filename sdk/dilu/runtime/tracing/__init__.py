@@ -1,0 +1,1 @@
+"""OpenTelemetry traces of requests, where somebody configured an exporter."""

@@ -1,0 +1,66 @@
+"""What a run consists of while it runs, and its counters at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dilu_simulator.devices import Cluster, ClusterTotals
+from dilu_simulator.devices.shared_places import SharedPlaces
+from dilu_simulator.event_queue import Events
+from dilu_simulator.functions import SimulatedFunction
+from dilu_simulator.scenario.scenarios import InferenceFunction
+from dilu_simulator.training_jobs import SimulatedTraining
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningFunction:
+    """One function of the scenario, and its part of the world."""
+
+    entry: InferenceFunction
+    simulated: SimulatedFunction
+    places: SharedPlaces
+    policy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpus:
+    """GPU time in milli-GPU microseconds."""
+
+    granted: int
+    used: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What has to be read at the end, before the last requests are waited for."""
+
+    functions: tuple[Gpus, ...]
+    jobs: tuple[Gpus, ...]
+    iterations: tuple[float, ...]
+    cluster: ClusterTotals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """All of a run."""
+
+    events: Events
+    cluster: Cluster
+    functions: list[RunningFunction]
+    jobs: list[SimulatedTraining]
+    ends_us: int
+
+    def snapshot(self) -> Snapshot:
+        """The counters now."""
+        for function in self.functions:
+            function.places.settle()
+        iterations = tuple(job.iterations for job in self.jobs)
+        return Snapshot(
+            functions=tuple(
+                Gpus(granted=function.places.usage.granted, used=function.places.usage.used)
+                for function in self.functions
+            ),
+            jobs=tuple(Gpus(granted=job.usage.granted, used=job.usage.used) for job in self.jobs),
+            iterations=iterations,
+            cluster=self.cluster.totals(),
+        )

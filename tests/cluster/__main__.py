@@ -1,5 +1,0 @@
-"""`python -m tests.cluster`."""
-
-from .cli import main
-
-main()

@@ -1,0 +1,5 @@
+"""`python -m tools.testcluster`."""
+
+from .cli import main
+
+main()
