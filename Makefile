@@ -13,11 +13,12 @@ demo: setup ## serve a real model, drive a bursty load from zero and back, print
 test: setup ## pass the tests
 	$(BIN)/python -m pytest
 
-lint: setup ## ruff, mypy --strict, import-linter
+lint: setup ## ruff, mypy --strict, import-linter, words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/check_words.py
 
 format: setup ## rewrite the code as `make lint` wants it
 	$(BIN)/ruff check --fix .

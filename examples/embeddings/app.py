@@ -34,7 +34,7 @@ class Embed:
         self._model = AutoModel.from_pretrained(get_model_path()).eval()
 
     def predict(self, texts: list[str]) -> list[list[float]]:
-        """The vector of each sentence: the mean over its tokens, normalised."""
+        """Return the vector of each sentence: the mean over its tokens, normalised."""
         with self._torch.inference_mode():
             tokens: Any = self._tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
             states = self._model(**tokens).last_hidden_state

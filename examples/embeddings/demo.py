@@ -53,7 +53,7 @@ class Timeline:
             self.sample()
 
     def sample(self) -> dict[str, Any]:
-        """The function's status now."""
+        """Record the function's status and return it."""
         status: dict[str, Any] = read_status(platforms_up(NAME)[0])["functions"][0]
         self.samples.append({"unix_s": time.time(), **status})
         return status

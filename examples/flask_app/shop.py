@@ -17,7 +17,7 @@ def order(number: int) -> dict[str, object]:
 
 
 def create_app() -> Flask:
-    """The application with its blueprint and its hooks."""
+    """Return the application with its blueprint and its hooks."""
     app = Flask(__name__)
     app.register_blueprint(orders)
 

@@ -32,7 +32,7 @@ class Verdict(TypedDict):
 
 
 def network() -> Any:
-    """The network, not trained: two layers that look, one that decides. 6,090 numbers."""
+    """Return the untrained network: two convolutions and a linear layer, 6,090 parameters."""
     from torch import nn
 
     look = [nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
@@ -116,7 +116,7 @@ class TrainDigits:
             yield {"loss": loss.item(), "accuracy": self._accuracy}
 
     def checkpoint(self, path: Path) -> None:
-        """The weights as they are served, and what else a resumed run needs."""
+        """Save the weights as they are served, and the state that a resumed run needs."""
         self._torch.save(self._network.state_dict(), path / WEIGHTS)
         state = {"iteration": self.iteration, "accuracy": self._accuracy, "optimizer": self._optimizer.state_dict()}
         self._torch.save(state, path / "state.pt")

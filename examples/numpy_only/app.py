@@ -35,7 +35,7 @@ class Neighbour:
 
 
 def catalogue() -> np.ndarray:
-    """The vectors that are searched, made by a fixed seed: clusters, so that neighbours mean something."""
+    """Return the vectors to search, drawn in clusters with a fixed seed, so that neighbours mean something."""
     random = np.random.default_rng(0)
     centres = random.normal(size=(CLUSTERS, DIMENSIONS))
     near = centres[random.integers(CLUSTERS, size=VECTORS)]

@@ -65,7 +65,7 @@ class Write:
         yield ChatResult(text=text[sent:], finish_reason=reason, prompt_tokens=len(prompt), completion_tokens=made)
 
     def _tokens(self, request: ChatRequest) -> list[int]:
-        """The end of the conversation as tokens, so that half of the context is left for the answer."""
+        """Return the end of the conversation as tokens; half of the context is left for the answer."""
         text = "\n".join(f"{message.role}: {message.content}" for message in request.messages)
         known = [ord(letter) - 32 for letter in text if letter in CHARACTERS]
         return [END, *known[-CONTEXT // 2 :]]

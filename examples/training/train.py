@@ -61,7 +61,7 @@ class Topics:
             yield {"loss": loss.item(), "accuracy": self._accuracy}
 
     def checkpoint(self, path: Path) -> None:
-        """What training changes; the rest is in the package."""
+        """Save what training changes; the rest is in the package."""
         state = {
             "iteration": self.iteration,
             "accuracy": self._accuracy,
@@ -94,7 +94,7 @@ class Topics:
         return self._head((states * mask).sum(1) / mask.sum(1))
 
     def _batch(self, iteration: int) -> tuple[list[str], Any]:
-        """The batch of an iteration, the same whenever it is asked for: each epoch has an order of its own."""
+        """Return the batch of an iteration; each epoch has its own order, drawn from the epoch's number."""
         epoch, place = divmod(iteration, len(self._messages) // BATCH)
         generator = self._torch.Generator().manual_seed(epoch)
         order = self._torch.randperm(len(self._messages), generator=generator).tolist()
