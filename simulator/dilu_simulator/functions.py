@@ -6,12 +6,12 @@ from collections import OrderedDict, deque
 from typing import Final
 
 from dilu.batching import BatchRule
+from dilu_autoscaler.load_sampler import LoadSampler
 from dilu_autoscaler.policy.horizontal import Observation
 from dilu_simulator.arrivals.tokens import Tokens
 from dilu_simulator.event_queue import US_PER_S, Events, Order
 from dilu_simulator.function_settings import FunctionSetting, Pokes, ReplicaPlaces
 from dilu_simulator.latencies import Latencies
-from dilu_simulator.load_sampler import Seconds
 from dilu_simulator.replicas import Phase, SimulatedReplica, SimulatedRequest
 
 BATCHES_IN_FLIGHT: Final = 2
@@ -58,7 +58,7 @@ class SimulatedFunction:
         self._ready = 0
         self._born = 0
         self._waiting: deque[tuple[int, Tokens | None]] = deque()
-        self._seconds = Seconds()
+        self._load = LoadSampler()
         self._is_watched = False
         self._gone_us = 0
         for _ in range(setting.warm_replicas):
@@ -89,7 +89,7 @@ class SimulatedFunction:
     def arrive(self, tokens: Tokens | None = None) -> None:
         """One request comes now."""
         now_us = self._events.now_us
-        self._seconds.arrived(now_us)
+        self._load.arrived(now_us)
         self.outstanding += 1
         replica = None if self._waiting else self._least_loaded()
         if replica is not None and self.setting.admits_by_slo and replica.refuses():
@@ -107,8 +107,8 @@ class SimulatedFunction:
     def observe(self) -> Observation:
         """What happened since the last call."""
         now_us = self._events.now_us
-        samples = self._seconds.take(now_us)
-        self._is_watched = not self._seconds.is_quiet
+        samples = self._load.take(now_us)
+        self._is_watched = not self._load.is_quiet
         return Observation(
             samples=samples,
             ready=self._ready,
@@ -238,11 +238,11 @@ class SimulatedFunction:
     def _refuse(self, now_us: int) -> None:
         self.refused += 1
         self.outstanding -= 1
-        self._seconds.finished(1, now_us)
+        self._load.finished(now_us)
 
     def _answered(self, replica: SimulatedReplica, requests: list[SimulatedRequest]) -> None:
         now_us = self._events.now_us
-        self._seconds.finished(len(requests), now_us)
+        self._load.finished(now_us, len(requests))
         self.outstanding -= len(requests)
         for request in requests:
             latency_us = now_us - request.arrived_us

@@ -13,11 +13,12 @@ import uvloop
 
 from dilu.http.listener import Listener, bind
 from dilu.spec.applications import Route
+from dilu_autoscaler.load_sampler import LoadSampler, whole_us
 from dilu_autoscaler.local.backends import Backend, Backends, WaitLimits
 from dilu_autoscaler.local.exchange import GatewayLimits, ServedFunction
 from dilu_autoscaler.local.gateway import GatewayApp
 from dilu_autoscaler.local.routing import Router
-from dilu_autoscaler.local.traffic import Outcomes, Seconds
+from dilu_autoscaler.local.traffic import Outcomes
 from dilu_autoscaler.local.upstream import Upstream
 
 Result = TypeVar("Result")
@@ -135,7 +136,7 @@ async def bench(
             name=name,
             backends=backends,
             outcomes=Outcomes(100.0),
-            seconds=Seconds(time.monotonic()),
+            load=LoadSampler(whole_us(time.monotonic())),
             on_active=lambda: None,
             on_unreachable=lambda backend: unreachable.append(backend.id),
         )

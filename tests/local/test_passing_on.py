@@ -309,7 +309,7 @@ def test_a_client_that_leaves_is_seen_by_the_replica() -> None:
             await _until(lambda: backend.in_flight == 1)
             writer.transport.abort()
             await asyncio.wait_for(left.wait(), 5.0)
-            await _until(lambda: backend.in_flight == 0 and gateway.served.seconds.in_flight == 0)
+            await _until(lambda: backend.in_flight == 0 and gateway.served.load.in_flight == 0)
             outcomes = gateway.served.outcomes
             assert (outcomes.requests, outcomes.abandoned, outcomes.errors) == (1, 1, 0)
             assert outcomes.slo_attainment is None  # it was not late yet
@@ -325,7 +325,7 @@ def test_a_client_that_leaves_the_queue_frees_its_place() -> None:
             writer.write(b"POST /f HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n1")
             await _until(lambda: gateway.backends.waiting == 1)
             writer.transport.abort()
-            await _until(lambda: gateway.backends.waiting == 0 and gateway.served.seconds.in_flight == 0)
+            await _until(lambda: gateway.backends.waiting == 0 and gateway.served.load.in_flight == 0)
 
     run(scenario())
 
@@ -439,7 +439,7 @@ def test_a_client_that_takes_nothing_is_cut_and_its_place_is_free(
             with socket.create_connection(("127.0.0.1", gateway.port)) as client:
                 client.sendall(b"GET /f HTTP/1.1\r\nhost: x\r\n\r\n")
                 await _until(lambda: backend.in_flight == 1)
-                await _until(lambda: backend.in_flight == 0 and gateway.served.seconds.in_flight == 0)
+                await _until(lambda: backend.in_flight == 0 and gateway.served.load.in_flight == 0)
                 await asyncio.wait_for(one.client_left.wait(), 5.0)  # the replica need not go on
             assert backend.streams == 0
             assert gateway.served.outcomes.requests == 1

@@ -20,6 +20,7 @@ import pytest
 from dilu.http.listener import bind
 from dilu.spec import FunctionSpec, function_spec
 from dilu.spec.names import ENV_RUN_DIR
+from dilu_autoscaler.load_sampler import whole_us
 from dilu_autoscaler.local.backends import WaitLimits
 from dilu_autoscaler.local.exchange import GatewayLimits
 from dilu_autoscaler.local.functions import LocalFunction
@@ -182,7 +183,7 @@ def test_a_quiet_function_is_not_looked_at(folder: Path) -> None:
         seen = function.observe(now_s)
         assert seen.next_sample_s == math.floor(now_s) + 1
         for _ in range(2):
-            function.served.seconds.finished(now_s)
+            function.served.load.finished(whole_us(now_s))
         seen = function.observe(now_s + 1.0)
         assert [one.rps for one in seen.samples] == [2.0]
         assert seen.next_sample_s is None

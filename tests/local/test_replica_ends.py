@@ -17,6 +17,7 @@ import pytest
 
 from dilu.errors import RequestError
 from dilu.spec import function_spec
+from dilu_autoscaler.load_sampler import whole_us
 from dilu_autoscaler.local.backends import WaitLimits
 from dilu_autoscaler.local.functions import LocalFunction
 from dilu_autoscaler.local.launch_spec import FunctionPlan
@@ -122,7 +123,7 @@ def test_what_is_refused_because_nothing_can_start_is_no_demand_for_more(folder:
         second_s = float(int(time.monotonic()) + 1)
         function.observe(second_s)
         function.served.arrived(second_s + 0.1)
-        function.served.seconds.finished(second_s + 0.2)
+        function.served.load.finished(whole_us(second_s + 0.2))
         seen = function.observe(second_s + 2.5)
         assert (seen.ready, seen.desired) == (0, 1)
         assert [sample.rps for sample in seen.samples] == [0.0]  # the quiet second is known, the other one is not

@@ -1,4 +1,4 @@
-"""Pieces of the simulated world: the order of events, the loop's due times, latencies, seconds."""
+"""Pieces of the simulated world: the order of events, the loop's due times, latencies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dilu.load.arrivals import RecordedArrivals
 from dilu_autoscaler.policy.horizontal import POLICIES
 from dilu_simulator.event_queue import US_PER_S, Events, Order
 from dilu_simulator.latencies import Latencies
-from dilu_simulator.load_sampler import Seconds
 from dilu_simulator.single_function import SingleRun, simulate_single
 from dilu_simulator.world import first_us_at
 
@@ -53,18 +52,3 @@ def test_a_percentile_is_the_nearest_rank_within_a_thousandth(values: list[int],
         latencies.add(value)
     exact = sorted(values)[max(1, -(-len(values) * percent // 100)) - 1]
     assert latencies.percentile_us(percent) == pytest.approx(exact, rel=1e-3)
-
-
-def test_a_second_counts_its_arrivals_and_its_mean_concurrency_and_quiet_ones_are_zeros() -> None:
-    seconds = Seconds()
-    seconds.arrived(250_000)
-    seconds.finished(1, 750_000)
-    seconds.arrived(3_500_000)
-    samples = seconds.take(4_000_000)
-    assert [(sample.t_s, sample.concurrency, sample.rps) for sample in samples] == [
-        (0.0, 0.5, 1.0),
-        (1.0, 0.0, 0.0),
-        (2.0, 0.0, 0.0),
-        (3.0, 0.5, 1.0),
-    ]
-    assert not seconds.is_quiet

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from dilu.errors import RequestError
 from dilu.http.answers import ClientGoneError, Headers, Receive, Scope, Send, read_body, send_error
 from dilu.spec import names
+from dilu_autoscaler.load_sampler import LoadSampler, whole_us
 from dilu_autoscaler.local.backends import Backend, Backends
 from dilu_autoscaler.local.connections import Answer, AnswerLateError, AnswerLostError
 from dilu_autoscaler.local.headers import REFUSED, RequestHead, answer_headers, header
-from dilu_autoscaler.local.traffic import Outcomes, Seconds
+from dilu_autoscaler.local.traffic import Outcomes
 from dilu_autoscaler.local.upstream import ConnectFailedError
 
 _log = logging.getLogger(__name__)
@@ -40,14 +41,14 @@ class ServedFunction:
     name: str
     backends: Backends
     outcomes: Outcomes
-    seconds: Seconds
+    load: LoadSampler
     on_active: Callable[[], None]  # traffic came while nobody looked
     on_unreachable: Callable[[Backend], None]  # a ready replica does not take connections
     is_watched: bool = field(default=False)  # the scale loop will look at the second that runs now
 
     def arrived(self, now_s: float) -> None:
         """Count one request."""
-        self.seconds.arrived(now_s)
+        self.load.arrived(whole_us(now_s))
         if not self.is_watched:
             self.is_watched = True
             self.on_active()
@@ -114,7 +115,7 @@ class ProxiedRequest:
             await self._fail(RequestError(500, "gateway-error", "the gateway made a mistake; its log says more"))
         finally:
             now_s = time.monotonic()
-            function.seconds.finished(now_s)
+            function.load.finished(whole_us(now_s))
             self._count(now_s)
 
     def _count(self, now_s: float) -> None:

@@ -12,12 +12,13 @@ from typing import Any
 
 import msgspec
 
+from dilu_autoscaler.load_sampler import LoadSampler, whole_us
 from dilu_autoscaler.local.backends import Backends, WaitLimits
 from dilu_autoscaler.local.connections import AnswerLostError
 from dilu_autoscaler.local.exchange import ServedFunction
 from dilu_autoscaler.local.launch_spec import FunctionPlan
 from dilu_autoscaler.local.supervisor import Supervisor
-from dilu_autoscaler.local.traffic import Outcomes, Seconds
+from dilu_autoscaler.local.traffic import Outcomes
 from dilu_autoscaler.local.upstream import ConnectFailedError, Upstream
 from dilu_autoscaler.loop import Tick
 from dilu_autoscaler.policy.horizontal import Decision, Observation
@@ -57,7 +58,7 @@ class LocalFunction:
             name=name,
             backends=self.backends,
             outcomes=Outcomes(plan.spec.slo_ms),
-            seconds=Seconds(time.monotonic()),
+            load=LoadSampler(whole_us(time.monotonic())),
             on_active=lambda: on_wake(name),
             on_unreachable=self.supervisor.unreachable,
         )
@@ -72,8 +73,8 @@ class LocalFunction:
     def observe(self, now_s: float) -> Observation:
         """What happened since the last call. While there is traffic there is something new every second."""
         served = self.served
-        samples = served.seconds.take(now_s)
-        served.is_watched = not served.seconds.is_quiet
+        samples = served.load.take(whole_us(now_s))
+        served.is_watched = not served.load.is_quiet
         if self.supervisor.is_failing:
             # What is refused because no replica can start would not be served by more that cannot: seconds with
             # demand are left out (nothing is known of them), quiet ones are not, so that it can go to zero.
@@ -117,7 +118,7 @@ class LocalFunction:
             "desired": supervisor.desired,
             "ready": supervisor.ready,
             "starting": supervisor.starting,
-            "rps": served.seconds.last_second(now_s).rps,
+            "rps": served.load.last_second(whole_us(now_s)).rps,
             "p50_ms": percentiles[0] if percentiles else None,
             "p95_ms": percentiles[1] if percentiles else None,
             "slo_attainment": outcomes.slo_attainment,
@@ -127,7 +128,7 @@ class LocalFunction:
             "cold_starts": list(supervisor.cold_starts),
             "replica_seconds": supervisor.replica_seconds,
             "capacity_rps": self.backends.capacity_rps,
-            "in_flight": served.seconds.in_flight,
+            "in_flight": served.load.in_flight,
             "waiting": self.backends.waiting,
             "last_decision": self._decision(now_s, last),
             "changes": list(self._changes),

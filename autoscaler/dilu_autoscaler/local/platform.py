@@ -135,7 +135,7 @@ class Platform:
         return 1
 
     async def _drain(self) -> None:
-        in_flight = sum(function.served.seconds.in_flight for function in self._functions.values())
+        in_flight = sum(function.served.load.in_flight for function in self._functions.values())
         _log.info("stopping: %d requests in flight; again Ctrl-C stops at once", in_flight)
         self._gateway.is_draining = True
         self._listener.stop_accepting()

@@ -1,78 +1,12 @@
-"""What the gateway saw of one function: seconds for the policy, latencies and totals for people."""
+"""What the gateway saw of one function, for people: how requests ended, and the latencies of the last ones."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
 
-from dilu_autoscaler.policy.horizontal.observations import Sample
-
-# No policy looks further back than Knative's longest stable window, an hour.
-_MOST_SAMPLES = 3600
 _RECENT_ANSWERS = 1024
 _RECENT_S = 30.0
-
-
-class Seconds:
-    """Arrivals and mean concurrency of each elapsed second; quiet ones are zeros and cost nothing until asked for."""
-
-    def __init__(self, now_s: float) -> None:
-        self.in_flight = 0
-        self.last = Sample(t_s=math.floor(now_s) - 1.0, concurrency=0.0, rps=0.0)
-        self._second_s = math.floor(now_s)
-        self._changed_s = now_s
-        self._busy_s = 0.0  # integral of requests in flight over the current second
-        self._arrivals = 0
-        self._pending: deque[Sample] = deque(maxlen=_MOST_SAMPLES)
-
-    @property
-    def is_quiet(self) -> bool:
-        """Whether nothing is in flight and nothing has come in the current second."""
-        return self.in_flight == 0 and self._arrivals == 0
-
-    def arrived(self, now_s: float) -> None:
-        """One request came, whatever becomes of it."""
-        self._advance(now_s)
-        self._arrivals += 1
-        self.in_flight += 1
-
-    def finished(self, now_s: float) -> None:
-        """One request left: answered, refused or given up."""
-        self._advance(now_s)
-        self.in_flight -= 1
-
-    def take(self, now_s: float) -> tuple[Sample, ...]:
-        """Each second that elapsed since the last call, oldest first."""
-        self._advance(now_s)
-        samples = tuple(self._pending)
-        self._pending.clear()
-        return samples
-
-    def last_second(self, now_s: float) -> Sample:
-        """The second that elapsed last."""
-        self._advance(now_s)
-        return self.last
-
-    def _advance(self, now_s: float) -> None:
-        end_s = self._second_s + 1
-        if now_s < end_s:
-            self._busy_s += self.in_flight * (now_s - self._changed_s)
-            self._changed_s = now_s
-            return
-        self._busy_s += self.in_flight * (end_s - self._changed_s)
-        self._close(self._busy_s, self._arrivals)
-        second_s = math.floor(now_s)
-        self._second_s = max(end_s, second_s - _MOST_SAMPLES)
-        while self._second_s < second_s:
-            self._close(float(self.in_flight), 0)
-            self._second_s += 1
-        self._arrivals = 0
-        self._changed_s = now_s
-        self._busy_s = self.in_flight * (now_s - second_s)
-
-    def _close(self, busy_s: float, arrivals: int) -> None:
-        self.last = Sample(t_s=float(self._second_s), concurrency=busy_s, rps=float(arrivals))
-        self._pending.append(self.last)
 
 
 class Outcomes:
