@@ -89,7 +89,7 @@ def test_anybody_but_root_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_missing_packages_are_named_to_who_cannot_install_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr("cluster.machine._SEARCH", "/nowhere")
+    monkeypatch.setattr("testcluster.machine._SEARCH", "/nowhere")
     with pytest.raises(ClusterError, match=r"apt-get install .*containerd .*etcd-server .*util-linux"):
         install_packages()
 

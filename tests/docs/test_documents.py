@@ -69,5 +69,11 @@ def test_each_subcommand_is_in_the_readme() -> None:
 
 def test_the_wheel_names_packages_and_no_tests() -> None:
     packages = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    assert packages == ["sdk/dilu", "autoscaler/dilu_autoscaler", "simulator/dilu_simulator"]
+    assert packages == [
+        "sdk/dilu",
+        "kube/dilu_kube",
+        "autoscaler/dilu_autoscaler",
+        "scheduler-extender/dilu_scheduler",
+        "simulator/dilu_simulator",
+    ]
     assert not [path for package in packages for path in (ROOT / package).rglob("test_*.py")]
