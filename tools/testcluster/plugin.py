@@ -1,6 +1,6 @@
 """The pytest plugin: one cluster for a session, a namespace for each test, and evidence of each failure.
 
-A folder of tests takes it with `pytest_plugins = ["cluster.plugin"]` in its conftest.py.
+A folder of tests takes it with `pytest_plugins = ["testcluster.plugin"]` in its conftest.py.
 """
 
 from __future__ import annotations
