@@ -1,4 +1,4 @@
-"""Deep-learning functions that share GPUs well: the SDK that function authors import.
+"""The SDK that function authors import: deep-learning functions that share GPUs.
 
 import dilu
 
@@ -40,11 +40,11 @@ __all__ = [
     "training",
 ]
 
-_LATER = ("models", "testing")  # modules that few need, and that cost time to import
+_LAZY_MODULES = ("models", "testing")  # modules that few functions need, and that take time to import
 
 
 def __getattr__(name: str) -> ModuleType:
-    """`dilu.testing` and `dilu.models` without an import of their own."""
-    if name in _LATER:
+    """Import `dilu.testing` and `dilu.models` when they are first used."""
+    if name in _LAZY_MODULES:
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""`python -m dilu` is the command `dilu`."""
+"""Run the command `dilu` as `python -m dilu`."""
 
 from dilu.cli.main import main
 

@@ -1,4 +1,4 @@
-"""What a handler that declares `openai="chat"` gets and may return."""
+"""The items and results of a handler that declares `openai="chat"`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ class ChatMessage:
     """One message of the conversation."""
 
     role: str  # system | developer | user | assistant | tool | function
-    content: str  # the text; parts of text are joined, and "" stands for none
+    content: str  # parts of text are joined; "" if there is no text
     name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
-    """The item of a chat handler. `None` and `()` mean that the client leaves the choice to the function.
+    """The item of a chat handler. `None` and `()` leave the choice to the function.
 
     @dilu.function(openai="chat")
     class Chat:
@@ -30,7 +30,7 @@ class ChatRequest:
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
-    stop: tuple[str, ...] = ()  # texts that end the answer; the handler has to look for them
+    stop: tuple[str, ...] = ()  # texts that end the answer; the handler has to watch for them
     seed: int | None = None
 
 
@@ -38,7 +38,7 @@ class ChatRequest:
 class ChatResult:
     """An answer with more than its text. A handler that streams may yield one as its last value.
 
-    `text` is then the last piece. Token counts that nobody states are told to clients as 0.
+    `text` is then the last piece. Clients see token counts that the handler does not set as 0.
     """
 
     text: str = ""

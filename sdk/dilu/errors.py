@@ -1,23 +1,23 @@
-"""Every error that Dilu raises on purpose.
+"""The errors that Dilu raises.
 
 * DiluError
-  * ConfigError         what a person wrote cannot be used: a spec, a file, a flag
-    * FieldError        one value of it, with its key and the rule (in `dilu.spec`)
+  * ConfigError         a spec, a file or a flag is invalid
+    * FieldError        one of its values is, with the key and the rule (in `dilu.spec`)
   * LoadError           a function's module or handler cannot be loaded
-  * TrainingFailedError a training run was ended by its code or by the disk (in `dilu.trainer`)
-  * RequestError        one request cannot be answered as asked; carries its HTTP status
-    * ItemError           a handler says so of one item of its batch
+  * TrainingFailedError a training run failed in its own code or on the disk (in `dilu.trainer`)
+  * RequestError        a request cannot be answered; carries the HTTP status
+    * ItemError         one item of a batch cannot be answered; raised or returned by handlers
 """
 
 from __future__ import annotations
 
 
 class DiluError(Exception):
-    """The root: catch it to catch whatever Dilu raises on purpose."""
+    """The base class of all errors of Dilu."""
 
 
 class ConfigError(DiluError, ValueError):
-    """What a person wrote cannot be used. The message names the key, the value seen and the rule."""
+    """A configuration is invalid. The message names the key, the value seen and the rule."""
 
 
 class LoadError(DiluError):
@@ -25,11 +25,11 @@ class LoadError(DiluError):
 
 
 class RequestError(DiluError):
-    """One request cannot be answered as asked.
+    """A request cannot be answered.
 
-    `status` is the HTTP status (400..599), `code` a stable short word for programs, `field` the JSON path
-    of the value at fault (`$[0].text`), `retry_after_s` a whole number of seconds, `refused` the reason why
-    nothing of the request was executed (then it is safe to send it elsewhere).
+    `status` is the HTTP status (400..599), `code` a stable short word for programs, `field` the JSON path of the
+    invalid value (`$[0].text`), `retry_after_s` a whole number of seconds, `refused` the reason if the request was
+    refused before any of it was executed (then it is safe to send it elsewhere).
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class RequestError(DiluError):
 
 
 class ItemError(RequestError):
-    """One item cannot be answered: a handler raises it, or returns it in the place of that item's result.
+    """One item cannot be answered; a handler raises it, or returns it in place of that item's result.
 
     Only the request with that item fails, with HTTP `status` (400..599); the rest of the batch is answered.
 
@@ -61,5 +61,5 @@ class ItemError(RequestError):
 
     def __init__(self, message: str, *, status: int = 422, code: str = "bad-item", field: str | None = None) -> None:
         if not 400 <= status <= 599:
-            raise ConfigError(f"ItemError: status = {status}, must be an error of HTTP, 400..599")
+            raise ConfigError(f"ItemError: status = {status}, must be an HTTP error, 400..599")
         super().__init__(status, code, message, field=field)

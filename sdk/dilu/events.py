@@ -1,4 +1,4 @@
-"""The CloudEvent behind a request, as a handler sees it in `ctx.event`."""
+"""The CloudEvent behind a request, which a handler reads as `ctx.event`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ SPEC_VERSION = "1.0"
 class Event:
     """The attributes of a CloudEvent 1.0; its data is the item that the handler gets.
 
-    Two events are the same event if `source` and `id` are the same: a sender that got no answer sends it again.
+    Two events with equal `source` and `id` are the same event: a sender that got no answer sends it again.
     """
 
     id: str
     source: str
     type: str
     subject: str | None = None
-    time: datetime | None = None  # aware: RFC 3339 always states an offset
+    time: datetime | None = None  # always with a time zone, as RFC 3339 requires
     dataschema: str | None = None
     datacontenttype: str | None = None  # None: JSON
-    extensions: Mapping[str, str | int | bool] = field(default_factory=dict)  # from headers every value is a str
+    extensions: Mapping[str, str | int | bool] = field(default_factory=dict)  # every value is a str in binary mode

@@ -1,4 +1,4 @@
-"""The decorator `@dilu.function`, and what it learns about a handler."""
+"""The decorator `@dilu.function`, and the definition that it makes of a handler."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 DEFINITION_ATTRIBUTE = "__dilu_definition__"
 
 _SYNC_CONCURRENCY = 1  # one model, one batch at a time: what a GPU does best
-_ASYNC_CONCURRENCY = 64  # async handlers wait on others, so many may run at once
-_LEAST_QUEUE_SIZE = 64
+_ASYNC_CONCURRENCY = 64  # async handlers mostly wait for other services
+_MIN_QUEUE_SIZE = 64
 _QUEUE_BATCHES = 16
 _MAX_BODY_BYTES = 16 * 1024 * 1024
 
-# `slo`: what cannot meet the objective for the requests before it is refused; `queue`: only what finds no room.
+# `slo` refuses a request that would miss the objective because of those before it, `queue` only when the queue is full.
 ADMIT_BY_SLO = "slo"
 _ADMISSIONS = (ADMIT_BY_SLO, "queue")
 OPENAI_EMBEDDINGS = "embeddings"
@@ -34,24 +34,24 @@ OPENAI_CHAT = "chat"
 _OPENAI_ROUTES = (OPENAI_EMBEDDINGS, OPENAI_CHAT)
 
 _NO_EXAMPLE = object()
-# Where a decorator may copy our attribute to (functools.wraps, functools.lru_cache). By their real types: proxies
-# such as `flask.request` answer isinstance() by looking for what they stand for.
+# Types to which another decorator may copy our attribute (functools.wraps, functools.lru_cache). Compared by their real
+# type, because proxies such as `flask.request` resolve their target in isinstance().
 _CARRIERS = (type, types.FunctionType, type(functools.lru_cache(lambda: None)))
 _Target = TypeVar("_Target", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeOptions:
-    """How one replica runs its handler; this stays in the process and is not on the wire."""
+    """How one replica runs its handler. These options stay in the process and are not on the wire."""
 
     concurrency: int  # batches (or single calls) that may run at the same time
-    queue_size: int | None = None  # requests that may wait; more are refused with 429; None: as the batch demands
+    queue_size: int | None = None  # requests that may wait, further ones get 429; None: by the batch size
     max_body_bytes: int = _MAX_BODY_BYTES
-    max_wait_ms: float | None = None  # longest wait for a fuller batch; None: learned
+    max_wait_ms: float | None = None  # maximum wait for a fuller batch; None: learned
     example: Any = None  # one item to warm up with before the replica is ready
     has_example: bool = False
     app: Flask | None = None  # the Flask application that answers every other route
-    timeout_s: float | None = None  # longest that a request may take, wait included; None: as long as it takes
+    timeout_s: float | None = None  # maximum time of a request, waiting included; None: unbounded
     admission: str = ADMIT_BY_SLO  # which requests are refused at once
     openai: str | None = None  # the OpenAI route that the handler serves: embeddings | chat
 
@@ -77,18 +77,18 @@ class FunctionDefinition:
 
     @property
     def max_batch(self) -> int:
-        """The most items that one call of the handler gets."""
+        """The maximum number of items in one call of the handler."""
         return self.spec.batch or 1
 
     @property
     def queue_size(self) -> int:
-        """Requests that may wait: as set, else many batches, and at least one for each slot."""
+        """Requests that may wait: as set, else 16 batches, but at least 64 and one for each running item."""
         running = self.max_batch * self.options.concurrency
-        return self.options.queue_size or max(_LEAST_QUEUE_SIZE, _QUEUE_BATCHES * self.max_batch, running)
+        return self.options.queue_size or max(_MIN_QUEUE_SIZE, _QUEUE_BATCHES * self.max_batch, running)
 
     @property
     def max_in_flight(self) -> int:
-        """Requests that keep this replica busy and that it does not refuse: one batch running, one filling per slot."""
+        """Requests that keep this replica busy without being refused: one batch runs and one fills per slot."""
         running = self.max_batch * self.options.concurrency
         return running + min(running, self.queue_size)
 
@@ -139,28 +139,28 @@ def function(
             def unload(self) -> None: ...                                   # once, after the last request
 
         @dilu.function
-        def double(x: float) -> float:                                      # without batch: one item a call
+        def double(x: float) -> float:                                      # without batch: one item per call
             return 2 * x
 
-    `batch=N` gives the handler a list of 1..N items and expects one result per item; without it the handler
-    gets one item. `concurrency` calls run at once (default 1 for sync handlers, 64 for async ones);
-    `queue_size` requests may wait (default 16 batches, at least 64 and one for each slot of a running batch),
-    further ones are refused with 429. `max_wait_ms` caps the wait for a fuller batch, which is learned: it can
-    only shorten it, and 0 turns it off. `example` is one item that warms the model up. `app` is a Flask
-    application whose routes are served beside the handler. `timeout_s` bounds what a request may take, wait
-    included (504). `admission="slo"` refuses at once what would miss `slo_ms` because of the requests before it;
-    `"queue"` refuses only when the queue is full. `openai="embeddings"` or `"chat"` adds OpenAI's route.
+    `batch=N` passes the handler a list of 1 to N items and expects one result per item; without it the handler
+    gets one item. `concurrency` calls run at once (default 1 for sync handlers, 64 for async ones). `queue_size`
+    requests may wait (default 16 batches, but at least 64 and one for each item that runs at once); further ones
+    are refused with 429. `max_wait_ms` caps the learned wait for a fuller batch: it can only shorten it, and 0 turns
+    it off. `example` is one item to warm the model up with. `app` is a Flask application whose routes are served
+    beside the handler. `timeout_s` bounds the time of a request, waiting included (504). `admission="slo"` refuses
+    at once a request that would miss `slo_ms` because of the requests before it; `"queue"` refuses only when the
+    queue is full. `openai="embeddings"` or `"chat"` adds OpenAI's route.
 
-    A generator streams: each value that it yields is sent at once. With batch it yields lists, one entry for each
-    item (None: nothing for it now). A parameter named `ctx` gets the item's `dilu.Context`, with batch a list of them.
-    An item that cannot be answered is a `dilu.ItemError`, raised or returned in its place.
+    A generator streams: each value that it yields is sent at once. With `batch` it yields lists with one entry for
+    each item (None: no part for it this time). A parameter named `ctx` gets the item's `dilu.Context`, with `batch` a
+    list of them. For an item that cannot be answered the handler raises a `dilu.ItemError`, or returns it in place of
+    the result.
 
-    `spec` are the fields of `dilu.spec.FunctionSpec`:
-    `slo_ms`, `batch`, `sm_request`, `sm_limit` (milli-GPU), `gpu_memory`, `kind`, `min_scale`, `max_scale` and
-    so on.
+    `spec` are the fields of `dilu.spec.FunctionSpec`: `slo_ms`, `batch`, `sm_request`, `sm_limit` (milli-GPU),
+    `gpu_memory`, `kind`, `min_scale`, `max_scale` and so on.
 
-    What is decorated stays what it was: `Embed().predict(["a"])` still works.
-    Raises `ConfigError` for a value that cannot be used.
+    The decorated class or function stays usable as before: `Embed().predict(["a"])` still works. Raise `ConfigError`
+    for an invalid value.
     """
 
     def decorate(decorated: _Target) -> _Target:
@@ -187,13 +187,13 @@ def function(
 
 
 def definition_of(target: object) -> FunctionDefinition | None:
-    """The definition that the decorator left on `target`, or None if it was not decorated itself."""
+    """Return the definition that the decorator left on `target`, or None if `target` itself was not decorated."""
     definition = _carried(target)
     return definition if definition is not None and definition.target is target else None
 
 
 def wrapped_definition_of(target: object) -> FunctionDefinition | None:
-    """The definition of another class or function that `target` wraps: a decorator stands above ours."""
+    """Return the definition of the class or function that `target` wraps, if another decorator stands above ours."""
     definition = _carried(target)
     return definition if definition is not None and definition.target is not target else None
 
@@ -206,9 +206,9 @@ def _carried(target: object) -> FunctionDefinition | None:
 
 
 def overridden(definition: FunctionDefinition, overrides: Mapping[str, Any] | None) -> FunctionDefinition:
-    """The definition with what the deployment says instead of the decorator; whether it is batched stays.
+    """Return the definition with the deployment's values in place of the decorator's.
 
-    Raises `ConfigError` for a value that cannot be used.
+    Raise `ConfigError` for an invalid value, or if a batched handler would become an unbatched one or the reverse.
     """
     if not overrides:
         return definition
@@ -216,13 +216,13 @@ def overridden(definition: FunctionDefinition, overrides: Mapping[str, Any] | No
     if (spec.batch is None) != (definition.spec.batch is None):
         takes = "a list of items" if definition.is_batched else "one item"
         raise ConfigError(
-            f"batch = {spec.batch}: the handler of {spec.name} takes {takes}, which is for its code to say"
+            f"batch = {spec.batch}: the handler of {spec.name} takes {takes}; only its code can change that"
         )
     return replace(definition, spec=spec)
 
 
 def default_name(identifier: str) -> str:
-    """A function's default name: its Python name in lower case with hyphens.
+    """Return a function's default name: its Python name in lower case with hyphens.
 
     >>> default_name("TextEmbed"), default_name("double_it")
     ('text-embed', 'double-it')
@@ -307,7 +307,7 @@ def _check_openai_item(name: str, openai: str, item_type: Any) -> None:
 
 
 def _check_app(app: Any) -> None:
-    # By its shape: Flask is imported only where an application is served.
+    # Recognized by its attributes: Flask is imported only if an application is served.
     is_flask = not isinstance(app, type) and callable(app) and hasattr(app, "wsgi_app") and hasattr(app, "url_map")
     if app is not None and not is_flask:
         raise ConfigError(f"app = {reprlib.repr(app)}, must be a Flask application, Flask(__name__)")

@@ -1,4 +1,4 @@
-"""Which version of the SDK runs."""
+"""The version of the installed SDK."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import functools
 
 @functools.cache
 def sdk_version() -> str:
-    """The installed version of the SDK, or "unknown" where it runs from a copied folder."""
-    from importlib.metadata import PackageNotFoundError, version  # takes longer than all else here
+    """Return the installed version of the SDK, or "unknown" if it runs from a copied folder."""
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, so only when it is needed
 
     try:
         return version("dilu")

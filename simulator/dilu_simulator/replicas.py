@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
-from dilu.admission import RunningBatch, answer_after_s, budget_s
+from dilu.answer_prediction import RunningBatch, answer_after_s, budget_s
 from dilu.batching import BatchRule, ExecutionFit, ExecutionModel, batch_wait_s
 from dilu_simulator.arrivals.tokens import Tokens
 from dilu_simulator.event_queue import US_PER_S, Events, Order

@@ -16,7 +16,7 @@ from dilu.errors import RequestError
 from dilu.runtime.protocols.tensors import DATATYPES, Tensor, nested, packed
 from protocols.outcomes import outcome
 
-_RANGES = {name: (int(one.least), int(one.most)) for name, one in DATATYPES.items() if one.kind == "int"}
+_RANGES = {name: (int(one.minimum), int(one.maximum)) for name, one in DATATYPES.items() if one.kind == "int"}
 _FLOAT_BITS = {"FP16": 16, "FP32": 32, "FP64": 64}
 
 
@@ -108,8 +108,8 @@ def test_other_data_is_refused_naming_the_place(
 
 @given(st.data(), st.sampled_from(sorted(_RANGES)))
 def test_integers_of_their_range_survive_both_ways(data: st.DataObject, name: str) -> None:
-    least, most = _RANGES[name]
-    values = data.draw(st.lists(st.integers(least, most), min_size=1, max_size=20))
+    minimum, maximum = _RANGES[name]
+    values = data.draw(st.lists(st.integers(minimum, maximum), min_size=1, max_size=20))
     shape = [len(values)]
     assert tensor(name, shape, values).values() == values
     assert tensor(name, shape, packed(values, DATATYPES[name])).values() == values

@@ -83,7 +83,7 @@ def test_the_servers_own_cost_is_learned_from_enough_requests() -> None:
     cost = ServerCost(1.0)
 
     def limit_after(requests: int, thread_s: float) -> int | None:
-        cost.look(requests, thread_s)
+        cost.update(requests, thread_s)
         return None if cost.limit_rps is None else round(cost.limit_rps)
 
     assert limit_after(49, 1.1) is None

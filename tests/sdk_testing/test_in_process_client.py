@@ -288,7 +288,7 @@ def test_what_dilu_yaml_may_say_can_be_overridden() -> None:
         assert client.get("/v1/stats").json()["batch_size_mean"] == 1
     with pytest.raises(dilu.ConfigError, match="batches"):
         testing.client(Evens, batches=1)
-    with pytest.raises(dilu.ConfigError, match="is for its code to say"):
+    with pytest.raises(dilu.ConfigError, match="only its code can change that"):
         testing.client(Evens, batch=None)
     with pytest.raises(dilu.ConfigError, match="overrides are for one function"):
         testing.client([norm, later], slo_ms=5)

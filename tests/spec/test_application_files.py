@@ -7,7 +7,7 @@ from dilu.errors import ConfigError
 from dilu.spec import function_spec
 from dilu.spec.applications import Application, FunctionEntry, Gateway, Route, ScalePolicy, application_name
 from dilu.spec.documents import read_application, write_application
-from dilu.spec.yaml_sections import MOST_ALIASES, MOST_BYTES
+from dilu.spec.yaml_sections import MAX_ALIASES, MAX_BYTES
 
 SHOP = """\
 name: shop                # default: the folder's name
@@ -133,7 +133,7 @@ CASES = [
         "alias of itself", "functions: &a\n- *a\n", 1, "functions[0]: must be a mapping of keys to values (seen a list)"
     ),
     Case(
-        "too many aliases", "a: &a 1\nb: [" + "*a, " * (MOST_ALIASES + 1) + "]\n", 2, "not YAML: more than 100 aliases"
+        "too many aliases", "a: &a 1\nb: [" + "*a, " * (MAX_ALIASES + 1) + "]\n", 2, "not YAML: more than 100 aliases"
     ),
     Case("a tag", "name: !!python/object:os.system x\n", 1, "tags are not used here (seen 'tag:yaml.org,2002:python"),
     Case("a tag on a list", "functions: !x []\n", 1, "tags are not used here (seen '!x')"),
@@ -325,9 +325,9 @@ def test_a_file_that_is_not_there_or_cannot_be_read_is_one_line(tmp_path: Path) 
 
 def test_a_file_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"dilu\.yaml: must be at most 256 KiB$"):
-        read(tmp_path, "#" * (MOST_BYTES + 1))
+        read(tmp_path, "#" * (MAX_BYTES + 1))
     with pytest.raises(ConfigError, match="the file is empty"):
-        read(tmp_path, "#" * MOST_BYTES)
+        read(tmp_path, "#" * MAX_BYTES)
 
 
 def test_an_override_that_contradicts_the_decorator_names_file_and_line(tmp_path: Path) -> None:

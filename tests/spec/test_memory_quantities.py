@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dilu.errors import ConfigError
-from dilu.spec.quantities import MOST_MEMORY_MIB, format_memory, parse_memory, read_memory
+from dilu.spec.quantities import MAX_MEMORY_MIB, format_memory, parse_memory, read_memory
 
 EXACT = [
     ("1Mi", 1),
@@ -15,7 +15,7 @@ EXACT = [
     (".5Gi", 512),
     ("2.Gi", 2048),
     ("1Ti", 1024 * 1024),
-    ("4Ti", MOST_MEMORY_MIB),
+    ("4Ti", MAX_MEMORY_MIB),
     ("4194304Ki", 4096),
     ("1048576", 1),
     ("2147483648", 2048),
@@ -80,13 +80,13 @@ def test_a_quantity_of_thousands_of_digits_is_refused_in_a_short_line() -> None:
     assert len(str(caught.value)) < 250
 
 
-@given(st.integers(1, MOST_MEMORY_MIB))
+@given(st.integers(1, MAX_MEMORY_MIB))
 def test_mib_written_as_a_quantity_read_back_the_same(mib: int) -> None:
     assert parse_memory("k", format_memory(mib)) == mib
     assert read_memory("k", format_memory(mib)) == mib
 
 
-@pytest.mark.parametrize(("value", "mib"), [(1, 1), (2048, 2048), (MOST_MEMORY_MIB, MOST_MEMORY_MIB), ("2Gi", 2048)])
+@pytest.mark.parametrize(("value", "mib"), [(1, 1), (2048, 2048), (MAX_MEMORY_MIB, MAX_MEMORY_MIB), ("2Gi", 2048)])
 def test_an_int_of_a_decorator_is_mib(value: object, mib: int) -> None:
     assert read_memory("k", value) == mib
 

@@ -24,7 +24,7 @@ from dilu.spec import (
 )
 from dilu.spec.applications import Application, FunctionEntry, Gateway, Route, ScalePolicy
 from dilu.spec.documents import read_application, read_profile, write_application, write_profile
-from dilu.spec.quantities import MOST_MEMORY_MIB
+from dilu.spec.quantities import MAX_MEMORY_MIB
 
 LABELS = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True)
 POSITIVE = st.floats(min_value=0, exclude_min=True, allow_infinity=False, allow_nan=False)
@@ -48,7 +48,7 @@ def options(draw: st.DrawFn) -> dict[str, Any]:
     sm_request, sm_limit = draw(pairs(MILLI))
     rps_request, rps_limit = draw(pairs(POSITIVE))
     min_scale, max_scale = draw(pairs(COUNT))
-    mib = draw(st.integers(1, MOST_MEMORY_MIB))
+    mib = draw(st.integers(1, MAX_MEMORY_MIB))
     return {
         "kind": draw(st.sampled_from(Kind)),
         "slo_ms": draw(st.none() | POSITIVE | COUNT),
@@ -152,7 +152,7 @@ def profiles(draw: st.DrawFn) -> Profile:
         sm_limit=sm_limit,
         rps_request=rps_request,
         rps_limit=rps_limit,
-        memory_mib=draw(st.none() | st.integers(1, MOST_MEMORY_MIB)),
+        memory_mib=draw(st.none() | st.integers(1, MAX_MEMORY_MIB)),
         slo_ms=draw(st.none() | POSITIVE),
         exec_ms=tuple(draw(st.lists(points, max_size=5, unique_by=lambda point: (point.batch, point.sm_milli)))),
         cold_start_ms=draw(

@@ -50,20 +50,20 @@ def test_the_inflation_is_one_until_something_is_in_the_way() -> None:
     metrics = ran(5.0, *[0.1] * 15)
     klc = metrics.progress(0.0).klc
     assert klc is not None
-    assert klc.least_s is None
+    assert klc.min_s is None
     metrics = ran(5.0, *[0.1] * 64, *[0.2] * 64)
     klc = metrics.progress(0.0).klc
     assert klc is not None
-    assert klc.least_s is not None
+    assert klc.min_s is not None
     assert klc.last_s == 0.2
-    assert klc.mean_s / klc.least_s == pytest.approx(2.0)
+    assert klc.mean_s / klc.min_s == pytest.approx(2.0)
 
 
 def test_cycles_in_turn_long_and_short_are_no_inflation() -> None:
     klc = ran(*[0.2, 0.0] * 100).progress(0.0).klc
     assert klc is not None
-    assert klc.least_s is not None
-    assert klc.mean_s / klc.least_s == pytest.approx(1.0, rel=0.1)
+    assert klc.min_s is not None
+    assert klc.mean_s / klc.min_s == pytest.approx(1.0, rel=0.1)
 
 
 def exposed(metrics: TrainingMetrics) -> dict[str, float]:

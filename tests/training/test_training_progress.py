@@ -17,7 +17,7 @@ GOING = TrainingProgress(
     iteration=120,
     run_iterations=20,
     iterations_per_s=12.34,
-    klc=Klc(last_s=0.09, mean_s=0.0812, least_s=0.08),
+    klc=Klc(last_s=0.09, mean_s=0.0812, min_s=0.08),
     scalars={"loss": 0.31234567, "accuracy": 1.0},
     checkpoint_iteration=100,
 )

@@ -130,11 +130,11 @@ def _load(key: str, value: object) -> float | None:
 
 
 def _count(key: str, value: object) -> int:
-    return whole_number(key, value, least=0)
+    return whole_number(key, value, minimum=0)
 
 
 def _count_or_unknown(key: str, value: object) -> int | None:
-    return None if value is None else whole_number(key, value, least=0)
+    return None if value is None else whole_number(key, value, minimum=0)
 
 
 def _rate_or_unknown(key: str, value: object) -> float | None:

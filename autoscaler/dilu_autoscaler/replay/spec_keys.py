@@ -168,7 +168,7 @@ def _whole_seconds(key: str, value: object) -> int:
 
 
 def _count(key: str, value: object) -> int:
-    return whole_number(key, number_or_text(value) if isinstance(value, str) else value, least=0)
+    return whole_number(key, number_or_text(value) if isinstance(value, str) else value, minimum=0)
 
 
 def _flag(key: str, value: object) -> bool:

@@ -26,7 +26,7 @@ from dilu.load.rates import Flat, Segment, Wave, cut, parse_steps, repeated
 # for 3 s are 0.30000000000000004 requests, and such errors must not pull a request to the near side of a pause.
 _EDGE = 1e-9
 # Gamma gaps outside of these overflow or underflow a float, or never come to an end.
-_LEAST_CV, _GREATEST_CV = 0.001, 100.0
+_MIN_CV, _MAX_CV = 0.001, 100.0
 
 
 class Arrivals(Protocol):
@@ -51,8 +51,8 @@ class RateArrivals:
     cv: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (self.cv == 0.0 or _LEAST_CV <= self.cv <= _GREATEST_CV):
-            raise ConfigError(f"cv = {self.cv:g}, must be 0 (evenly spaced) or {_LEAST_CV:g} to {_GREATEST_CV:g}")
+        if not (self.cv == 0.0 or _MIN_CV <= self.cv <= _MAX_CV):
+            raise ConfigError(f"cv = {self.cv:g}, must be 0 (evenly spaced) or {_MIN_CV:g} to {_MAX_CV:g}")
 
     @property
     def duration_s(self) -> float:

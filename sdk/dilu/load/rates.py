@@ -10,7 +10,7 @@ from typing import Protocol
 from dilu.errors import ConfigError
 
 # More segments than any trace has, few enough to hold in memory.
-_MOST_SEGMENTS = 1_000_000
+_MAX_SEGMENTS = 1_000_000
 
 
 class Segment(Protocol):
@@ -122,8 +122,8 @@ def repeated(phases: Sequence[Flat], duration_s: float) -> tuple[Segment, ...]:
     if not phases:
         raise ConfigError("a bursty load needs at least one phase")
     cycles = math.ceil(duration_s / math.fsum(phase.duration_s for phase in phases))
-    if cycles * len(phases) > _MOST_SEGMENTS:
-        raise ConfigError(f"{cycles} rounds of {len(phases)} phases, must be at most {_MOST_SEGMENTS} phases in all")
+    if cycles * len(phases) > _MAX_SEGMENTS:
+        raise ConfigError(f"{cycles} rounds of {len(phases)} phases, must be at most {_MAX_SEGMENTS} phases in all")
     return cut(tuple(phases) * cycles, duration_s)
 
 

@@ -14,7 +14,7 @@ from dilu.errors import RequestError
 _log = logging.getLogger(__name__)
 # How msgspec ends the text of an error below the top: " - at `$.a[0]`", or " - at `key` in `$`" for a bad key.
 _FIELD = re.compile(r"^(?P<what>.*?)(?: - at (?:`key` in )?`(?P<field>[^`]*)`)?$", re.DOTALL)
-_LONGEST_TEXT = 500  # of an error that a user's type raised: it may quote the whole item
+_MAX_TEXT = 500  # of an error that a user's type raised: it may quote the whole item
 
 
 class ItemCodec:
@@ -128,7 +128,7 @@ def _said(error: BaseException) -> str:
 
 def _readable(text: str) -> str:
     """The first line of the text, of bearable length and without what UTF-8 cannot hold."""
-    line = text.strip().partition("\n")[0][:_LONGEST_TEXT]
+    line = text.strip().partition("\n")[0][:_MAX_TEXT]
     return line.encode("utf-8", "backslashreplace").decode()
 
 

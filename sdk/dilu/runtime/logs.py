@@ -18,7 +18,7 @@ from dilu.spec import names
 current_request_ids: ContextVar[list[str] | None] = ContextVar("dilu_request_ids", default=None)
 
 FORMATS = (names.LOG_FORMAT_PLAIN, names.LOG_FORMAT_JSON)
-_MOST_LINES_WAITING = 10_000
+_MAX_WAITING_LINES = 10_000
 
 
 def configure_logging(*, log_format: str, function: str | None = None, replica: str | None = None) -> None:
@@ -39,7 +39,7 @@ class PatientHandler(logging.Handler):
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
-        self._lines: queue.Queue[str | None] = queue.Queue(_MOST_LINES_WAITING)
+        self._lines: queue.Queue[str | None] = queue.Queue(_MAX_WAITING_LINES)
         self._lost = 0
         self._writer = threading.Thread(target=self._write, name="dilu-log", daemon=True)
         self._writer.start()

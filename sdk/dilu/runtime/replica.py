@@ -39,8 +39,8 @@ _LAST_CONNECTIONS_S = 0.05
 _LAST_HANDSHAKES_S = 0.02
 # ... and at how many looks in a row nothing must have come before idle connections are closed. Looks, not seconds:
 # a machine that stalls stalls the clients as well.
-_QUIET_LOOKS = 10
-_LOOK_S = 0.02
+_QUIET_POLLS = 10
+_POLL_S = 0.02
 # Of the time that a stop may take, what is kept for unloading when requests do not end.
 _UNLOAD_RATIO = 0.1
 # How long the last traces may take on their way, and no longer than is left.
@@ -95,7 +95,7 @@ class Replica:
             self._sockets.append(bind(self._settings.host, self._settings.port))
             await self._listen(app, self._sockets[1])
         stats_listener, listener = self._listeners
-        self._say_ready(service, listener, stats_listener)
+        self._report_ready(service, listener, stats_listener)
         if not await self._serve(service, stop):
             return 1
         exit_code = await self._drain(service, listener, stats_listener)
@@ -177,7 +177,7 @@ class Replica:
                 seconds[phase] = (seconds.get(phase, 0.0) if is_own else 0.0) + phase_s
         return seconds
 
-    def _say_ready(self, service: ServiceGroup, listener: Listener, stats_listener: Listener) -> None:
+    def _report_ready(self, service: ServiceGroup, listener: Listener, stats_listener: Listener) -> None:
         cold_start_s = self._cold_start_s()
         _log.info(
             "%s is ready on %s:%d, stats on port %d (%s)",
@@ -222,10 +222,10 @@ class Replica:
     async def _until_quiet(self, service: ServiceGroup) -> None:
         """Wait while requests still come on connections that were open; their clients are told to leave."""
         loop = asyncio.get_running_loop()
-        quiet_looks, seen = 0, service.arrival_count
-        while loop.time() < self._deadline_s and quiet_looks < _QUIET_LOOKS:
-            await asyncio.sleep(_LOOK_S)
-            quiet_looks = quiet_looks + 1 if service.arrival_count == seen else 0
+        quiet_polls, seen = 0, service.arrival_count
+        while loop.time() < self._deadline_s and quiet_polls < _QUIET_POLLS:
+            await asyncio.sleep(_POLL_S)
+            quiet_polls = quiet_polls + 1 if service.arrival_count == seen else 0
             seen = service.arrival_count
 
 

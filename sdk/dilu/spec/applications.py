@@ -18,7 +18,7 @@ from dilu.spec.mappings import merge
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HOST = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
-_MOST_PORT: Final = 65535
+_MAX_PORT: Final = 65535
 
 
 class Route(StrEnum):
@@ -51,7 +51,7 @@ class Gateway:
     def __post_init__(self) -> None:
         if not _HOST.fullmatch(plain_text("host", self.host)):
             raise FieldError("host", "must be a host name or an IP address", self.host)
-        whole_number("port", self.port, least=0, most=_MOST_PORT)
+        whole_number("port", self.port, minimum=0, maximum=_MAX_PORT)
         object.__setattr__(self, "route", choice("route", self.route, Route))
 
 

@@ -17,7 +17,7 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_LENGTH: Final = 63
 _WHOLE = re.compile(r"-?[0-9]{1,30}")
 _DECIMAL = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][-+]?[0-9]{1,3})?")
-_LONGEST_SHOWN: Final = 80
+_MAX_SHOWN: Final = 80
 _NOT_SEEN: Final = object()
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
@@ -69,11 +69,11 @@ class Position:
             raise self.locate(error.under(path)) from None
 
 
-def whole_number(key: str, value: object, *, least: int, most: int = INT32_MAX, unit: str = "") -> int:
+def whole_number(key: str, value: object, *, minimum: int, maximum: int = INT32_MAX, unit: str = "") -> int:
     """The value as an int within the bounds; booleans are no numbers."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
         of = f" of {unit}" if unit else ""
-        raise FieldError(key, f"must be a whole number{of} from {least} to {most}", value)
+        raise FieldError(key, f"must be a whole number{of} from {minimum} to {maximum}", value)
     return value
 
 
@@ -121,7 +121,7 @@ def unknown_key(key: str, known: Collection[str]) -> FieldError:
     """The error for a key that nobody reads, with the nearest known one."""
     import difflib  # here: only errors need it, and it costs start-up time
 
-    near = difflib.get_close_matches(key[:_LONGEST_SHOWN], known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(key[:_MAX_SHOWN], known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"known keys are {', '.join(known)}"
     return FieldError(key, f"unknown key; {hint}")
 
@@ -148,12 +148,12 @@ def shown(value: object) -> str:
         text = " ".join(repr(value).splitlines())
     except ValueError:  # Python refuses to print an int of thousands of digits
         return "a number too long to print"
-    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
 
 
 def readable(name: str) -> str:
     """The name itself, or as a literal where it would not fit on one line."""
-    return name if name.isprintable() and 0 < len(name) <= _LONGEST_SHOWN else shown(name)
+    return name if name.isprintable() and 0 < len(name) <= _MAX_SHOWN else shown(name)
 
 
 def _is_unicode(text: str) -> bool:

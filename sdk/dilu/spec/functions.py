@@ -11,7 +11,7 @@ from typing import Final
 from dilu.spec.fields import FieldError, choice, label, positive_number, shortest, whole_number
 from dilu.spec.quantities import gpu_milli, memory_mib
 
-MOST_GPUS: Final = 8  # of one node
+MAX_GPUS: Final = 8  # of one node
 
 
 class Kind(StrEnum):
@@ -98,8 +98,8 @@ def in_order(values: object, floor_key: str, key: str) -> None:
 
 
 kind_check: Check = partial(choice, kinds=Kind)
-count_check: Check = partial(whole_number, least=1)
-gpu_count_check: Check = partial(whole_number, least=1, most=MOST_GPUS)
+count_check: Check = partial(whole_number, minimum=1)
+gpu_count_check: Check = partial(whole_number, minimum=1, maximum=MAX_GPUS)
 
 # One check for each field but `slo`, which is a checked value itself.
 FIELD_CHECKS: Final[dict[str, Check]] = {
@@ -114,6 +114,6 @@ FIELD_CHECKS: Final[dict[str, Check]] = {
     "rps_limit": unless_none(positive_number),
     "affinity_group": unless_none(label),
     "max_stages": gpu_count_check,
-    "min_scale": partial(whole_number, least=0),
+    "min_scale": partial(whole_number, minimum=0),
     "max_scale": unless_none(count_check),
 }

@@ -16,7 +16,7 @@ _UNIT_NS: Final = {
     "m": 60 * NS_PER_S,
     "h": 3600 * NS_PER_S,
 }
-_LARGEST_NS: Final = 2**63 - 1
+_MAX_NS: Final = 2**63 - 1
 _PART: Final = re.compile(r"(?=\.?[0-9])([0-9]{0,19})(?:\.([0-9]{0,30}))?(ns|us|\u00b5s|\u03bcs|ms|s|m|h)")
 
 
@@ -38,4 +38,4 @@ def duration_ns(text: str) -> int | None:
         whole, fraction, unit = part[1], part[2] or "", _UNIT_NS[part[3]]
         total += int(whole or 0) * unit + int(fraction or 0) * unit // 10 ** len(fraction)
         at = part.end()
-    return sign * total if rest and total <= _LARGEST_NS else None
+    return sign * total if rest and total <= _MAX_NS else None

@@ -23,7 +23,7 @@ class ExecPoint:
     ms: float
 
     def __post_init__(self) -> None:
-        whole_number("batch", self.batch, least=1)
+        whole_number("batch", self.batch, minimum=1)
         gpu_milli("sm_milli", self.sm_milli)
         object.__setattr__(self, "ms", positive_number("ms", self.ms))
 
@@ -130,5 +130,5 @@ _CHECKS: Final[dict[str, Check]] = {
     "cold_start_ms": unless_none(_cold_start),
     "machine": _texts,
     "versions": _texts,
-    "trials": unless_none(partial(whole_number, least=1)),
+    "trials": unless_none(partial(whole_number, minimum=1)),
 }

@@ -8,7 +8,7 @@ from typing import Final
 from dilu.spec.fields import FieldError, whole_number
 
 WHOLE_GPU_MILLI: Final = 1000
-MOST_MEMORY_MIB: Final = 4 * 1024 * 1024  # 4 TiB on one GPU; above it somebody gave bytes where MiB are meant
+MAX_MEMORY_MIB: Final = 4 * 1024 * 1024  # 4 TiB on one GPU; above it somebody gave bytes where MiB are meant
 _MIB_BYTES: Final = 1024 * 1024
 _UNIT_BYTES: Final = {
     "": 1,
@@ -23,12 +23,12 @@ _RULE: Final = "must be a quantity such as 512Mi or 2Gi"
 
 def gpu_milli(key: str, value: object) -> int:
     """A share of one GPU in thousandths: 1 to 1000."""
-    return whole_number(key, value, least=1, most=WHOLE_GPU_MILLI, unit="milli-GPU")
+    return whole_number(key, value, minimum=1, maximum=WHOLE_GPU_MILLI, unit="milli-GPU")
 
 
 def memory_mib(key: str, value: object) -> int:
     """MiB within what one GPU can have."""
-    return whole_number(key, value, least=1, most=MOST_MEMORY_MIB, unit="MiB")
+    return whole_number(key, value, minimum=1, maximum=MAX_MEMORY_MIB, unit="MiB")
 
 
 def parse_memory(key: str, text: object) -> int:
@@ -45,8 +45,8 @@ def parse_memory(key: str, text: object) -> int:
     # Whole numbers all the way: 1.5Gi is 15 x 1024**3 over 10 x 1024**2.
     over = int(10 ** len(part)) * _MIB_BYTES
     mib, rest = divmod(int(match["whole"] + part) * unit_bytes, over)
-    if not 1 <= mib + bool(rest) <= MOST_MEMORY_MIB:
-        raise FieldError(key, f"must be from 1Mi to {format_memory(MOST_MEMORY_MIB)}", text)
+    if not 1 <= mib + bool(rest) <= MAX_MEMORY_MIB:
+        raise FieldError(key, f"must be from 1Mi to {format_memory(MAX_MEMORY_MIB)}", text)
     if rest:
         raise FieldError(key, f"must be whole MiB; the next larger is {mib + 1}Mi", text)
     return mib

@@ -13,8 +13,8 @@ import yaml
 from dilu.errors import ConfigError
 from dilu.spec.fields import FieldError, Position, number_or_text, plain_text, shown, unknown_key
 
-MOST_BYTES: Final = 256 * 1024  # PyYAML reads about 100 KiB a second
-MOST_ALIASES: Final = 100  # each may repeat what it names: bounds the work that a small file can ask for
+MAX_BYTES: Final = 256 * 1024  # PyYAML reads about 100 KiB a second
+MAX_ALIASES: Final = 100  # each may repeat what it names: bounds the work that a small file can ask for
 
 _TAG: Final = "tag:yaml.org,2002:"
 _CONTAINER_TAGS: Final = frozenset({_TAG + "map", _TAG + "seq"})
@@ -158,13 +158,13 @@ def _line(node: yaml.Node) -> int:
 def _read_text(path: Path) -> str:
     try:
         with path.open("rb") as stream:
-            data = stream.read(MOST_BYTES + 1)
+            data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(data) > MOST_BYTES:
-        raise ConfigError(f"{path}: must be at most {MOST_BYTES // 1024} KiB")
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"{path}: must be at most {MAX_BYTES // 1024} KiB")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -180,9 +180,9 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             self.aliases += 1
-            if self.aliases > MOST_ALIASES:
+            if self.aliases > MAX_ALIASES:
                 mark = self.get_mark()
-                raise yaml.composer.ComposerError(None, None, f"more than {MOST_ALIASES} aliases", mark)
+                raise yaml.composer.ComposerError(None, None, f"more than {MAX_ALIASES} aliases", mark)
         return super().compose_node(parent, index)
 
 

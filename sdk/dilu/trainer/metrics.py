@@ -42,14 +42,14 @@ _STALLED_AFTER = 2.0  # mean iterations without a new one; then the time since t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Klc:
-    """Kernel-launching cycles in seconds; `mean_s / least_s` is their inflation, 1 where nothing is in the way.
+    """Kernel-launching cycles in seconds; `mean_s / min_s` is their inflation, 1 where nothing is in the way.
 
     Means, since single cycles say little: a data loader with two workers gives a long one and a short one in turn.
     """
 
     last_s: float
     mean_s: float  # over the last 64, without the first one of the run, which warms up
-    least_s: float | None  # the least that the mean has been in this run; None: fewer than 16 iterations so far
+    min_s: float | None  # the least that the mean has been in this run; None: fewer than 16 iterations so far
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ class TrainingMetrics(Collector):
         self._run_iterations = 0
         self._ends_s: deque[float] = deque(maxlen=_RECENT + 1)
         self._recent_klc_s: deque[float] = deque(maxlen=_RECENT)
-        self._least_klc_s: float | None = None
+        self._min_klc_s: float | None = None
         self._klc = Histogram(KLC_BUCKETS_S)
         self._scalars: dict[str, float] = {}
         self._checkpoint = Histogram(CHECKPOINT_BUCKETS_S)
@@ -101,7 +101,7 @@ class TrainingMetrics(Collector):
             self._recent_klc_s.append(klc_s)
             if len(self._recent_klc_s) >= _ENOUGH:
                 mean_s = fmean(self._recent_klc_s)
-                self._least_klc_s = mean_s if self._least_klc_s is None else min(self._least_klc_s, mean_s)
+                self._min_klc_s = mean_s if self._min_klc_s is None else min(self._min_klc_s, mean_s)
 
     def yielded(self, scalars: dict[str, float]) -> None:
         """These are the newest scalars."""
@@ -135,7 +135,7 @@ class TrainingMetrics(Collector):
         return {
             "iteration": now.iteration,
             "iterations_per_s": now.iterations_per_s,
-            "klc": None if klc is None else {"last_s": klc.last_s, "mean_s": klc.mean_s, "least_s": klc.least_s},
+            "klc": None if klc is None else {"last_s": klc.last_s, "mean_s": klc.mean_s, "min_s": klc.min_s},
             "scalars": dict(now.scalars),
             "checkpoint_iteration": now.checkpoint_iteration,
             "totals": {"iterations": now.run_iterations, "checkpoints": sum(self._checkpoint.counts)},
@@ -171,7 +171,7 @@ class TrainingMetrics(Collector):
         if not self._recent_klc_s:
             return None
         recent_s = self._recent_klc_s
-        return Klc(last_s=recent_s[-1], mean_s=fmean(recent_s), least_s=self._least_klc_s)
+        return Klc(last_s=recent_s[-1], mean_s=fmean(recent_s), min_s=self._min_klc_s)
 
     def _gauge(self, name: str, text: str, value: float | None) -> Metric:
         family = GaugeMetricFamily(name, text, labels=("function",))

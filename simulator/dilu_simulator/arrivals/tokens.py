@@ -43,7 +43,7 @@ class FixedTokens:
 
     def __post_init__(self) -> None:
         for name in ("prompt", "output"):
-            whole_number(name, getattr(self, name), least=1, most=MOST_TOKENS)
+            whole_number(name, getattr(self, name), minimum=1, maximum=MOST_TOKENS)
 
     @property
     def mean(self) -> Tokens:
@@ -66,7 +66,7 @@ class LognormalTokens:
 
     def __post_init__(self) -> None:
         for name in ("prompt", "output"):
-            whole_number(name, getattr(self, name), least=1, most=MOST_TOKENS)
+            whole_number(name, getattr(self, name), minimum=1, maximum=MOST_TOKENS)
         for name in ("prompt_cv", "output_cv"):
             if number_from_zero(name, getattr(self, name)) > 10.0:
                 raise FieldError(name, "must be at most 10", getattr(self, name))

@@ -219,5 +219,5 @@ def _copies(section: Section, entry: Any, cluster: ClusterSize) -> Iterator[Any]
     if copies is None:
         yield entry
         return
-    for number in range(1, whole_number("copies", copies, least=1, most=_MOST_COPIES) + 1):
+    for number in range(1, whole_number("copies", copies, minimum=1, maximum=_MOST_COPIES) + 1):
         yield replace(entry, name=f"{entry.name}-{number}")

@@ -46,7 +46,7 @@ class InferenceFunction:
     """A horizontal policy of its own. None: the scenario's."""
 
     def __post_init__(self) -> None:
-        whole_number("warm", self.warm, least=0)
+        whole_number("warm", self.warm, minimum=0)
         if self.slo_ms is not None:  # or its error would name the field of the spec that it becomes
             positive_number("slo_ms", self.slo_ms)
         if self.admission not in _ADMISSIONS:
@@ -111,7 +111,7 @@ class TrainingJob:
     def __post_init__(self) -> None:
         number_from_zero("start", self.start_s)
         if self.iterations is not None:
-            whole_number("iterations", self.iterations, least=1)
+            whole_number("iterations", self.iterations, minimum=1)
         _ = self.spec
 
     @cached_property

@@ -8,7 +8,7 @@ from typing import Final
 from dilu.spec.fields import number_from_zero, whole_number
 
 GIB_MIB: Final = 1024
-MOST_GPUS: Final = 100_000
+MAX_GPUS: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +24,11 @@ class ClusterSize:
     """The most that the limits on one GPU may add up to."""
 
     def __post_init__(self) -> None:
-        whole_number("nodes", self.nodes, least=1, most=MOST_GPUS)
-        whole_number("gpus_per_node", self.gpus_per_node, least=1, most=MOST_GPUS // self.nodes)
-        whole_number("gpu_memory", self.gpu_memory_mib, least=1, unit="MiB")
-        whole_number("omega", self.omega_milli, least=1, most=1000, unit="milli-GPU")
-        whole_number("gamma", self.gamma_milli, least=self.omega_milli, most=64_000, unit="milli-GPU")
+        whole_number("nodes", self.nodes, minimum=1, maximum=MAX_GPUS)
+        whole_number("gpus_per_node", self.gpus_per_node, minimum=1, maximum=MAX_GPUS // self.nodes)
+        whole_number("gpu_memory", self.gpu_memory_mib, minimum=1, unit="MiB")
+        whole_number("omega", self.omega_milli, minimum=1, maximum=1000, unit="milli-GPU")
+        whole_number("gamma", self.gamma_milli, minimum=self.omega_milli, maximum=64_000, unit="milli-GPU")
 
     @property
     def gpus(self) -> int:

@@ -1,12 +1,12 @@
-"""Lets a replica's requests in, or refuses them at once: those that would be answered too late."""
+"""Admits a replica's requests, or refuses at once those that would be answered too late."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 
-from dilu.admission import Margin, answer_after_s, budget_s, retry_after_s
-from dilu.batching import BatchRule, ExecutionFit
+from dilu.answer_prediction import Margin, answer_after_s, budget_s, retry_after_s
+from dilu.batching import BatchRule
 from dilu.errors import RequestError
 from dilu.handlers import ADMIT_BY_SLO, FunctionDefinition
 from dilu.runtime.execution.batch_queue import BatchQueue
@@ -14,12 +14,12 @@ from dilu.runtime.execution.jobs import Job
 from dilu.spec import names
 
 
-class AdmissionDesk:
-    """Predicts when a request would be answered, and learns by how much such predictions are wrong.
+class Admission:
+    """Predicts when a request would be answered, and learns how late its predictions are.
 
-    Two things bound a request: the deadline that its client gave, and the function's objective. An idle replica
-    refuses nothing: what was learned may be stale, and only work can correct it. An objective that not even a single
-    item can meet refuses nothing either.
+    Two limits bound a request: its client's deadline and the function's objective. An idle replica refuses nothing:
+    what it learned may be stale, and only executing requests can correct it. An objective that not even a single item
+    can meet refuses nothing either.
     """
 
     def __init__(self, definition: FunctionDefinition, rule: BatchRule, queue: BatchQueue) -> None:
@@ -27,44 +27,25 @@ class AdmissionDesk:
         self._queue = queue
         self._slots = definition.options.concurrency
         self._slo_s = rule.slo_s if definition.options.admission == ADMIT_BY_SLO else None
-        self._is_streaming = definition.is_streaming  # then its objective is for the first part, not for the end
+        self._is_streaming = definition.is_streaming  # the objective is for the first part, not for the end
         self.margin = Margin()
 
-    def check(self, now_s: float, urgency: int, deadline_s: float | None) -> None:
-        """Raise `RequestError` (429) if a request that came now would be answered too late."""
-        fit = self._queue.fit
-        if fit is not None and (self._slo_s is not None or deadline_s is not None):
-            self._answer_s(fit, now_s, now_s, urgency, deadline_s, items=1)
-
-    def promise(self, now_s: float, jobs: Sequence[Job]) -> None:
-        """Note when the jobs of one request will be answered. Raises `RequestError` (429) if that is too late."""
-        job, fit = jobs[0], self._queue.fit
-        if fit is not None and (self._slo_s is not None or job.deadline_s is not None):
-            answer_s = self._answer_s(fit, now_s, job.arrived_s, job.urgency, job.deadline_s, items=len(jobs))
-            if self.is_learning:
-                jobs[-1].promised_s = now_s + answer_s
-
     @property
-    def is_needed(self) -> bool:
-        """Whether requests are refused for the objective: else only a deadline of their own can do it."""
+    def has_objective(self) -> bool:
+        """Whether requests are refused for the objective; otherwise only their own deadline can refuse them."""
         return self._slo_s is not None
 
-    @property
-    def is_learning(self) -> bool:
-        """Whether `kept` wants to hear of each batch."""
-        return self._slo_s is not None and not self._is_streaming
+    def answered_at_s(
+        self, now_s: float, *, arrived_s: float, urgency: int, deadline_s: float | None, items: int = 1
+    ) -> float | None:
+        """Predict when a request of `items` items will be answered, on the monotonic clock.
 
-    def kept(self, jobs: Sequence[Job]) -> None:
-        """Learn from a batch that was answered now: from the promise that it kept worst."""
-        promises_s = [job.promised_s for job in jobs if job.promised_s is not None]
-        if promises_s and self._slo_s is not None:
-            late_s = time.monotonic() - min(promises_s)
-            self.margin = self.margin.learned(late_s=late_s, objective_s=self._slo_s)
-
-    def _answer_s(
-        self, fit: ExecutionFit, now_s: float, arrived_s: float, urgency: int, deadline_s: float | None, *, items: int
-    ) -> float:
-        queue = self._queue
+        Return None if nothing bounds the request or no batch has run yet. Raise `RequestError` (429) if the answer
+        would come too late.
+        """
+        queue, fit = self._queue, self._queue.fit
+        if fit is None or (self._slo_s is None and deadline_s is None):
+            return None
         running, waiting = queue.running(), queue.ahead_of(urgency)
         answer_s = answer_after_s(
             self._rule,
@@ -76,18 +57,31 @@ class AdmissionDesk:
             now_s=now_s,
         )
         if not running and not waiting:
-            return answer_s
+            return now_s + answer_s
+        one_item_s = fit.hopeful().execution_s(1)
         if self._is_streaming:
-            answer_s = max(0.0, answer_s - fit.hopeful().execution_s(1))
-        allowed_s = self._allowed_s(now_s, arrived_s, deadline_s, fit.hopeful().execution_s(1))
+            answer_s = max(0.0, answer_s - one_item_s)
+        allowed_s = self._allowed_s(now_s, arrived_s, deadline_s, one_item_s)
         if allowed_s is not None and answer_s + self.margin.margin_s > allowed_s:
             raise _too_late(answer_s, max(0.0, allowed_s))
-        return answer_s
+        return now_s + answer_s
 
-    def _allowed_s(self, now_s: float, arrived_s: float, deadline_s: float | None, least_s: float) -> float | None:
-        """Seconds from now within which the answer must come, or None if nothing bounds it."""
+    @property
+    def is_learning(self) -> bool:
+        """Whether `learn` must be called after each batch."""
+        return self._slo_s is not None and not self._is_streaming
+
+    def learn(self, jobs: Sequence[Job]) -> None:
+        """Learn from a batch that was answered just now, by the promise that it missed by most."""
+        promises_s = [job.promised_s for job in jobs if job.promised_s is not None]
+        if promises_s and self._slo_s is not None:
+            late_s = time.monotonic() - min(promises_s)
+            self.margin = self.margin.learned(late_s=late_s, objective_s=self._slo_s)
+
+    def _allowed_s(self, now_s: float, arrived_s: float, deadline_s: float | None, one_item_s: float) -> float | None:
+        """Return the seconds from now within which the answer must come, or None if nothing bounds it."""
         allowed_s = None if deadline_s is None else deadline_s - now_s
-        if self._slo_s is not None and least_s + self.margin.margin_s < (budget := budget_s(self._slo_s)):
+        if self._slo_s is not None and one_item_s + self.margin.margin_s < (budget := budget_s(self._slo_s)):
             by_slo_s = arrived_s + budget - now_s
             allowed_s = by_slo_s if allowed_s is None else min(allowed_s, by_slo_s)
         return allowed_s
@@ -97,7 +91,7 @@ def _too_late(answer_s: float, allowed_s: float) -> RequestError:
     return RequestError(
         429,
         "deadline",
-        f"it would be answered after {answer_s * 1000.0:.0f} ms, {allowed_s * 1000.0:.0f} ms are left",
+        f"the answer would take {answer_s * 1000.0:.0f} ms, {allowed_s * 1000.0:.0f} ms are left",
         retry_after_s=retry_after_s(answer_s, allowed_s),
         refused=names.REFUSED_DEADLINE,
     )

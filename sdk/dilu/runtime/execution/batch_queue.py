@@ -8,30 +8,31 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
-from dilu.admission import RunningBatch
+from dilu.answer_prediction import RunningBatch
 from dilu.batching import BatchRule, ExecutionFit, batch_wait_s
 from dilu.runtime.execution.jobs import Job
 
-# The rate of arrivals is taken over this many of them.
+# The rate of arrivals is measured over this number of arrivals.
 _RATE_ARRIVALS = 16
-# While a batch fills there is no point in waking for each item, only for the one that completes it.
+# Waiting items at which a worker is woken. While a batch fills, only the item that completes it needs to wake one.
 _WAKE_AT_FIRST = 1
 
 
 class Dropped(StrEnum):
     """Why a job left the queue without having run."""
 
-    ABANDONED = "abandoned"  # its client has gone away
-    EXPIRED = "expired"  # its client wants no answer any more
+    ABANDONED = "abandoned"  # its client has disconnected
+    EXPIRED = "expired"  # its deadline has passed
     DISPLACED = "displaced"  # a more urgent one took its place
 
 
 class BatchQueue:
-    """Jobs in, batches out. `put` is for the server's loop, `take` for worker threads, `poll` for async workers.
+    """A bounded queue of jobs that hands out batches.
 
-    More urgent jobs go first, equally urgent ones in the order of arrival. `on_put` (if given) is called after each
-    `put`, outside the lock, so that an async worker can look. `on_drop` gets each job that leaves the queue without
-    having run; it may be called from any thread. What was taken counts as running until `finished` is called.
+    `put` is for the server's loop, `take` for worker threads, `poll` for async workers. More urgent jobs go first,
+    equally urgent ones in the order of arrival. `on_put` (if given) is called after each `put`, outside the lock, to
+    wake an async worker. `on_drop` gets each job that leaves the queue without having run; it may be called from any
+    thread. A batch that was taken counts as running until `finished` is called.
     """
 
     def __init__(
@@ -62,18 +63,18 @@ class BatchQueue:
 
     @property
     def fit(self) -> ExecutionFit | None:
-        """What is known of the execution time; the server's loop sets it as it learns."""
+        """The learned execution time, or None before the first batch; the server's loop sets it."""
         return self._fit
 
     @fit.setter
     def fit(self, fit: ExecutionFit | None) -> None:
         self._fit = fit
         self._size = self.rule.size_for(fit)
-        # Items at which there is nothing more to wait for: a batch larger than the queue can never fill.
+        # Items at which waiting is over. A batch larger than the queue could never fill.
         self._full_size = min(self._size, self.capacity)
 
     def oldest_arrival_s(self) -> float | None:
-        """Monotonic arrival time of the job that has waited longest, or None if nobody waits."""
+        """Return the monotonic arrival time of the job that has waited longest, or None if no job waits."""
         oldest_s: float | None = None
         for lane in self._lanes.values():
             try:
@@ -85,7 +86,7 @@ class BatchQueue:
         return oldest_s
 
     def ahead_of(self, urgency: int) -> int:
-        """How many jobs would run before one of that urgency that came now."""
+        """Return the number of jobs that would run before a job of this urgency that came now."""
         ahead = 0
         for lane_urgency, lane in self._lanes.items():
             if lane_urgency <= urgency:
@@ -93,11 +94,11 @@ class BatchQueue:
         return ahead
 
     def running(self) -> list[RunningBatch]:
-        """The batches that run now."""
+        """Return the batches that run now."""
         return list(self._running.values())  # in one step, so without the lock
 
     def arrival_rps(self, now_s: float) -> float:
-        """The recent rate of jobs that were let in."""
+        """Return the recent rate of admitted jobs."""
         arrivals = self._arrivals_s
         if len(arrivals) < 2:
             return 0.0
@@ -105,7 +106,10 @@ class BatchQueue:
         return (len(arrivals) - 1) / max(now_s - arrivals[0], 1e-9)
 
     def put(self, jobs: Sequence[Job]) -> bool:
-        """Whether there was room for all the jobs, which are equally urgent; less urgent ones make room if need be."""
+        """Add the jobs, which are equally urgent, if there is room for all; less urgent ones make room if need be.
+
+        Return whether they were added.
+        """
         urgency, count = jobs[0].urgency, len(jobs)
         with self._lock:
             missing = self._waiting + count - self.capacity
@@ -123,7 +127,7 @@ class BatchQueue:
         return True
 
     def take(self) -> list[Job]:
-        """The next batch, as soon as the rule closes it; empty once the queue is closed and drained."""
+        """Wait for the next batch, which the rule closes. Return [] once the queue is closed and drained."""
         with self._lock:
             while True:
                 batch, wait_s = self._close_batch(time.monotonic())
@@ -135,16 +139,16 @@ class BatchQueue:
                 self._idle_takers -= 1
 
     def finished(self, batch: list[Job]) -> None:
-        """A batch that was taken runs no more."""
+        """Record that a batch from `take` or `poll` runs no more."""
         self._running.pop(id(batch), None)  # in one step, so without the lock
 
     def poll(self) -> tuple[list[Job], float | None]:
-        """The next batch if the rule closes it now, else after how many seconds to look again (None: at a put)."""
+        """Return the next batch if the rule closes it now, else [] and the seconds to wait (None: until a put)."""
         with self._lock:
             return self._close_batch(time.monotonic())
 
     def close(self) -> None:
-        """Take nothing more in; what waits is still given out, without waiting for fuller batches."""
+        """Accept nothing more. What waits is still handed out, without waiting for fuller batches."""
         with self._lock:
             self._closed = True
             self._changed.notify_all()
@@ -153,7 +157,7 @@ class BatchQueue:
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing more is taken in."""
+        """Whether the queue accepts nothing more."""
         return self._closed
 
     @property
@@ -168,11 +172,11 @@ class BatchQueue:
         if wait_s > 0.0:
             return [], wait_s
         batch = self._pop_batch(now_s)
-        self._wake_at = _WAKE_AT_FIRST  # others that wait in `take` wait for the first of the next batch
+        self._wake_at = _WAKE_AT_FIRST  # the other threads in `take` wait for the first item of the next batch
         if batch:
             self._running[id(batch)] = RunningBatch(now_s, len(batch))
         if self._waiting and self._idle_takers:
-            self._changed.notify()  # another taker may start on what is left
+            self._changed.notify()  # another thread may take what is left
         return batch, None
 
     def _pop_batch(self, now_s: float) -> list[Job]:
@@ -191,14 +195,17 @@ class BatchQueue:
 
     def _new_lane(self, urgency: int) -> deque[Job]:
         lane: deque[Job] = deque()
-        # A new dictionary: others may be looking through the present one, without the lock.
+        # A new dictionary, because other threads may be iterating over the present one without the lock.
         self._lanes = dict(sorted([*self._lanes.items(), (urgency, lane)]))
         return lane
 
     def _displace(self, count: int, urgency: int) -> bool:
-        """Whether `count` jobs that are less urgent made room: the least urgent first, and of those the youngest."""
+        """Drop `count` less urgent jobs, the least urgent first and of those the youngest.
+
+        Return whether there were enough; otherwise none is dropped.
+        """
         less_urgent = [lane for lane_urgency, lane in self._lanes.items() if lane_urgency > urgency]
-        # Never an item of several: others of its request may have run, and a refusal says that nothing has.
+        # Never one item of several: others of its request may have run, and a refusal says that nothing was executed.
         places = [(lane, job) for lane in reversed(less_urgent) for job in reversed(lane) if job.is_whole_request]
         if len(places) < count:
             return False

@@ -1,4 +1,4 @@
-"""Calls the user's handler and turns whatever it does into results or one error."""
+"""Calls of the user's handler, whose outcome is one result per item or one error."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from dilu.context import Context
 from dilu.errors import DiluError
 from dilu.handlers import FunctionDefinition
 
-# What iterates by something else than by item, beside the types that say so by inheritance.
+# Types whose iteration does not go item by item.
 _NOT_BY_ITEM = (Mapping, Set, str, bytes, bytearray)
-# Tables iterate by column. An attribute that tells each library (pandas, polars, pyarrow), and what gives the rows.
+# Tables iterate by column. An attribute that identifies each library (pandas, polars, pyarrow), and what returns rows.
 _TABLE_ROWS = {"iloc": '.to_dict("records")', "to_dicts": ".to_dicts()", "to_pylist": ".to_pylist()"}
 
-
-# Gets one part for each item of the batch; False: nobody listens any more.
+# Gets one part for each item of the batch; returns False once no client listens.
 Deliver = Callable[[list[Any]], bool]
 DeliverAsync = Callable[[list[Any]], Awaitable[bool]]
 
@@ -35,7 +34,7 @@ class Handler:
         self._instance: Any = None
 
     def load(self) -> Coroutine[Any, Any, None] | None:
-        """Make the instance and load the model. The caller awaits what an async `load` returns."""
+        """Create the instance and load the model. The caller awaits the coroutine that an async `load` returns."""
         if not self.definition.is_class:
             return None
         self._instance = self.definition.target()
@@ -50,17 +49,17 @@ class Handler:
         self._bind()
 
     def _bind(self) -> None:
-        """Take the method as `load` left it: it may have put a compiled one in its place."""
+        """Take the method as `load` left it: it may have replaced it by a compiled one."""
         self._call = getattr(self._instance, "predict", None)
         if not callable(self._call):
             raise HandlerContractError(f"load left predict = {self._call!r}, which cannot be called")
 
     def unload(self) -> Coroutine[Any, Any, None] | None:
-        """Give the model back. The caller awaits what an async `unload` returns."""
+        """Release the model. The caller awaits the coroutine that an async `unload` returns."""
         return _hook(self._instance, "unload")
 
     def warm_up_batches(self) -> list[list[Any]]:
-        """Batches to run before the replica is ready: one item, then a full batch, each twice to time it warm."""
+        """Return the batches to run before the replica is ready: one item and a full batch, twice each."""
         if not self.definition.options.has_example:
             return []
         example = self.definition.options.example
@@ -68,25 +67,25 @@ class Handler:
         return [[example] * size for size in sizes for _ in range(2)]
 
     def warm_up_contexts(self, size: int) -> list[Context] | None:
-        """What a handler that asks for it gets as the context of warm-up items."""
+        """Return the contexts of warm-up items, or None if the handler takes none."""
         if not self.definition.takes_context:
             return None
         return [Context(request_id="warm-up") for _ in range(size)]
 
     def run(self, items: list[Any], contexts: list[Context] | None = None) -> list[Any]:
-        """One result per item, from a sync handler; an `ItemError` in its place is a result. Raises what it raises."""
+        """Return one result (or `ItemError`) per item, from a sync handler. Raise what the handler raises."""
         if not self.definition.is_batched:
             return [_returned(self._called(items, contexts))]
         return _matched(_returned(self._called(items, contexts)), len(items))
 
     async def run_async(self, items: list[Any], contexts: list[Context] | None = None) -> list[Any]:
-        """One result per item, from an async handler. Raises what the handler raises."""
+        """Return one result (or `ItemError`) per item, from an async handler. Raise what the handler raises."""
         if not self.definition.is_batched:
             return [await self._called(items, contexts)]
         return _matched(await self._called(items, contexts), len(items))
 
     def stream(self, items: list[Any], contexts: list[Context] | None, deliver: Deliver) -> None:
-        """Run a sync generator to its end, or until `deliver` says that nobody listens any more."""
+        """Run a sync generator to its end, or until `deliver` returns False."""
         generator = self._called(items, contexts)
         try:
             for value in generator:
@@ -96,7 +95,7 @@ class Handler:
             generator.close()
 
     async def stream_async(self, items: list[Any], contexts: list[Context] | None, deliver: DeliverAsync) -> None:
-        """Run an async generator to its end, or until `deliver` says that nobody listens any more."""
+        """Run an async generator to its end, or until `deliver` returns False."""
         generator = self._called(items, contexts)
         try:
             async for value in generator:
@@ -112,7 +111,7 @@ class Handler:
         return self._call(argument, ctx=contexts if self.definition.is_batched else contexts[0])
 
     def _parts(self, value: Any, expected: int) -> list[Any]:
-        """One part for each item; None of a batch means: nothing for that item now."""
+        """Return one part for each item; in a batch None means that an item has no part this time."""
         return _matched(value, expected) if self.definition.is_batched else [value]
 
 
@@ -125,7 +124,7 @@ def _hook(instance: Any, name: str) -> Coroutine[Any, Any, None] | None:
 
 
 def _returned(result: Any) -> Any:
-    """The result of a sync handler, which must not be something to await."""
+    """Return the result of a sync handler, unless it is a coroutine."""
     if inspect.iscoroutine(result):
         result.close()
         raise HandlerContractError("the handler returned a coroutine; declare the handler itself with async def")
@@ -133,7 +132,7 @@ def _returned(result: Any) -> Any:
 
 
 def _matched(results: Any, expected: int) -> list[Any]:
-    """The results as a list; anything with a length and an order by item will do (list, tuple, array, tensor)."""
+    """Return the results as a list; they may be any sequence by item (list, tuple, array, tensor)."""
     if isinstance(results, Iterator):
         raise _mismatch(results, expected, "wrap it in list(...)")
     rows = _rows_of_table(results)
@@ -143,7 +142,7 @@ def _matched(results: Any, expected: int) -> list[Any]:
     has_length = getattr(results, "shape", None) != ()  # an array or a tensor of no dimension has no length
     if not is_sequence or not has_length or isinstance(results, _NOT_BY_ITEM):
         raise _mismatch(results, expected, "a list, a tuple, an array or a tensor")
-    # Counted after the conversion: what is given out must be right, whatever the object says of itself.
+    # Counted after the conversion, because the object's own length may be wrong.
     listed = list(results)
     if len(listed) != expected:
         raise HandlerContractError(f"predict returned {len(listed)} results for a batch of {expected} items")

@@ -1,4 +1,4 @@
-"""One accepted item on its way through the queue and the handler."""
+"""An accepted item on its way through the queue and the handler."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Job:
     request_id: str
     arrived_s: float  # monotonic
     answer: asyncio.Future[Any]
-    is_abandoned: Callable[[], bool] = _never  # whether its client has gone away; may be asked from any thread
+    is_abandoned: Callable[[], bool] = _never  # whether its client has disconnected; thread-safe
     urgency: int = DEFAULT_URGENCY
     deadline_s: float | None = None  # monotonic; after it the client wants no answer
-    context: Context | None = None  # where the handler asks for it
-    parts: PartStream | None = None  # where the handler streams
+    context: Context | None = None  # None if the handler does not take it
+    parts: PartStream | None = None  # None if the handler does not stream
     is_whole_request: bool = True  # False: the request has more items
-    paused_s: float = 0.0  # how long the handler waited for slow readers of its batch
+    paused_s: float = 0.0  # the time that the handler waited for slow readers of its batch
     promised_s: float | None = None  # monotonic time at which admission expected the answer
     started_s: float = 0.0  # monotonic time at which its batch began to run; 0.0 until then
     finished_s: float = 0.0  # ... and ended
@@ -39,18 +39,18 @@ class Job:
 
     @property
     def is_forgotten(self) -> bool:
-        """Whether nobody waits for it any more: it has its answer, or its client has gone. From any thread."""
+        """Whether no client waits for it: it has its answer, or its client has disconnected. Thread-safe."""
         return self.answer.done() or self.is_abandoned()
 
     @property
     def is_stopped(self) -> bool:
-        """Whether nobody wants more of its answer: to be asked between the parts of a stream, from any thread."""
+        """Whether its stream should stop: its client has disconnected or was cut. Thread-safe."""
         return self.is_abandoned() or (self.parts is not None and self.parts.is_cut)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOutcome:
-    """What one call of the handler gave: a result for each job, or one error for all of them."""
+    """The outcome of one call of the handler: a result for each job, or one error for all of them."""
 
     jobs: list[Job]
     started_s: float

@@ -1,4 +1,4 @@
-"""Admission, execution and answer of requests: the part of a replica that knows no HTTP."""
+"""Admission, execution and answers of requests: the part of a replica that knows no HTTP."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dilu.errors import ItemError, RequestError
 from dilu.handlers import FunctionDefinition
 from dilu.http.answers import ClientGoneError
 from dilu.runtime.codec import ItemCodec
-from dilu.runtime.execution.admission import AdmissionDesk
+from dilu.runtime.execution.admission import Admission
 from dilu.runtime.execution.batch_queue import BatchQueue, Dropped
 from dilu.runtime.execution.handler_calls import Handler
 from dilu.runtime.execution.jobs import BatchOutcome, Job
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class State(StrEnum):
-    """Where a replica is in its life."""
+    """The phases of a replica's life."""
 
     STARTING = "starting"
     READY = "ready"
@@ -38,12 +38,12 @@ class State(StrEnum):
 
 
 def starting_error() -> RequestError:
-    """What a request gets that comes before the model is loaded."""
+    """Return the error for a request that arrives before the model is loaded."""
     return RequestError(503, "starting", "the model is loading", retry_after_s=1, refused=names.REFUSED_STARTING)
 
 
 class FunctionService:
-    """Runs one function: everything but the workers' own threads happens on the loop that made it."""
+    """Runs one function. All of it but the workers' threads runs on the event loop that created it."""
 
     def __init__(
         self,
@@ -70,14 +70,14 @@ class FunctionService:
         self.timeout_s = options.timeout_s
         codec = ItemCodec(definition.item_type)
         self.decode, self.convert = codec.decode, codec.convert
-        self.on_call: Callable[[Any, int], None] | None = None  # (call, status): a tracer looks at finished calls
+        self.on_call: Callable[[Any, int], None] | None = None  # (call, status): set by a tracer
         self.queue = BatchQueue(
             rule,
             capacity=definition.queue_size,
             on_put=self._wake if definition.is_async else None,
             on_drop=self._dropped,
         )
-        self.desk = AdmissionDesk(definition, rule, self.queue)
+        self.admission = Admission(definition, rule, self.queue)
         metrics.queue_depth = self.queue.__len__
         worker_class = LoopWorkers if definition.is_async else ThreadWorkers
         self._workers: Workers = worker_class(
@@ -89,43 +89,53 @@ class FunctionService:
         )
 
     async def load(self) -> None:
-        """Load the handler and warm it up, then take requests. Raises what the handler raises."""
+        """Load the handler and warm it up, then accept requests. Raise what the handler raises."""
         self._workers.start()
         await asyncio.wrap_future(self._workers.loaded)
         self.state = State.READY
 
     async def ended(self) -> None:
-        """Returns when the handler's threads have ended; before a drain that is a failure, and raised."""
+        """Wait until the handler's threads have ended. Raise the error if they ended before a drain."""
         await asyncio.shield(asyncio.wrap_future(self._workers.ended))
 
     def new_answer(self) -> asyncio.Future[Any]:
-        """The future of one job's answer."""
+        """Return the future of one job's answer."""
         return self._loop.create_future()
 
     def check_room(self, urgency: int, deadline_s: float | None) -> None:
-        """Raise `RequestError` (429, 503) if a request that came now would be refused."""
+        """Raise `RequestError` (429, 503) if a request that arrived now would be refused."""
         if self.state is State.STARTING:
             raise starting_error()
         waiting = len(self.queue)
         if waiting >= self.queue.capacity and waiting == self.queue.ahead_of(urgency):
             raise self._refusal()
-        if self.desk.is_needed or deadline_s is not None:
-            self.desk.check(time.monotonic(), urgency, deadline_s)
+        if self.admission.has_objective or deadline_s is not None:
+            now_s = time.monotonic()
+            self.admission.answered_at_s(now_s, arrived_s=now_s, urgency=urgency, deadline_s=deadline_s)
 
     def check_count(self, items: int) -> None:
-        """Raise `RequestError` (413) for a request with more items than can ever wait, before they are looked at."""
-        most = self.queue.capacity
-        if items > most:
-            raise RequestError(413, "too-many-items", f"{items} items in one request, at most {most} are taken")
+        """Raise `RequestError` (413) for a request with more items than the queue holds, before they are decoded."""
+        max_items = self.queue.capacity
+        if items > max_items:
+            raise RequestError(413, "too-many-items", f"{items} items in one request, at most {max_items} are accepted")
 
     def admit(self, jobs: Sequence[Job]) -> None:
-        """Let jobs of one request, which are equally urgent, into the queue: all of them or none.
+        """Put the jobs of one request, which are equally urgent, into the queue: all of them or none.
 
-        Raises `RequestError` (429, 503) if they are refused.
+        Raise `RequestError` (429, 503) if they are refused.
         """
-        deadline_s = jobs[0].deadline_s
-        if self.desk.is_needed or deadline_s is not None:
-            self.desk.promise(time.monotonic(), jobs)
+        job = jobs[0]
+        deadline_s = job.deadline_s
+        if self.admission.has_objective or deadline_s is not None:
+            answered_at_s = self.admission.answered_at_s(
+                time.monotonic(),
+                arrived_s=job.arrived_s,
+                urgency=job.urgency,
+                deadline_s=deadline_s,
+                items=len(jobs),
+            )
+            if self.admission.is_learning:
+                jobs[-1].promised_s = answered_at_s
         if not self.queue.put(jobs):
             raise self._refusal()
         if deadline_s is not None:
@@ -137,11 +147,11 @@ class FunctionService:
         job.answer.add_done_callback(lambda _: expiry.cancel())
 
     def start_draining(self) -> None:
-        """From now on the replica asks to be left alone; what comes all the same is still served."""
+        """Tell clients from now on to leave; requests that still arrive are served."""
         self.state = State.DRAINING
 
     async def close(self, timeout_s: float) -> bool:
-        """Take nothing more, finish what waits, unload. Whether it ended within `timeout_s`."""
+        """Accept nothing more, finish what waits, unload. Return whether that took at most `timeout_s`."""
         self.state = State.DRAINING
         self.queue.close()
         try:
@@ -153,9 +163,9 @@ class FunctionService:
         return True
 
     def capacity_rps(self) -> float | None:
-        """Requests per second that this replica sustains, by what it learned; None before the first batch.
+        """Return the requests per second that this replica sustains, as learned; None before the first batch.
 
-        Full batches one after the other in each concurrent call, unless its own server is the narrower part.
+        That is full batches back to back in each concurrent call, or what its own server sustains if that is less.
         """
         fit = self.model.fit()
         one_rps = None if fit is None else fit.capacity_rps(self.queue.rule.size_for(fit))
@@ -164,14 +174,14 @@ class FunctionService:
         return min(one_rps * self.definition.options.concurrency, self._server_cost.limit_rps or math.inf)
 
     def traced(self, call: Any, status: int) -> None:
-        """A call was answered: let a tracer know, if there is one."""
+        """Tell the tracer, if there is one, that a call was answered."""
         if self.on_call is not None:
             self.on_call(call, status)
 
     def stats(self, replica: str | None) -> dict[str, Any]:
-        """The body of `/v1/stats`."""
+        """Return the body of `/v1/stats`."""
         now_s = time.monotonic()
-        self._server_cost.look(self.metrics.arrival_count, time.thread_time())
+        self._server_cost.update(self.metrics.arrival_count, time.thread_time())
         fit, oldest_s = self.model.fit(), self.queue.oldest_arrival_s()
         metrics = self.metrics
         return {
@@ -204,7 +214,7 @@ class FunctionService:
         waiting = len(self.queue)
         capacity_rps = self.capacity_rps()
         retry_after_s = 1 if capacity_rps is None else max(1, math.ceil(waiting / capacity_rps))
-        message = f"{waiting} requests wait already"
+        message = f"the queue is full: {waiting} requests wait"
         return RequestError(429, "queue-full", message, retry_after_s=retry_after_s, refused=names.REFUSED_QUEUE_FULL)
 
     def _wake(self) -> None:
@@ -234,13 +244,13 @@ class FunctionService:
         self.queue.fit = self.model.fit()
 
     def _answer_all(self) -> None:
-        self._answers_pending = False  # before looking, so that an outcome that comes now wakes the loop again
+        self._answers_pending = False  # first, so that an outcome that comes now wakes the loop again
         outcomes = self._outcomes
         while outcomes:
             outcome = outcomes.popleft()
             try:
                 self._answer(outcome)
-            except Exception as error:  # whatever it is, every job of the batch gets an answer
+            except Exception as error:  # every job of the batch must get an answer
                 self._fail(replace(outcome, error=error, results=None))
 
     def _answer(self, outcome: BatchOutcome) -> None:
@@ -251,28 +261,30 @@ class FunctionService:
             self._fail(outcome)
             return
         was_cut = self.definition.is_streaming and any(job.parts and job.parts.is_cut for job in outcome.jobs)
-        if not was_cut:  # one that was cut ran less
+        if not was_cut:  # a stream that was cut ran less than a whole one
             self._learn(len(outcome.jobs), execution_s)
         for job, result in zip(outcome.jobs, outcome.results, strict=True):
             self._stamp(job, outcome)
             _expire_if_late(job)
-            if job.answer.done():  # its client may have gone away
+            if job.answer.done():  # its client may have disconnected
                 continue
             if isinstance(result, BaseException):
                 job.answer.set_exception(self._item_error(job, result))
             else:
                 job.answer.set_result(result)
-        if self.desk.is_learning:
-            self._loop.call_soon(self.desk.kept, outcome.jobs)  # by then the answers are written
+        if self.admission.is_learning:
+            self._loop.call_soon(self.admission.learn, outcome.jobs)  # by then the answers are written
 
     @staticmethod
     def _stamp(job: Job, outcome: BatchOutcome) -> None:
         job.started_s, job.finished_s, job.batch_size = outcome.started_s, outcome.finished_s, len(outcome.jobs)
 
     def _item_error(self, job: Job, error: BaseException) -> RequestError:
-        """What the client of one failed item gets; only what an author wrote for clients is quoted."""
+        """Return the error for the client of one failed item; only texts that authors wrote for clients are quoted."""
         if isinstance(error, ItemError):
-            return error.with_traceback(None)  # it may be one object for ever; its frames hold requests
+            return error.with_traceback(
+                None
+            )  # the handler may raise one object again and again, and its frames hold requests
         _log.error(
             "%s failed for one item of a batch",
             self.definition.spec.name,
@@ -286,7 +298,7 @@ class FunctionService:
         if isinstance(error, ItemError):
             answer: RequestError = error.with_traceback(None)
         elif isinstance(error, asyncio.CancelledError):
-            answer = _handler_failed(error)  # nobody waits for it: it was stopped for that
+            answer = _handler_failed(error)  # it was cancelled because no client waits for it
         else:
             _log.error(
                 "%s failed for a batch of %d",
@@ -331,10 +343,10 @@ def _expire(job: Job) -> None:
 
 
 def _expire_if_late(job: Job) -> None:
-    """Give a finished job its expiry first: a handler that saw the deadline may be back before the loop's timer."""
+    """Expire a job that finished late; a handler that watches the deadline may return before the loop's timer."""
     if job.deadline_s is not None and job.finished_s >= job.deadline_s:
         _expire(job)
 
 
 def _expired() -> RequestError:
-    return RequestError(504, "deadline-exceeded", "the time that this request may take is over")
+    return RequestError(504, "deadline-exceeded", "the request's deadline passed before its answer was ready")

@@ -1,4 +1,4 @@
-"""The functions of one replica, each with its own queue, workers and numbers, and what they are together."""
+"""The functions of one replica, each with its own queue, workers and metrics, treated as one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _SUMMED = ("arrivals_rps", "refused_rps", "completed_rps", "in_flight", "queue_d
 
 
 class ServiceGroup:
-    """One or several functions that live and die together."""
+    """The functions that one replica loads, drains and closes together."""
 
     def __init__(self, services: Sequence[FunctionService]) -> None:
         self.services = tuple(services)
 
     @property
     def state(self) -> State:
-        """Where the replica is in its life: ready once every function is."""
+        """The phase of the replica: ready once every function is."""
         states = {service.state for service in self.services}
         return next(state for state in (State.DRAINING, State.STARTING, State.READY) if state in states)
 
@@ -29,12 +29,12 @@ class ServiceGroup:
         return ", ".join(service.definition.spec.name for service in self.services)
 
     async def load(self) -> None:
-        """Load one function after the other: together they would need the most memory at the same moment."""
+        """Load the functions one after the other; at the same time they would need their peak memory together."""
         for service in self.services:
             await service.load()
 
     async def ended(self) -> None:
-        """Returns when the threads of some function have ended; before a drain that is a failure, and raised."""
+        """Wait until the threads of one function have ended. Raise the error if they ended before a drain."""
         ends = [asyncio.ensure_future(service.ended()) for service in self.services]
         try:
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -45,12 +45,12 @@ class ServiceGroup:
                 end.cancel()
 
     def start_draining(self) -> None:
-        """From now on the replica asks to be left alone."""
+        """Tell clients from now on to leave."""
         for service in self.services:
             service.start_draining()
 
     async def close(self, timeout_s: float) -> bool:
-        """Finish what waits and unload, for at most `timeout_s`. Whether all of them ended."""
+        """Finish what waits and unload, for at most `timeout_s`. Return whether all functions ended."""
         return all(await asyncio.gather(*(service.close(timeout_s) for service in self.services)))
 
     @property
@@ -60,11 +60,11 @@ class ServiceGroup:
 
     @property
     def arrival_count(self) -> int:
-        """Requests that came so far."""
+        """Requests received so far."""
         return sum(service.metrics.arrival_count for service in self.services)
 
     def stats(self, replica: str | None) -> dict[str, Any]:
-        """The body of `/v1/stats`: the function's own, or of several their sums and each one's under `functions`."""
+        """Return the body of `/v1/stats`: the function's own; of several, their sums and each one under `functions`."""
         each = [service.stats(replica) for service in self.services]
         if len(each) == 1:
             return each[0]
@@ -76,7 +76,7 @@ class ServiceGroup:
             "window_s": 1.0,
             **{key: sum(one[key] for one in each) for key in _SUMMED},
             "oldest_wait_s": max(one["oldest_wait_s"] for one in each),
-            "capacity_rps": None,  # a request of one function is not one of another
+            "capacity_rps": None,  # requests of different functions cannot be added up
             "totals": totals,
             "functions": {one["function"]: one for one in each},
         }

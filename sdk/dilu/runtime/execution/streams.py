@@ -1,4 +1,4 @@
-"""The parts of one streamed answer, from the handler's thread to the server's loop."""
+"""The parts of one streamed answer, passed from the handler's thread to the server's loop."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 from dilu.errors import RequestError
 
-# Parts that wait for their client. Beyond this many the handler pauses, ...
-MOST_UNREAD_PARTS = 64
-# ... until its patience is at an end; then the reader is too slow: it must not hold the model, which others wait for.
+# Parts that may wait for their client. With more the handler pauses ...
+MAX_UNREAD_PARTS = 64
+# ... for at most this time in all. Then the reader is cut: it must not hold the model, for which other requests wait.
 PATIENCE_S = 1.0
-_EARNED_S = 0.01  # by each part that the client takes, so that only a stream that hardly moves is cut
-LOOK_S = 0.001
+_EARNED_S = 0.01  # of patience for each part that the client reads, so that only a stream that hardly moves is cut
+POLL_S = 0.001
 
 
 class PartStream:
-    """`put` is for the handler's thread or loop, iteration for the server's loop that made it."""
+    """A queue of parts: `put` is for the handler's thread or loop, `read` for the server's loop that created it."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -30,7 +30,7 @@ class PartStream:
         self.is_cut = False
 
     def put(self, part: Any) -> None:
-        """Hand one part on; many parts before the loop looks cost one wake-up."""
+        """Add one part. Parts that are added before the loop runs share one wake-up."""
         if self.is_cut:
             return
         self._parts.append(part)
@@ -40,22 +40,22 @@ class PartStream:
 
     @property
     def is_behind(self) -> bool:
-        """Whether the handler should pause: so many parts wait for their client."""
-        return len(self._parts) > MOST_UNREAD_PARTS and not self.is_cut
+        """Whether the handler should pause because more than `MAX_UNREAD_PARTS` wait for their client."""
+        return len(self._parts) > MAX_UNREAD_PARTS and not self.is_cut
 
     def paused(self, seconds: float) -> None:
-        """The handler has paused for this stream; too much of that ends the stream."""
+        """Count a pause of the handler for this stream, and cut the stream when its patience is used up."""
         self._patience_s -= seconds
         if self._patience_s <= 0.0:
             self.cut()
 
     def cut(self) -> None:
-        """Nobody reads any more: the handler should stop, and what is left may go."""
+        """Stop the stream: the handler should stop, and unread parts are dropped."""
         self.is_cut = True
         self._parts.clear()
 
     async def read(self, answer: asyncio.Future[Any]) -> AsyncIterator[Any]:
-        """All parts, until `answer` is there; raises its error after the last one."""
+        """Yield all parts until `answer` is done, then raise its error if it has one."""
         answer.add_done_callback(lambda _: self._came.set())
         while True:
             while self._parts:
@@ -63,8 +63,12 @@ class PartStream:
                 yield self._parts.popleft()
             if self.is_cut:
                 if answer.done():
-                    answer.result()  # it may say why: the time was over
-                raise RequestError(500, "slow-reader", f"more than {MOST_UNREAD_PARTS} parts were left unread too long")
+                    answer.result()  # raises if the deadline has passed
+                raise RequestError(
+                    500,
+                    "slow-reader",
+                    f"the client left more than {MAX_UNREAD_PARTS} parts unread for more than {PATIENCE_S:g} s",
+                )
             if answer.done() and not self._wake_pending:
                 if not self._parts:
                     break

@@ -1,4 +1,4 @@
-"""Where handlers run: sync ones in threads, async ones on a loop of their own, never on the server's loop."""
+"""The threads that run handlers: sync ones in threads, async ones on a loop of their own, never on the server's."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from dilu.errors import LoadError
 from dilu.runtime.execution.batch_queue import BatchQueue
 from dilu.runtime.execution.handler_calls import Handler, finish
 from dilu.runtime.execution.jobs import BatchOutcome, Job
-from dilu.runtime.execution.streams import LOOK_S, PartStream
+from dilu.runtime.execution.streams import POLL_S, PartStream
 from dilu.runtime.logs import current_request_ids
 from dilu.spec import names
 
 _WARM_UP_STEPS = 1_000  # of a stream: enough to be warm
-_FORGOTTEN_LOOK_S = 0.1  # how often calls of async handlers are looked through for those that nobody waits for
+_FORGOTTEN_POLL_S = 0.1  # between checks for calls of async handlers that no client waits for
 
 OnBatch = Callable[[BatchOutcome], None]
 OnPhase = Callable[[str, float], None]  # (phase, seconds), called as each phase ends
@@ -50,12 +50,12 @@ class Workers(ABC):
         self.ended: Future[None] = Future()
 
     def start(self) -> None:
-        """Begin to load, in a thread."""
+        """Start loading, in a thread."""
         self._start_thread(self._main, "dilu-handler")
 
     @abstractmethod
     def wake(self) -> None:
-        """Something was put into the queue."""
+        """Tell the workers that the queue has a new job."""
 
     @abstractmethod
     def _run(self) -> None:
@@ -66,11 +66,11 @@ class Workers(ABC):
         self.ended.set_result(None)
 
     def _hand_on(self, jobs: list[Job], parts: list[Any]) -> list[PartStream]:
-        """Give each stream its part of one step; the streams whose clients are behind."""
+        """Give each stream its part of one step. Return the streams whose clients are behind."""
         none_is_no_part = self._handler.definition.is_batched
         streams = []
         for job, part in zip(jobs, parts, strict=True):
-            assert job.parts is not None  # a streaming handler's jobs have one
+            assert job.parts is not None  # jobs of a streaming handler have one
             if not (none_is_no_part and part is None):
                 job.parts.put(part)
             streams.append(job.parts)
@@ -82,7 +82,7 @@ class Workers(ABC):
         return thread
 
     def _guarded(self, body: Callable[[], None]) -> None:
-        """Run a thread's body; its failure is whatever is awaited next, so that nobody waits for a dead thread."""
+        """Run a thread's body; if it raises, fail `loaded` or `ended`, for which the replica waits."""
         try:
             body()
         except BaseException as error:
@@ -92,7 +92,7 @@ class Workers(ABC):
 
 
 def _ordinary(error: BaseException) -> Exception:
-    """The error as one that a future can hold: `sys.exit()` in `load` must not end the process without a word."""
+    """Return the error as one that a future can hold; `sys.exit()` in `load` must not end the process silently."""
     odd = not isinstance(error, Exception) or isinstance(error, (StopIteration, CancelledError))
     if not odd:
         assert isinstance(error, Exception)
@@ -103,7 +103,7 @@ def _ordinary(error: BaseException) -> Exception:
 
 
 def _arguments(jobs: list[Job]) -> tuple[list[Any], list[Context] | None]:
-    """The items, and the contexts if the handler takes them: all jobs have one, or none has."""
+    """Return the items, and the contexts if the handler takes them: either all jobs have one or none has."""
     if jobs[0].context is None:
         return [job.item for job in jobs], None
     return [job.item for job in jobs], [job.context for job in jobs if job.context is not None]
@@ -115,7 +115,7 @@ def _pause(jobs: list[Job], stream: PartStream, seconds: float) -> None:
 
 
 def _warm_enough() -> Callable[[list[Any]], bool]:
-    """Takes the parts of a warm-up, and ends one that does not end by itself."""
+    """Return a receiver of warm-up parts that ends an endless stream after `_WARM_UP_STEPS` parts."""
     steps = itertools.count(1)
     return lambda parts: next(steps) < _WARM_UP_STEPS
 
@@ -133,7 +133,7 @@ class ThreadWorkers(Workers):
     """`concurrency` threads, each running one call of a sync handler at a time."""
 
     def wake(self) -> None:
-        """Nothing to do: the queue wakes the threads that wait in it."""
+        """Do nothing: the queue wakes the threads that wait in it."""
 
     def _run(self) -> None:
         started_s = time.monotonic()
@@ -178,11 +178,11 @@ class ThreadWorkers(Workers):
         return BatchOutcome(jobs=jobs, started_s=started_s, finished_s=time.monotonic(), results=results, error=error)
 
     def _deliver(self, jobs: list[Job], parts: list[Any]) -> bool:
-        """Hand the parts on, wait for slow readers a little; whether anybody still listens."""
+        """Pass the parts on and wait for slow readers. Return whether a client still listens."""
         for stream in self._hand_on(jobs, parts):
             while stream.is_behind:
                 began_s = time.monotonic()
-                time.sleep(LOOK_S)
+                time.sleep(POLL_S)
                 _pause(jobs, stream, time.monotonic() - began_s)
         return not all(job.is_stopped for job in jobs)
 
@@ -194,13 +194,13 @@ class LoopWorkers(Workers):
         super().__init__(*args, **kwargs)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: dict[asyncio.Task[None], list[Job]] = {}
-        self._looker: asyncio.TimerHandle | None = None
+        self._forgotten_timer: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._drained: asyncio.Event | None = None
         self._wake_pending = False
 
     def wake(self) -> None:
-        """Let the handler's loop look at the queue; many puts before it looks cost one wake-up."""
+        """Make the handler's loop check the queue; puts before it does so share one wake-up."""
         loop = self._loop
         if loop is not None and not self._wake_pending:
             self._wake_pending = True
@@ -229,14 +229,14 @@ class LoopWorkers(Workers):
         self._drained = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self.loaded.set_result(None)
-        self._pump()  # what came before `_loop` was known
+        self._pump()  # for jobs that came before `_loop` was set
         await self._drained.wait()
         hook = self._handler.unload()
         if hook is not None:
             await hook
 
     def _pump(self) -> None:
-        """Start whatever may start now; otherwise arrange to look again."""
+        """Start the batches that may start now, and set a timer for one that may start later."""
         self._wake_pending = False
         assert self._loop is not None
         assert self._drained is not None
@@ -248,8 +248,8 @@ class LoopWorkers(Workers):
             if jobs:
                 task = self._loop.create_task(self._call(jobs))
                 self._running[task] = jobs
-                if self._looker is None:
-                    self._looker = self._loop.call_later(_FORGOTTEN_LOOK_S, self._stop_forgotten)
+                if self._forgotten_timer is None:
+                    self._forgotten_timer = self._loop.call_later(_FORGOTTEN_POLL_S, self._stop_forgotten)
                 task.add_done_callback(self._finished)
                 continue
             if wait_s is not None:
@@ -259,12 +259,14 @@ class LoopWorkers(Workers):
             self._drained.set()
 
     def _stop_forgotten(self) -> None:
-        """Cancel the calls that nobody waits for any more: they would keep their places from others."""
+        """Cancel the calls that no client waits for: they would hold their slots."""
         assert self._loop is not None
         for task, jobs in list(self._running.items()):
             if all(job.is_forgotten for job in jobs):
                 task.cancel()
-        self._looker = self._loop.call_later(_FORGOTTEN_LOOK_S, self._stop_forgotten) if self._running else None
+        self._forgotten_timer = (
+            self._loop.call_later(_FORGOTTEN_POLL_S, self._stop_forgotten) if self._running else None
+        )
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.pop(task, None)
@@ -292,6 +294,6 @@ class LoopWorkers(Workers):
         for stream in self._hand_on(jobs, parts):
             while stream.is_behind:
                 began_s = time.monotonic()
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_S)
                 _pause(jobs, stream, time.monotonic() - began_s)
         return not all(job.is_stopped for job in jobs)

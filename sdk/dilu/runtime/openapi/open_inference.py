@@ -19,7 +19,7 @@ from dilu.runtime.openapi.parts import (
     result_headers,
 )
 from dilu.runtime.openapi.schema_components import Schema
-from dilu.runtime.protocols.inference_messages import MOST_DIMENSIONS, MOST_TENSORS
+from dilu.runtime.protocols.inference_messages import MAX_DIMENSIONS, MAX_TENSORS
 from dilu.runtime.protocols.open_inference import PREFIX, VERSION
 from dilu.runtime.protocols.tensor_results import outputs_of
 from dilu.runtime.protocols.tensor_types import INPUT, OUTPUT, Signature, TensorType, signature_of
@@ -76,7 +76,7 @@ _SCHEMAS: Mapping[str, Schema] = {
         "type": "array",
         "items": {"type": "integer", "minimum": 1, "maximum": 2**31 - 1},
         "minItems": 1,
-        "maxItems": MOST_DIMENSIONS,
+        "maxItems": MAX_DIMENSIONS,
         "description": "The first dimension is the batch.",
     },
     "InferenceResult": {
@@ -184,7 +184,7 @@ def _request_schema(definition: FunctionDefinition, signature: Signature) -> Sch
                 "type": "array",
                 "items": {"anyOf": inputs} if len(inputs) > 1 else inputs[0],
                 "minItems": max(required, 1),
-                "maxItems": len(signature.tensors) or MOST_TENSORS,
+                "maxItems": len(signature.tensors) or MAX_TENSORS,
             },
             "outputs": _wanted_schema(definition),
             "parameters": {
@@ -229,7 +229,7 @@ def _wanted_schema(definition: FunctionDefinition) -> Schema:
         "type": "array",
         "description": "Those that are wanted, each once; all, if there are none.",
         "items": {"type": "object", "properties": {"name": name, "parameters": parameters}, "required": ["name"]},
-        "maxItems": len(known) or MOST_TENSORS,
+        "maxItems": len(known) or MAX_TENSORS,
     }
 
 

@@ -14,7 +14,7 @@ from dilu.spec import names
 
 JSON = "application/json"
 TOO_MANY_HEADERS = "The headers are too many or too large."
-_LONGEST_EXAMPLE_BYTES = 64 * 1024
+_MAX_EXAMPLE_BYTES = 64 * 1024
 
 # What a call may be answered with beside its result, and why.
 CALL_ERRORS: Mapping[int, str] = {
@@ -120,7 +120,7 @@ def plain_example(definition: FunctionDefinition) -> tuple[Any] | None:
         return None
     try:
         encoded = encode_result(definition.options.example)  # the example is the user's: anything may happen
-        return (msgspec.json.decode(encoded),) if len(encoded) <= _LONGEST_EXAMPLE_BYTES else None
+        return (msgspec.json.decode(encoded),) if len(encoded) <= _MAX_EXAMPLE_BYTES else None
     except Exception:
         return None
 

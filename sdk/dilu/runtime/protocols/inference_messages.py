@@ -13,10 +13,10 @@ from dilu.runtime.codec import encode_result, item_decoder
 from dilu.runtime.protocols.tensor_results import Output
 from dilu.runtime.protocols.tensors import DATATYPES, Tensor, packed
 
-MOST_DIMENSIONS = 8
-MOST_TENSORS = 256
+MAX_DIMENSIONS = 8
+MAX_TENSORS = 256
 _Size = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
-_Shape = Annotated[list[_Size], msgspec.Meta(min_length=1, max_length=MOST_DIMENSIONS)]
+_Shape = Annotated[list[_Size], msgspec.Meta(min_length=1, max_length=MAX_DIMENSIONS)]
 _Name = Annotated[str, msgspec.Meta(min_length=1)]
 
 
@@ -51,9 +51,9 @@ class RequestedOutput(msgspec.Struct):
 
 
 class _InferBody(msgspec.Struct):
-    inputs: Annotated[list[_Input], msgspec.Meta(min_length=1, max_length=MOST_TENSORS)]
+    inputs: Annotated[list[_Input], msgspec.Meta(min_length=1, max_length=MAX_TENSORS)]
     id: str | None = None
-    outputs: Annotated[list[RequestedOutput], msgspec.Meta(max_length=MOST_TENSORS)] | None = None
+    outputs: Annotated[list[RequestedOutput], msgspec.Meta(max_length=MAX_TENSORS)] | None = None
     parameters: _RequestParameters | None = None
 
 

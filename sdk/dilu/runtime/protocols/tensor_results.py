@@ -14,7 +14,7 @@ from dilu.errors import RequestError
 from dilu.runtime.protocols.tensor_types import OUTPUT
 from dilu.runtime.protocols.tensors import DATATYPES, OF_DTYPE, Datatype
 
-_MOST_DIMENSIONS = 32
+_MAX_DIMENSIONS = 32
 _FITTING: dict[str, set[type]] = {"bool": {bool}, "int": {int}, "float": {float, int}, "text": set()}
 _SINGLE = frozenset({str, bytes, int, float, bool})  # the types of most values, which need no closer look
 _INT64, _UINT64 = DATATYPES["INT64"], DATATYPES["UINT64"]
@@ -70,8 +70,8 @@ def _output(name: str, column: list[Any]) -> Output:
             lengths = sorted({len(row) for row in rows})
             raise _unusable(f"{name!r} has rows of different lengths {lengths[:5]}; send one item a request")
         shape.append(size)
-        if len(shape) > _MOST_DIMENSIONS:
-            raise _unusable(f"{name!r} is nested more than {_MOST_DIMENSIONS} deep")
+        if len(shape) > _MAX_DIMENSIONS:
+            raise _unusable(f"{name!r} is nested more than {_MAX_DIMENSIONS} deep")
         column = list(chain.from_iterable(rows))
         if not column:
             break
@@ -129,10 +129,10 @@ def _datatype(name: str, values: list[Any], stated: set[Datatype]) -> Datatype:
 
 
 def _integers(name: str, values: list[int]) -> Datatype:
-    least, most = min(values), max(values)
-    if _INT64.least <= least and most <= _INT64.most:
+    smallest, greatest = min(values), max(values)
+    if _INT64.minimum <= smallest and greatest <= _INT64.maximum:
         return _INT64
-    if least >= 0 and most <= _UINT64.most:
+    if smallest >= 0 and greatest <= _UINT64.maximum:
         return _UINT64
     raise _unusable(f"{name!r} holds integers of more than 64 bits")
 

@@ -30,21 +30,21 @@ class Datatype:
     kind: Kind
     code: str  # of `struct`; "" for BYTES
     dtype: str  # of numpy and torch; "" for BYTES
-    least: float = 0
-    most: float = 0
+    minimum: float = 0
+    maximum: float = 0
 
 
 def _integer(bits: int, code: str, *, signed: bool) -> Datatype:
     name, dtype = f"INT{bits}", f"int{bits}"
     if signed:
         return Datatype(
-            name=name, kind="int", code=code, dtype=dtype, least=-(2 ** (bits - 1)), most=2 ** (bits - 1) - 1
+            name=name, kind="int", code=code, dtype=dtype, minimum=-(2 ** (bits - 1)), maximum=2 ** (bits - 1) - 1
         )
-    return Datatype(name="U" + name, kind="int", code=code.upper(), dtype="u" + dtype, most=2**bits - 1)
+    return Datatype(name="U" + name, kind="int", code=code.upper(), dtype="u" + dtype, maximum=2**bits - 1)
 
 
-def _float(bits: int, code: str, most: float) -> Datatype:
-    return Datatype(name=f"FP{bits}", kind="float", code=code, dtype=f"float{bits}", least=-most, most=most)
+def _float(bits: int, code: str, maximum: float) -> Datatype:
+    return Datatype(name=f"FP{bits}", kind="float", code=code, dtype=f"float{bits}", minimum=-maximum, maximum=maximum)
 
 
 _ALL = (
@@ -138,7 +138,7 @@ class Tensor(msgspec.Struct, frozen=True, kw_only=True):  # one for each input o
             if any(len(row) != self.shape[level] for row in values):
                 raise self.fault(f"is nested in another way than its shape {list(self.shape)} states")
             values = list(chain.from_iterable(values))
-        if self.datatype.name == "UINT64" and values and max(values) > self.datatype.most:
+        if self.datatype.name == "UINT64" and values and max(values) > self.datatype.maximum:
             raise self.fault(f"holds {_short(max(values))}, which is more than UINT64 can", "invalid-value")
         return values
 
@@ -185,10 +185,10 @@ def _element(datatype: Datatype) -> Any:
     if datatype.kind == "text":
         return str
     if datatype.kind == "float":
-        return Annotated[float, msgspec.Meta(ge=datatype.least, le=datatype.most)]
-    least, most = int(datatype.least), int(datatype.most)
+        return Annotated[float, msgspec.Meta(ge=datatype.minimum, le=datatype.maximum)]
+    minimum, maximum = int(datatype.minimum), int(datatype.maximum)
     # msgspec's bounds are of 64 bits with a sign; the one that is not is checked by hand.
-    return Annotated[int, msgspec.Meta(ge=least, le=most if most < 2**63 else None)]
+    return Annotated[int, msgspec.Meta(ge=minimum, le=maximum if maximum < 2**63 else None)]
 
 
 def _short(number: int) -> str:

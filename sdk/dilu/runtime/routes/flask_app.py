@@ -19,7 +19,7 @@ from dilu.runtime.routes.wsgi_call import answer_by_wsgi
 _log = logging.getLogger(__name__)
 
 # Each runs in a thread of its own, streams for as long as they last; more wait for one of these to end.
-MOST_ROUTES_AT_ONCE = 64
+MAX_ROUTES_AT_ONCE = 64
 
 
 class FlaskRoutes:
@@ -28,7 +28,7 @@ class FlaskRoutes:
     def __init__(self, app: Flask, *, max_body_bytes: int) -> None:
         self.app = app
         self._max_body_bytes = max_body_bytes
-        self._slots = asyncio.Semaphore(MOST_ROUTES_AT_ONCE)
+        self._slots = asyncio.Semaphore(MAX_ROUTES_AT_ONCE)
         self._urls = app.url_map.bind("")
 
     def has_path(self, path: str) -> bool:

@@ -78,5 +78,5 @@ def flask_routes(services: Sequence[FunctionService]) -> FlaskRoutes | None:
 
     if len(apps) > 1:
         raise ConfigError("app: the functions of one replica bring different Flask applications; give them the same")
-    most_bytes = max(service.definition.options.max_body_bytes for service in services)
-    return FlaskRoutes(next(iter(apps.values())), max_body_bytes=most_bytes)
+    max_bytes = max(service.definition.options.max_body_bytes for service in services)
+    return FlaskRoutes(next(iter(apps.values())), max_body_bytes=max_bytes)

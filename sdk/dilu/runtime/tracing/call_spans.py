@@ -18,9 +18,9 @@ from dilu.runtime.execution.jobs import Job
 _log = logging.getLogger(__name__)
 
 # Of one batch: links to so many requests that were answered before. All of them, for usual sizes.
-MOST_LINKS = 16
+MAX_LINKS = 16
 # Of one request: items may run in so many batches before they share a last pair of spans.
-MOST_BATCHES = 16
+MAX_BATCHES = 16
 # Batches whose requests may still be on their way out.
 _REMEMBERED_BATCHES = 256
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
@@ -62,7 +62,7 @@ class CallSpans:
         batches: dict[float, list[Job]] = {}
         for job in call.jobs:
             batches.setdefault(job.started_s, []).append(job)
-        for started_s, jobs in list(batches.items())[:MOST_BATCHES]:
+        for started_s, jobs in list(batches.items())[:MAX_BATCHES]:
             if not started_s:  # it never ran: its time was over, or its client left
                 self._child("queue", context, clock, call.arrived_s, clock.now_s)
                 continue
@@ -99,7 +99,7 @@ class CallSpans:
         if job.batch_size < 2:
             return []
         others = self._batches.setdefault(job.started_s, [])
-        links = [Link(other) for other in others[-MOST_LINKS:]]
+        links = [Link(other) for other in others[-MAX_LINKS:]]
         others.append(request)
         while len(self._batches) > _REMEMBERED_BATCHES:
             self._batches.popitem(last=False)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu.admission import Margin, RunningBatch, answer_after_s, budget_s, retry_after_s
+from dilu.answer_prediction import Margin, RunningBatch, answer_after_s, budget_s, retry_after_s
 from dilu.batching import BatchRule, ExecutionFit
 
 FIT = ExecutionFit(fixed_s=0.010, per_item_s=0.001)
@@ -135,10 +135,10 @@ def test_a_batch_is_as_large_as_leaves_part_of_the_objective_for_waiting(
     max_size: int, fit: ExecutionFit, slo_s: float
 ) -> None:
     size = BatchRule(max_size=max_size, slo_s=slo_s).size_for(fit)
-    longest_s = 0.6 * slo_s
-    if fit.execution_s(1) <= longest_s:
-        assert fit.execution_s(size) <= longest_s + 1e-6
-        assert size == max_size or fit.execution_s(size + 1) >= longest_s - 1e-6
+    max_s = 0.6 * slo_s
+    if fit.execution_s(1) <= max_s:
+        assert fit.execution_s(size) <= max_s + 1e-6
+        assert size == max_size or fit.execution_s(size + 1) >= max_s - 1e-6
     else:
         assert size == max_size  # size cannot help: the whole size, for the throughput
 

@@ -1,7 +1,8 @@
-"""Whether a request can still meet its objective: pure rules that the runtime and the simulator share.
+"""When a request will be answered: pure rules that the runtime and the simulator share.
 
-A replica knows how long a batch takes (`ExecutionFit`), which batches run, and how many requests stand before a new
-one. So it knows when the new one will be answered, and can refuse at once, while there is time to go elsewhere.
+A replica knows how long a batch takes (`ExecutionFit`), which batches run, and how many requests wait before a new
+one. From these it predicts when the new one will be answered, and refuses it at once if that is too late, while the
+client still has time to go elsewhere.
 """
 
 from __future__ import annotations
@@ -14,26 +15,26 @@ from typing import NamedTuple
 
 from dilu.batching import BatchRule, ExecutionFit
 
-# Of the objective, for what no prediction covers: reading the request, writing its answer, the way to the client.
-# It costs no throughput: under overload the queue is only shorter by that.
+# Share of the objective kept for what no prediction covers: reading the request, writing its answer, the network.
+# It costs no throughput: under overload the queue is shorter by this share, nothing else changes.
 _RESERVE_RATIO = 0.08
-# Of the batches that were promised in time, this share may end later than promised.
+# Share of the promised batches that may end later than promised.
 _LATE_RATIO = 0.01
 # One step of the learned margin, as a share of the objective: large enough to follow, small enough to be calm.
 _STEP_RATIO = 0.02
-# A larger margin would refuse nearly all that comes while a batch runs, and so end batching: what it had to cover
-# is then a fit that is wrong, and only work corrects that.
-_LARGEST_MARGIN_RATIO = 0.25
+# A larger margin would refuse nearly every request that comes while a batch runs, and so end batching. What it would
+# have to cover is an execution fit that is wrong, and only executing batches corrects that.
+_MAX_MARGIN_RATIO = 0.25
 
 
 class RunningBatch(NamedTuple):
-    """A batch that runs now. (A tuple, as one is made for every batch.)"""
+    """A batch that runs now. (A tuple, because one is made for every batch.)"""
 
     began_s: float
     size: int
 
     def free_after_s(self, fit: ExecutionFit, now_s: float) -> float:
-        """Seconds until it ends. One that is overdue is expected to take as long again as it is late."""
+        """Return the seconds until it ends; an overdue batch is expected to take as long again as it is late."""
         return abs(self.began_s + fit.execution_s(self.size) - now_s)
 
 
@@ -47,11 +48,11 @@ def answer_after_s(
     arrival_rps: float = 0.0,
     now_s: float = 0.0,
 ) -> float:
-    """Seconds until a request would be answered that came now.
+    """Return the seconds until a request that came now would be answered.
 
     `ahead` requests wait before it, `running` are the batches that run, `slots` batches may run at once. Its own batch
-    holds those that wait before it and those that come, at `arrival_rps`, until it begins. Whoever has more ahead is
-    never answered sooner.
+    holds the requests that wait before it and those that arrive, at `arrival_rps`, until it begins. A request with
+    more ahead of it is never predicted to be answered sooner.
 
     >>> fit = ExecutionFit(fixed_s=0.010, per_item_s=0.001)
     >>> answer_after_s(BatchRule(max_size=10), fit, ahead=0, running=[], slots=1)
@@ -66,7 +67,7 @@ def answer_after_s(
     begins_s = _begins_after_s(fit, size, batches_before, running, slots, now_s)
     own_size = min(size, place + 1 + arrival_rps * begins_s)
     answer_s = begins_s + fit.fixed_s + fit.per_item_s * own_size
-    if slots > 1 and batches_before:  # a small batch in another slot may end first, but nobody can rely on that
+    if slots > 1 and batches_before:  # a small batch in another slot may end first, but a promise cannot rely on it
         before_s = _begins_after_s(fit, size, batches_before - 1, running, slots, now_s) + fit.execution_s(size)
         answer_s = max(answer_s, before_s)
     return answer_s
@@ -75,7 +76,7 @@ def answer_after_s(
 def _begins_after_s(
     fit: ExecutionFit, size: int, batches_before: int, running: Sequence[RunningBatch], slots: int, now_s: float
 ) -> float:
-    """Seconds until a slot is free for the batch that has so many full ones before it."""
+    """Return the seconds until a slot is free for a batch that waits behind `batches_before` full ones."""
     if slots == 1:
         free_s = running[0].free_after_s(fit, now_s) if running else 0.0
         return free_s + batches_before * fit.execution_s(size)
@@ -87,12 +88,12 @@ def _begins_after_s(
 
 
 def budget_s(objective_s: float) -> float:
-    """How much of the objective waiting and execution may take."""
+    """Return the part of the objective that waiting and execution may take."""
     return objective_s * (1.0 - _RESERVE_RATIO)
 
 
 def retry_after_s(answer_s: float, objective_s: float) -> int:
-    """Whole seconds after which the wait will have shrunk to what the objective allows; at least 1."""
+    """Return the whole seconds after which the wait will have shrunk to what the objective allows; at least 1."""
     return max(1, math.ceil(answer_s - objective_s))
 
 
@@ -100,15 +101,15 @@ def retry_after_s(answer_s: float, objective_s: float) -> int:
 class Margin:
     """How much later than predicted batches end, learned so that all but one in a hundred keep their promise.
 
-    After each promised batch the margin grows a little if it ended later than promised, and shrinks by a hundredth of
-    that if it did not: it settles where one in a hundred is late (a stochastic quantile estimate). By batch and not
-    by request: one that stalls is late for all its requests, but it is one event.
+    After each promised batch the margin grows by a step if the batch ended later than promised, and shrinks by a
+    hundredth of a step if it did not: it settles where one in a hundred is late (a stochastic quantile estimate). It
+    learns per batch and not per request: a batch that stalls is late for all its requests, but it is one event.
     """
 
     margin_s: float = 0.0
 
     def learned(self, *, late_s: float, objective_s: float) -> Margin:
-        """The margin after one more batch, which ended `late_s` after its prediction (negative: before)."""
+        """Return the margin after one more batch, which ended `late_s` after its prediction (negative: before)."""
         step_s = _STEP_RATIO * objective_s
         change_s = step_s * (1.0 - _LATE_RATIO) if late_s > self.margin_s else -step_s * _LATE_RATIO
-        return Margin(margin_s=min(max(0.0, self.margin_s + change_s), _LARGEST_MARGIN_RATIO * objective_s))
+        return Margin(margin_s=min(max(0.0, self.margin_s + change_s), _MAX_MARGIN_RATIO * objective_s))
