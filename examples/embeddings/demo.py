@@ -122,7 +122,7 @@ def _drive(url: str, timeline: Timeline) -> list[LoadResult]:
     first = run("first request: it waits for the first replica, that is for torch and the model", constant(1, 1))
     _check_meaning(url)
     calm = run(f"calm: {CALM_RPS} requests/s for {CALM_S} s", steps(f"{CALM_RPS}:{CALM_S}"))
-    capacity_rps: float = timeline.sample()["capacity_rps"] or 50.0
+    capacity_rps: float = timeline.sample()["learned_rps"] or 50.0
     burst_rps = min(MOST_BURST_RPS, max(10, round(BURST_OVER_CAPACITY * capacity_rps)))
     burst = run(
         f"burst: {burst_rps} requests/s for {BURST_S} s; one replica has shown {capacity_rps:.0f}/s",
@@ -154,7 +154,7 @@ def _wait_for_zero(timeline: Timeline) -> None:
         if last["ready"] == 0 and last["desired"] == 0 and not last["replicas"]:
             return
         time.sleep(0.2)
-    raise click.ClickException(f"replicas are still there: {timeline.samples[-1]['last_decision']}")
+    raise click.ClickException(f"replicas are still there: {timeline.samples[-1]['explanation']}")
 
 
 def _report(results: list[LoadResult], timeline: Timeline, out: Path) -> None:

@@ -63,13 +63,13 @@ def explained(cluster: Cluster, namespace: str) -> dict[str, Any]:
     service = cluster.api.get(SERVING, "Service", "example", namespace)
     revision = f"{namespace}/{service['status']['latestReadyRevisionName']}"
     said = cluster.run(sys.executable, "-m", "dilu", "explain", revision, "-o", "json").stdout
-    found: dict[str, Any] = json.loads(said)
+    found: dict[str, Any] = json.loads(said)["functions"][0]
     return found
 
 
 def learned_rps(answer: Mapping[str, Any]) -> list[float]:
     """What its pods were found to take, as far as decisions saw it."""
-    return [one["last"]["capacity_rps"] for one in answer["decisions"] if one["last"]["capacity_rps"]]
+    return [one["last"]["learned_rps"] for one in answer["decisions"] if one["last"]["learned_rps"]]
 
 
 def test_a_function_is_co_scaled_once_its_pods_have_told_what_they_take(

@@ -62,7 +62,8 @@ def test_dilu_explain_shows_why_a_service_has_its_pods(cluster: Cluster, namespa
     said = cluster.run(sys.executable, "-m", "dilu", "explain", revision).stdout
     assert revision in said
     assert f"held by {dilu.holder()}" in said
-    answer = json.loads(cluster.run(sys.executable, "-m", "dilu", "explain", revision, "-o", "json").stdout)
+    document = json.loads(cluster.run(sys.executable, "-m", "dilu", "explain", revision, "-o", "json").stdout)
+    [answer] = document["functions"]
     assert answer["settings"]["policy"] == "kpa"
     assert 1 in wanted(answer)
     assert answer["bucket"]["holder"]["pod"] == dilu.decisions(revision)["bucket"]["holder"]["pod"]

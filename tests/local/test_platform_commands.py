@@ -48,7 +48,7 @@ def test_ps_shows_functions_replicas_and_why(platform: PlatformProcess) -> None:
     assert re.search(r"shop +http://127\.0\.0\.1:\d+", shown.stdout)
     assert re.search(r"double +1/1", shown.stdout)
     assert re.search(r"double-1 +ready +\d+", shown.stdout)
-    assert "double -> 1: " in shown.stdout
+    assert re.search(r"^double: (0 -> )?1 replica: \w", shown.stdout, re.MULTILINE)
 
 
 def test_ps_prints_the_status_for_programs(platform: PlatformProcess) -> None:
@@ -58,6 +58,19 @@ def test_ps_prints_the_status_for_programs(platform: PlatformProcess) -> None:
     double = status["functions"][0]
     assert (double["name"], double["policy"], double["slo_ms"]) == ("double", "dilu", 1000.0)
     assert double["replicas"][0]["state"] == "ready"
+
+
+def test_explain_shows_the_decisions_on_a_function(platform: PlatformProcess) -> None:
+    shown = run_command(platform, "explain", "double").stdout
+    assert shown.startswith("double\n1 of 1 ready")
+    assert "policy=dilu" in shown
+    assert re.search(r"0 → 1 ", shown)
+    answer = json.loads(run_command(platform, "explain", "double", "--output", "json").stdout)
+    assert (answer["version"], answer["platform"]) == (1, "local")
+    [double] = answer["functions"]
+    assert (0, 1) in [(one["before"], one["decided"]) for one in double["decisions"]]
+    refused = run_command(platform, "explain", "no-such")
+    assert (refused.returncode, "no such function is up" in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("how", ["--data", "stdin", "--data-file"])

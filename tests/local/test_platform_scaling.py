@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from dilu.http.listener import bind
@@ -107,8 +108,15 @@ async def _with_platform(folder: Path, test: Callable[[Platform], Awaitable[None
 
 
 def _function(platform: Platform) -> dict[str, Any]:
-    function: dict[str, Any] = platform.status()["functions"][0]
-    return function
+    [function] = msgspec.to_builtins(platform.status("work"))["functions"]
+    found: dict[str, Any] = function
+    return found
+
+
+def _changes(platform: Platform) -> list[tuple[int, int]]:
+    """The replica counts before and after each decision that changed it."""
+    decisions = _function(platform)["decisions"]
+    return [(one["before"], one["decided"]) for one in decisions if one["before"] != one["decided"]]
 
 
 async def _post(platform: Platform, seconds: float) -> int:
@@ -138,14 +146,14 @@ async def _until(condition: Callable[[], bool], what: str) -> None:
 
 def test_from_zero_and_back_and_again(folder: Path) -> None:
     async def scenario(platform: Platform) -> None:
-        assert _function(platform)["replicas"] == []
+        assert not _function(platform)["replicas"]
         first = await _post(platform, 0.0)
         await _until(lambda: not _function(platform)["replicas"], "back to zero")
         seconds_then = _function(platform)["replica_seconds"]
         second = await _post(platform, 0.0)
         assert first != second
         function = _function(platform)
-        assert [(one["from"], one["to"]) for one in function["changes"]] == [(0, 1), (1, 0), (0, 1)]
+        assert _changes(platform) == [(0, 1), (1, 0), (0, 1)]
         assert (function["requests"], function["errors"], function["slo_attainment"]) == (2, 0, 1.0)
         cold_start = function["cold_starts"][0]
         assert set(cold_start) == {"process", "import", "load", "warmup", "total_s"}
@@ -161,10 +169,10 @@ def test_a_second_replica_takes_what_waits_for_the_first(folder: Path) -> None:
         answers = await asyncio.gather(*(_post(platform, 0.4) for _ in range(12)))
         assert len(set(answers)) > 1
         function = _function(platform)
-        assert max(change["to"] for change in function["changes"]) > 1
+        assert max(after for _, after in _changes(platform)) > 1
         assert function["errors"] == 0
         await _until(lambda: not _function(platform)["replicas"], "back to zero")
-        assert function["last_decision"]["reason"]
+        assert function["decisions"][-1]["last"]["reason"]
 
     run(_with_platform(folder, scenario, max_scale=3))
 

@@ -26,7 +26,7 @@ FUNCTION: dict[str, Any] = {
     "requests": 123456,
     "errors": 3,
     "abandoned": 9,
-    "last_decision": {"replicas": 3, "reason": "load: 1234 rps with 500 rps a replica, two seconds in a row"},
+    "explanation": "2 -> 3 replicas: load: 1234 rps with 500 rps a replica, two seconds in a row",
 }
 STATUS: dict[str, Any] = {"name": "shop", "gateway": {"url": "http://127.0.0.1:8080"}, "functions": [FUNCTION]}
 

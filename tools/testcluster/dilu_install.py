@@ -169,11 +169,11 @@ class Dilu:
         return {name: float(value) for name, _, value in pairs}
 
     def decisions(self, revision: str) -> Mapping[str, Any]:
-        """What the lease's holder says of a revision (NAMESPACE/NAME)."""
+        """The lease holder's status of a revision (NAMESPACE/NAME), with its last decisions."""
         holder = self.holder()
         [pod] = [one for one in self.pods() if one["metadata"]["name"] == holder]
-        found: Mapping[str, Any] = json.loads(self.ask(pod, f"/debug/decisions?revision={revision}").body)
-        return found
+        functions = json.loads(self.ask(pod, f"/v1/status?function={revision}").body).get("functions", [])
+        return functions[0] if functions else {}
 
 
 def load_python_images(cluster: Cluster) -> PythonImages:

@@ -22,7 +22,7 @@ from dilu_autoscaler.knative.configuration.config_watch import CHANGES_REVISIONS
 from dilu_autoscaler.knative.configuration.process_settings import ProcessSettings
 from dilu_autoscaler.knative.deciding.deciders import Deciders
 from dilu_autoscaler.knative.explaining.explain_server import ExplainServer
-from dilu_autoscaler.knative.explanations import Explaining
+from dilu_autoscaler.knative.explaining.explanations import Explanations
 from dilu_autoscaler.knative.objects import POD_AUTOSCALERS
 from dilu_autoscaler.knative.reconciling.cluster_view import ClusterView
 from dilu_autoscaler.knative.reconciling.reconciler import Reconciler
@@ -57,7 +57,7 @@ class Autoscaler:
         self._client = client
         self.traffic = traffic
         self.mode, self.policy = settings.mode, settings.policy
-        self.explaining = Explaining(self, None if settings.record is None else Recorder(settings.record))
+        self.explaining = Explanations(self, None if settings.record is None else Recorder(settings.record))
         self.events = EventRecorder(client, COMPONENT, time.time)
         self.config = ConfigWatch(
             client,
@@ -89,7 +89,7 @@ class Autoscaler:
             writes=settings.mode.writes,
             before_scale_down=Shrinking(client, self.view, self.runtimes).prepare,
         )
-        self.reconciler = Reconciler(
+        self.reconciler: Reconciler = Reconciler(
             self.view,
             self.deciders,
             self.schedule,

@@ -25,9 +25,9 @@ _LOG_NAME = re.compile(r"(?P<replica>(?P<function>.+)-(?P<number>\d+))\.log")
 
 
 class AdminApp:
-    """`GET /v1/status`, and `GET /v1/logs?function=&replica=&lines=&follow=`."""
+    """`GET /v1/status?function=`, and `GET /v1/logs?function=&replica=&lines=&follow=`."""
 
-    def __init__(self, status: Callable[[], dict[str, Any]], logs: Path) -> None:
+    def __init__(self, status: Callable[[str | None], object], logs: Path) -> None:
         self._status = status
         self._logs = logs
 
@@ -35,14 +35,23 @@ class AdminApp:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        path = scope["path"]
-        if path == "/v1/status":
-            await send_json(send, 200, msgspec.json.encode(self._status()))
-        elif path == "/v1/logs":
-            await self._send_logs(parse_qs(scope["query_string"].decode("latin-1")), receive, send)
-        else:
-            error = RequestError(404, "not-found", f"{path}: there are /v1/status and /v1/logs")
+        path, query = scope["path"], parse_qs(scope["query_string"].decode("latin-1"))
+        try:
+            if path == "/v1/status":
+                await send_json(send, 200, self._status_of(query))
+            elif path == "/v1/logs":
+                await self._send_logs(query, receive, send)
+            else:
+                raise RequestError(404, "not-found", f"{path}: there are /v1/status and /v1/logs")
+        except RequestError as error:
             await send_error(send, error, request_id(scope["headers"]))
+
+    def _status_of(self, query: dict[str, list[str]]) -> bytes:
+        function = query.get("function", [None])[0]
+        try:
+            return msgspec.json.encode(self._status(function))
+        except KeyError:
+            raise RequestError(404, "not-found", f"{function}: no such function is up") from None
 
     async def _send_logs(self, query: dict[str, list[str]], receive: Receive, send: Send) -> None:
         wanted = LogQuery(

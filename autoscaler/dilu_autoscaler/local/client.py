@@ -83,11 +83,12 @@ def _status_or_error(platform: RunningPlatform) -> dict[str, Any] | DiluError:
         return error
 
 
-def read_status(platform: RunningPlatform) -> dict[str, Any]:
-    """The platform's `/v1/status`."""
+def read_status(platform: RunningPlatform, function: str | None = None) -> dict[str, Any]:
+    """Return a platform's status document, or that of one function with all its last decisions."""
     connection = UnixConnection(platform.socket, _STATUS_TIMEOUT_S)
     try:
-        connection.request("GET", "/v1/status")
+        query = "" if function is None else f"?{urlencode({'function': function})}"
+        connection.request("GET", f"/v1/status{query}")
         status: dict[str, Any] = json.loads(connection.getresponse().read())
     except TimeoutError:
         reason = f"does not answer within {_STATUS_TIMEOUT_S:g} s"

@@ -43,7 +43,6 @@ class ScaleDriver:
         self._loop = ScaleLoop(clock=MonotonicClock(), metrics=ports, actuator=ports)
         self._woken = asyncio.Event()
         self._readings: dict[str, asyncio.Task[None]] = {}
-        self._last: dict[str, Tick] = {}
         for function in functions.values():
             self._loop.add(scale_spec_for(function.plan.spec, function.plan.policy))
 
@@ -57,16 +56,12 @@ class ScaleDriver:
         self._loop.update(scale_spec_for(function.plan.spec, function.plan.policy))
         self.wake(function.name)
 
-    def last_tick(self, function: str) -> Tick | None:
-        """The last decision on the function that was more than "nothing new"."""
-        return self._last.get(function)
-
     async def run(self) -> None:
         """Decide whenever something is due, until cancelled."""
         while True:
             self._woken.clear()
             for tick in self._loop.run_due():
-                self._remember(tick)
+                self._functions[tick.function].decided(tick)
                 self._read_capacity(tick)
             due_s = self._loop.next_due_s()
             wait_s = None if due_s is None else max(0.0, due_s - time.monotonic())
@@ -81,11 +76,6 @@ class ScaleDriver:
         for reading in self._readings.values():
             reading.cancel()
         await asyncio.gather(*self._readings.values(), return_exceptions=True)
-
-    def _remember(self, tick: Tick) -> None:
-        says_something = tick.applied or tick.seen is None or tick.seen.samples
-        if says_something or tick.function not in self._last:
-            self._last[tick.function] = tick
 
     def _read_capacity(self, tick: Tick) -> None:
         """Once a second while there is traffic: the samples say that a second with requests is over."""

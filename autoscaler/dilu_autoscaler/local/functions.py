@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from dilu_autoscaler.explaining.decision_log import DecisionLog
+from dilu_autoscaler.explaining.sentence import sentence
 from dilu_autoscaler.load_sampler import LoadSampler, whole_us
 from dilu_autoscaler.local.backends import Backends, WaitLimits
 from dilu_autoscaler.local.connections import AnswerLostError
 from dilu_autoscaler.local.exchange import ServedFunction
 from dilu_autoscaler.local.launch_spec import FunctionPlan
+from dilu_autoscaler.local.status import LocalFunctionStatus
 from dilu_autoscaler.local.supervisor import Supervisor
 from dilu_autoscaler.local.traffic import Outcomes
 from dilu_autoscaler.local.upstream import ConnectFailedError, Upstream
@@ -25,7 +26,7 @@ from dilu_autoscaler.policy.horizontal import Decision, Observation
 
 _STATS_HEAD = b"GET /v1/stats HTTP/1.1\r\nhost: replica\r\n\r\n"
 _STATS_WITHIN_S = 2.0
-_KEPT_CHANGES = 200
+_MAX_DECISIONS = 200
 
 
 class _Stats(msgspec.Struct):
@@ -62,7 +63,7 @@ class LocalFunction:
             on_active=lambda: on_wake(name),
             on_unreachable=self.supervisor.unreachable,
         )
-        self._changes: deque[dict[str, Any]] = deque(maxlen=_KEPT_CHANGES)
+        self._decisions = DecisionLog(max_per_function=_MAX_DECISIONS)
 
     def replan(self, plan: FunctionPlan) -> None:
         """Serve other code, or the same with another spec."""
@@ -94,9 +95,7 @@ class LocalFunction:
         """Want so many replicas."""
         if decision.replicas is None:
             return
-        before, wanted = self.supervisor.desired, decision.replicas
-        self._changes.append({"at": time.time(), "from": before, "to": wanted, "reason": decision.reason})
-        self.supervisor.set_desired(wanted)
+        self.supervisor.set_desired(decision.replicas)
 
     async def read_capacity(self) -> None:
         """Ask each ready replica what it can take; the mean of those that know stays until it is asked again."""
@@ -106,44 +105,43 @@ class LocalFunction:
         if known:
             self.backends.capacity_rps = sum(known) / len(known)
 
-    def status(self, now_s: float, last: Tick | None) -> dict[str, Any]:
-        """The function as `/v1/status` has it."""
-        served, supervisor = self.served, self.supervisor
-        percentiles = served.outcomes.percentiles_ms(now_s)
-        outcomes = served.outcomes
-        return {
-            "name": self.name,
-            "target": self.plan.target,
-            "policy": self.plan.policy,
-            "desired": supervisor.desired,
-            "ready": supervisor.ready,
-            "starting": supervisor.starting,
-            "rps": served.load.last_second(whole_us(now_s)).rps,
-            "p50_ms": percentiles[0] if percentiles else None,
-            "p95_ms": percentiles[1] if percentiles else None,
-            "slo_attainment": outcomes.slo_attainment,
-            "slo_ms": outcomes.slo_ms,
-            "requests": outcomes.requests,
-            "errors": outcomes.errors,
-            "cold_starts": list(supervisor.cold_starts),
-            "replica_seconds": supervisor.replica_seconds,
-            "capacity_rps": self.backends.capacity_rps,
-            "in_flight": served.load.in_flight,
-            "waiting": self.backends.waiting,
-            "last_decision": self._decision(now_s, last),
-            "changes": list(self._changes),
-            "replicas": supervisor.status(),
-        }
+    def decided(self, tick: Tick) -> None:
+        """Record a decision that has something new in it; ticks without a new sample are not kept."""
+        has_news = tick.applied or tick.seen is None or tick.seen.samples
+        if has_news or self._decisions.last(self.name) is None:
+            self._decisions.ticked(tick, unix_s=time.time() - (time.monotonic() - tick.now_s))
 
-    def _decision(self, now_s: float, last: Tick | None) -> dict[str, Any] | None:
-        if last is None:
-            return None
-        decided = last.decision.replicas
-        return {
-            "replicas": self.supervisor.desired if decided is None else decided,
-            "reason": last.decision.reason,
-            "at": time.time() - (now_s - last.now_s),
-        }
+    def status(self, now_s: float, *, newest_only: bool) -> LocalFunctionStatus:
+        """Return the function's part of the status document."""
+        served, supervisor, outcomes, spec = self.served, self.supervisor, self.served.outcomes, self.plan.spec
+        p50_ms, p95_ms = outcomes.percentiles_ms(now_s) or (None, None)
+        entries = self._decisions.entries(self.name)
+        return LocalFunctionStatus(
+            name=self.name,
+            target=self.plan.target,
+            policy=str(self.plan.policy),
+            min_replicas=spec.min_scale,
+            max_replicas=spec.max_scale,
+            ready=supervisor.ready,
+            starting=supervisor.starting,
+            desired=supervisor.desired,
+            rps=served.load.last_second(whole_us(now_s)).rps,
+            in_flight=served.load.in_flight,
+            waiting=self.backends.waiting,
+            learned_rps=self.backends.capacity_rps,
+            slo_ms=outcomes.slo_ms,
+            slo_attainment=outcomes.slo_attainment,
+            requests=outcomes.requests,
+            errors=outcomes.errors,
+            abandoned=outcomes.abandoned,
+            p50_ms=p50_ms,
+            p95_ms=p95_ms,
+            explanation=sentence(entries[-1] if entries else None),
+            decisions=tuple(entries[-1:] if newest_only else entries),
+            replica_seconds=supervisor.replica_seconds,
+            cold_starts=tuple(supervisor.cold_starts),
+            replicas=tuple(supervisor.status()),
+        )
 
     def _request_waits(self) -> None:
         """A request has no replica to go to. With none wanted, that cannot wait for the second to end."""

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import time
-from typing import Any
 
 from dilu.errors import DiluError
 from dilu.http.listener import Listener
@@ -22,6 +21,7 @@ from dilu_autoscaler.local.gateway import GatewayApp
 from dilu_autoscaler.local.launch_spec import LaunchPlan
 from dilu_autoscaler.local.routing import Router
 from dilu_autoscaler.local.rundir import Claim
+from dilu_autoscaler.local.status import GatewayStatus, LocalStatus
 
 _log = logging.getLogger(__name__)
 
@@ -99,18 +99,24 @@ class Platform:
             function.replan(planned[name])
             self._driver.replan(function)
 
-    def status(self) -> dict[str, Any]:
-        """The body of `/v1/status`."""
+    def status(self, function: str | None = None) -> LocalStatus:
+        """Return the status document: of every function, or of one with all its last decisions.
+
+        Raises `KeyError` for an unknown function.
+        """
         now_s = time.monotonic()
-        return {
-            "name": self.name,
-            "pid": os.getpid(),
-            "gateway": {"url": self.url, "route": str(self._route)},
-            "functions": [
-                {**function.status(now_s, self._driver.last_tick(name)), "url": self._router.url(self.url, name)}
-                for name, function in self._functions.items()
-            ],
-        }
+        shown = self._functions if function is None else {function: self._functions[function]}
+        statuses = [one.status(now_s, newest_only=function is None) for one in shown.values()]
+        for status in statuses:
+            status.url = self._router.url(self.url, status.name)
+        return LocalStatus(
+            platform="local",
+            at_s=time.time(),
+            name=self.name,
+            pid=os.getpid(),
+            gateway=GatewayStatus(url=self.url, route=str(self._route)),
+            functions=tuple(statuses),
+        )
 
     def _wake(self, function: str) -> None:
         self._driver.wake(function)

@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+
+from dilu_autoscaler.local.status import LocalStatus
 
 _REFRESH_S = 0.5
 # What a narrow terminal shows first. A function's name and its replicas are shown on the narrowest.
@@ -20,16 +23,20 @@ _GAP = 2  # between two columns
 _STATE_STYLES = {"ready": "green", "starting": "yellow", "draining": "dim"}
 
 
-async def show_live(status: Callable[[], dict[str, Any]], console: Console) -> None:
+async def show_live(status: Callable[[], LocalStatus], console: Console) -> None:
     """Keep the table at the foot of the terminal current, until cancelled."""
-    with Live(status_view(status()), console=console, auto_refresh=False, transient=True) as live:
+    with Live(_view_of(status()), console=console, auto_refresh=False, transient=True) as live:
         while True:
             await asyncio.sleep(_REFRESH_S)
-            live.update(status_view(status()), refresh=True)
+            live.update(_view_of(status()), refresh=True)
+
+
+def _view_of(status: LocalStatus) -> RenderableType:
+    return status_view(msgspec.to_builtins(status))
 
 
 def status_view(status: dict[str, Any]) -> RenderableType:
-    """A platform's status as a table, with the last decision on each function below it."""
+    """Return the table of a platform's functions, with the explanation of each one's replica count below it."""
     title = Text(f"{status['name']}  {status['gateway']['url']}", style="italic", overflow="ellipsis", no_wrap=True)
     table = FittingTable(
         headings=(
@@ -61,7 +68,7 @@ def _cells(function: dict[str, Any]) -> list[Text]:
         Text(_attainment(function)),
         Text(str(function["requests"])),
         Text(str(function["errors"]), style="red" if function["errors"] else ""),
-        Text(str(function.get("abandoned", 0))),
+        Text(str(function["abandoned"])),
     ]
 
 
@@ -89,9 +96,7 @@ def _attainment(function: dict[str, Any]) -> str:
 
 
 def _decision(function: dict[str, Any]) -> Text:
-    decision = function["last_decision"]
-    said = "nothing decided yet" if decision is None else f"{decision['replicas']}: {decision['reason']}"
-    return Text(f"{function['name']} -> {said}", style="dim", overflow="ellipsis", no_wrap=True)
+    return Text(f"{function['name']}: {function['explanation']}", style="dim", overflow="ellipsis", no_wrap=True)
 
 
 def replica_table(status: dict[str, Any]) -> RenderableType:

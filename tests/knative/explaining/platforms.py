@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dilu_autoscaler.knative.explaining.decision_log import DecisionLog
+from dilu_autoscaler.explaining.decision_log import DecisionLog
 from dilu_autoscaler.knative.explaining.snapshot import BucketNumbers, Numbers, RevisionNumbers
 
 BUCKET = "autoscaler-bucket-00-of-01"
@@ -34,6 +34,9 @@ class Platform:
 
     def bucket_of(self, key: str) -> str:
         return BUCKET
+
+    def revision(self, key: str) -> RevisionNumbers | None:
+        return next((one for one in self.revisions if f"{one.namespace}/{one.revision}" == key), None)
 
     def settings(self, key: str) -> Mapping[str, object] | None:
         return self.known.get(key)

@@ -9,12 +9,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from dilu_autoscaler.knative.explaining.decision_log import DecisionOutcome
-from dilu_autoscaler.knative.explaining.explain_answers import MOST_LISTED
+from dilu_autoscaler.explaining.decision_log import DecisionOutcome
+from dilu_autoscaler.knative.explaining.explain_answers import MAX_LISTED
 from dilu_autoscaler.knative.explaining.explain_server import ExplainServer
 from dilu_autoscaler.knative.explaining.snapshot import RevisionNumbers
+from explaining.ticks import tick
 from knative.explaining.platforms import BUCKET, Platform
-from knative.explaining.ticks import tick
 from knative.queue_proxies import Run
 
 KEY = "shop/embed-00001"
@@ -66,16 +66,55 @@ def test_the_last_decisions_on_a_revision_come_with_its_settings_and_who_decides
 
     async def main() -> None:
         async with served(platform) as (_, port):
-            status, kind, answer = await get(port, f"/debug/decisions?revision={KEY}")
+            status, kind, answer = await get(port, f"/v1/status?function={KEY}")
         assert (status, kind) == (200, "application/json")
-        assert answer["revision"] == KEY
-        assert answer["settings"] == {"policy": "kpa", "target-value": 7.0}
-        assert answer["bucket"]["name"] == BUCKET
-        assert answer["bucket"]["is_held"] is True
-        assert answer["bucket"]["holder"] == {"pod": "dilu-autoscaler-7d9c-x2v", "ip": "10.0.0.7", "side": "ours"}
-        assert [(one["before"], one["decided"]) for one in answer["decisions"]] == [(0, 2), (2, 2)]
-        assert answer["decisions"][0]["outcome"] == {"want": 2, "applied": True, "reason": "as decided"}
-        assert answer["decisions"][1]["last"]["reason"] == "2 for 9.10 in flight"
+        assert (answer["version"], answer["platform"]) == (1, "knative")
+        [status] = answer["functions"]
+        assert status["name"] == KEY
+        assert status["settings"] == {"policy": "kpa", "target-value": 7.0}
+        assert status["bucket"]["name"] == BUCKET
+        assert status["bucket"]["is_held"] is True
+        assert status["bucket"]["holder"] == {"pod": "dilu-autoscaler-7d9c-x2v", "ip": "10.0.0.7", "side": "ours"}
+        assert [(one["before"], one["decided"]) for one in status["decisions"]] == [(0, 2), (2, 2)]
+        assert status["decisions"][0]["outcome"] == {"want": 2, "applied": True, "reason": "as decided"}
+        assert status["decisions"][1]["last"]["reason"] == "2 for 9.10 in flight"
+
+    run(main)
+
+
+def test_a_revision_has_its_replicas_load_and_bounds(run: Run) -> None:
+    numbers = RevisionNumbers(
+        namespace="shop",
+        revision="embed-00001",
+        policy="dilu",
+        max_replicas=9,
+        desired=3,
+        ready=1,
+        not_ready=1,
+        pending=1,
+        stable=9.1,
+        queue_depth=4,
+        capacity_rps=40.0,
+    )
+    platform = Platform(revisions=(numbers,))
+    decided(platform)
+
+    async def main() -> None:
+        async with served(platform) as (_, port):
+            _, _, answer = await get(port, f"/v1/status?function={KEY}")
+        [status] = answer["functions"]
+        shown = {key: status[key] for key in ("policy", "min_replicas", "max_replicas", "ready", "starting", "desired")}
+        assert shown == {
+            "policy": "dilu",
+            "min_replicas": 0,
+            "max_replicas": 9,
+            "ready": 1,
+            "starting": 2,
+            "desired": 3,
+        }
+        load = [status[key] for key in ("rps", "in_flight", "waiting", "learned_rps", "grantable_rps")]
+        assert load == [None, 9.1, 4, 40.0, None]
+        assert status["explanation"] == "2 replicas: 2 for 9.10 in flight"
 
     run(main)
 
@@ -83,7 +122,7 @@ def test_the_last_decisions_on_a_revision_come_with_its_settings_and_who_decides
 def test_an_unknown_revision_is_a_404_that_says_who_may_know(run: Run) -> None:
     async def main() -> None:
         async with served(Platform(holder="autoscaler-5f6b-qq8_10.0.0.8")) as (_, port):
-            status, _, answer = await get(port, "/debug/decisions?revision=shop/other")
+            status, _, answer = await get(port, "/v1/status?function=shop/other")
         assert status == 404
         assert answer["error"]["code"] == "unknown-revision"
         assert answer["bucket"]["holder"]["side"] == "stock"
@@ -97,7 +136,7 @@ def test_an_unknown_revision_is_a_404_that_says_who_may_know(run: Run) -> None:
 def test_what_is_no_revisions_name_is_refused(run: Run, revision: str) -> None:
     async def main() -> None:
         async with served(Platform()) as (_, port):
-            status, _, answer = await get(port, f"/debug/decisions?revision={revision}")
+            status, _, answer = await get(port, f"/v1/status?function={revision}")
         assert status == 400
         assert answer["error"]["code"] == "bad-request"
 
@@ -112,33 +151,26 @@ def test_the_revisions_are_listed_page_by_page(run: Run) -> None:
 
     async def main() -> None:
         async with served(platform) as (_, port):
-            _, _, everything = await get(port, "/debug/decisions")
-            _, _, first = await get(port, "/debug/decisions?limit=3")
-            _, _, last = await get(port, f"/debug/decisions?limit=4&after={first['after']}")
-        assert [one["revision"] for one in everything["revisions"]] == keys
+            _, _, everything = await get(port, "/v1/status")
+            _, _, first = await get(port, "/v1/status?limit=3")
+            _, _, last = await get(port, f"/v1/status?limit=4&after={first['after']}")
+        assert [one["name"] for one in everything["functions"]] == keys
         assert everything["after"] is None
-        assert [one["revision"] for one in first["revisions"] + last["revisions"]] == keys
+        assert [one["name"] for one in first["functions"] + last["functions"]] == keys
         assert last["after"] is None
-        assert first["revisions"][0] == {
-            "revision": "shop/f-000",
-            "decided": 1,
-            "kind": "decided",
-            "panicking": False,
-            "last_s": 5.0,
-            "reason": "load",
-            "outcome": None,
-        }
+        assert first["functions"][0]["explanation"] == "0 -> 1 replica: load"
+        assert [one["last_s"] for one in first["functions"][0]["decisions"]] == [5.0]
 
     run(main)
 
 
-@pytest.mark.parametrize("limit", ["0", "-1", str(MOST_LISTED + 1), "9" * 5000, "many", "", "１"])
+@pytest.mark.parametrize("limit", ["0", "-1", str(MAX_LISTED + 1), "9" * 5000, "many", "", "１"])
 def test_a_limit_that_is_none_is_refused(run: Run, limit: str) -> None:
     async def main() -> None:
         async with served(Platform()) as (_, port):
-            status, _, answer = await get(port, f"/debug/decisions?limit={limit}")
+            status, _, answer = await get(port, f"/v1/status?limit={limit}")
         assert status == 400
-        assert str(MOST_LISTED) in answer["error"]["message"]
+        assert str(MAX_LISTED) in answer["error"]["message"]
 
     run(main)
 
@@ -187,7 +219,7 @@ def test_other_paths_and_methods_are_refused(run: Run) -> None:
             status, _, answer = await get(port, "/debug/pprof")
             assert (status, answer["error"]["code"]) == (404, "not-found")
             for method in ("POST", "PUT", "DELETE"):
-                status, _, answer = await get(port, "/debug/decisions", method)
+                status, _, answer = await get(port, "/v1/status", method)
                 assert (status, answer["error"]["code"]) == (405, "method-not-allowed")
             assert (await get(port, "/healthz", "HEAD"))[0] == 200
 
@@ -233,7 +265,7 @@ def test_who_does_not_read_is_cut(run: Run) -> None:
 
 def test_one_connection_too_many_is_ended_and_the_others_stay(run: Run) -> None:
     async def main() -> None:
-        async with served(Platform(), most_connections=2) as (server, port):
+        async with served(Platform(), max_connections=2) as (server, port):
             pairs = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
             for reader, writer in pairs:
                 writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -6,21 +6,22 @@ import time
 from io import StringIO
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
 from dilu.errors import ConfigError, DiluError
+from dilu_autoscaler.explain_cli import explain
+from dilu_autoscaler.explaining.decision_log import DecisionOutcome
+from dilu_autoscaler.explaining.view import decisions_view
 from dilu_autoscaler.knative.buckets.hashing import bucket_name, owner
-from dilu_autoscaler.knative.explaining.decision_log import DecisionOutcome
-from dilu_autoscaler.knative.explaining.explain_cli import explain
 from dilu_autoscaler.knative.explaining.explain_client import read_address
 from dilu_autoscaler.knative.explaining.explain_lookup import responsible_for
-from dilu_autoscaler.knative.explaining.explain_view import decisions_view
 from dilu_kube.objects import Lease, LeaseSpec, Meta
+from explaining.ticks import tick
 from knative.explaining.platforms import BUCKET, Platform
 from knative.explaining.servers_in_threads import answering, cluster, explaining, lease
-from knative.explaining.ticks import tick
 
 KEY = "shop/embed-00001"
 OUR_POD = "dilu-autoscaler-7d9c-x2v"
@@ -66,7 +67,8 @@ def test_the_table_has_the_decisions_with_the_newest_last() -> None:
     assert result.exit_code == 0
     lines = [line.rstrip() for line in result.output.splitlines()]
     assert lines[0] == f"{KEY}  {BUCKET}, held by {OUR_POD}"
-    assert lines[1] == "policy=kpa  target-value=7.0"
+    assert lines[1] == "0 of - ready"
+    assert lines[2] == "policy=kpa  target-value=7.0"
     rows = [line for line in lines if "→" in line]
     assert [row.split("→")[0][-2:].strip() + row.split("→")[1][:2] for row in rows] == ["0 2", "2 2", "2 0"]
     assert "!" in rows[0]
@@ -79,7 +81,7 @@ def test_the_table_has_the_decisions_with_the_newest_last() -> None:
 
 def test_on_a_narrow_terminal_the_reasons_stand_below_the_numbers() -> None:
     console = Console(width=80, file=StringIO())
-    answer = {"revision": KEY, "decisions": [entry.to_json() for entry in platform().log.entries(KEY)]}
+    answer = {"name": KEY, "decisions": msgspec.to_builtins(platform().log.entries(KEY))}
     console.print(decisions_view(answer))
     assert isinstance(console.file, StringIO)
     lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
@@ -91,9 +93,9 @@ def test_on_a_narrow_terminal_the_reasons_stand_below_the_numbers() -> None:
 def test_json_is_what_the_autoscaler_said() -> None:
     with explaining(platform()) as port:
         result = run(KEY, "--address", f"127.0.0.1:{port}", "--output", "json")
-    answer = json.loads(result.output)
-    assert [one["decided"] for one in answer["decisions"]] == [2, 2, 0]
-    assert answer["bucket"]["holder"]["pod"] == OUR_POD
+    [status] = json.loads(result.output)["functions"]
+    assert [one["decided"] for one in status["decisions"]] == [2, 2, 0]
+    assert status["bucket"]["holder"]["pod"] == OUR_POD
 
 
 def test_a_revision_that_nothing_was_decided_on_yet_says_so() -> None:
@@ -118,7 +120,7 @@ def test_a_lost_lease_is_said_above_old_decisions() -> None:
     made.holder = "dilu-autoscaler-7d9c-other_10.0.0.9"
     with explaining(made) as port:
         result = run(KEY, "--address", f"127.0.0.1:{port}")
-    assert "This autoscaler does not hold it" in result.output
+    assert "This autoscaler does not hold the bucket" in result.output
 
 
 def test_without_an_address_the_holder_of_the_lease_is_asked(tmp_path: Path) -> None:
@@ -193,10 +195,12 @@ def test_a_cluster_out_of_reach_is_said(tmp_path: Path) -> None:
     assert "Is it the right --kubeconfig?" in complaint(KEY, "--kubeconfig", str(kubeconfig))
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"decisions": 3}', b'{"error": 1}', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"[]", b'{"functions": 3}', b'{"functions": [3]}', b'{"error": 1}', b"[" * 100_000]
+)
 def test_something_else_on_that_port_is_said(body: bytes) -> None:
-    with answering({"/debug/decisions": (200, body)}) as port:
-        assert "it is no autoscaler of Dilu" in complaint(KEY, "--address", f"127.0.0.1:{port}")
+    with answering({"/v1/status": (200, body)}) as port:
+        assert "it is not an autoscaler of Dilu" in complaint(KEY, "--address", f"127.0.0.1:{port}")
 
 
 def test_nobody_on_that_port_is_said() -> None:
@@ -218,8 +222,9 @@ def test_whatever_an_autoscaler_says_is_only_text() -> None:
         "last": hostile,
         "outcome": [hostile],
     }
-    answer = {"revision": hostile, "bucket": hostile, "settings": {hostile: hostile}, "decisions": [decision, 3, None]}
-    with answering({"/debug/decisions": (200, json.dumps(answer).encode())}) as port:
+    status = {"name": hostile, "bucket": hostile, "settings": {hostile: hostile}, "decisions": [decision, 3, None]}
+    status |= {"ready": hostile, "starting": [hostile], "rps": hostile}
+    with answering({"/v1/status": (200, json.dumps({"functions": [status]}).encode())}) as port:
         result = run(KEY, "--address", f"127.0.0.1:{port}")
     assert result.exit_code == 0
     assert "\x1b" not in result.output
@@ -227,7 +232,7 @@ def test_whatever_an_autoscaler_says_is_only_text() -> None:
     assert "[red]" in result.output
 
 
-@pytest.mark.parametrize("revision", ["embed", "shop/", "Shop/embed", "a/b/c", "shop/\x1b[31m"])
+@pytest.mark.parametrize("revision", ["shop", "shop/", "Shop/embed", "a/b/c", "shop/\x1b[31m"])
 def test_what_is_no_revision_is_refused_before_anybody_is_asked(revision: str) -> None:
     assert "must be NAMESPACE/REVISION" in complaint(revision, "--address", "127.0.0.1:1")
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from dilu_autoscaler.knative.configuration.revision_settings import RevisionSettings, settings_of
 from dilu_autoscaler.knative.deciding.deciders import Deciders, WallClock
 from dilu_autoscaler.knative.deciding.loads import Replicas
-from dilu_autoscaler.knative.explanations import Explaining
+from dilu_autoscaler.knative.explaining.explanations import Explanations
 from dilu_autoscaler.knative.process import Autoscaler
 from dilu_autoscaler.knative.reports.sampling import Load
 from dilu_autoscaler.knative.scraping.runtime_reports import Dated, read_report, together
@@ -45,7 +45,7 @@ class Side:
         self.capacity: float | None = None
         self.ticks: list[Tick] = []
         self.recorder = Recorder(folder)
-        self.explaining = Explaining(cast("Autoscaler", self), self.recorder)
+        self.explaining = Explanations(cast("Autoscaler", self), self.recorder)
         self.deciders = Deciders(
             replicas=lambda key: Replicas(ready=self.ready, starting=0, asked_for=self.ready),
             throughputs=self,
@@ -218,7 +218,7 @@ def test_what_the_runtimes_of_an_opted_in_revision_say_is_among_the_numbers(
     run(main, tmp_path, addresses=["127.0.0.2"])
 
 
-def _outcome(explaining: Explaining) -> tuple[int, bool] | None:
+def _outcome(explaining: Explanations) -> tuple[int | None, bool] | None:
     last = explaining.decisions().last("ns/rev")
     if last is None or last.outcome is None:
         return None

@@ -1,46 +1,57 @@
-"""What the autoscaler says about its decisions and leases, as plain values that JSON has."""
+"""Answers about decisions and leases, from what the process knows."""
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-from dilu_autoscaler.knative.buckets.holder_identity import holder_of
-from dilu_autoscaler.knative.explaining.decision_log import DecisionLog, Entry
-from dilu_autoscaler.knative.explaining.snapshot import BucketNumbers, Numbers
+from dilu_autoscaler.explaining.decision_log import DecisionLog
+from dilu_autoscaler.knative.explaining.revision_status import (
+    BucketStatus,
+    KnativeStatus,
+    RevisionStatus,
+    bucket_status,
+    revision_status,
+)
+from dilu_autoscaler.knative.explaining.snapshot import BucketNumbers, Numbers, RevisionNumbers
 
-MOST_LISTED: Final = 1000
-USUALLY_LISTED: Final = 500
+MAX_LISTED: Final = 1000
+DEFAULT_LISTED: Final = 500
 REVISION_KEY: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
 class Explained(Protocol):
-    """What is told about. All of it is at hand and quick; none waits."""
+    """The source of all answers. Every method returns at once."""
 
     def numbers(self) -> Numbers:
-        """All numbers, for a scrape."""
+        """Return all numbers, for a scrape of the metrics."""
         ...
 
-    def decisions(self) -> DecisionLog:
-        """The last decisions."""
-        ...
-
-    def buckets(self) -> Sequence[BucketNumbers]:
-        """Who holds which bucket."""
-        ...
-
-    def bucket_of(self, key: str) -> str:
-        """A revision's bucket. "": the buckets are not known yet."""
+    def revision(self, key: str) -> RevisionNumbers | None:
+        """Return the numbers of one revision. None: this process does not scale it."""
         ...
 
     def settings(self, key: str) -> Mapping[str, object] | None:
-        """What a revision is scaled by, under the names that people know. None: no such revision is known here."""
+        """Return what a revision is scaled by, under the names of annotations. None: this process does not scale it."""
+        ...
+
+    def decisions(self) -> DecisionLog:
+        """Return the decision log."""
+        ...
+
+    def buckets(self) -> Sequence[BucketNumbers]:
+        """Return the numbers of all buckets."""
+        ...
+
+    def bucket_of(self, key: str) -> str:
+        """Return the name of a revision's bucket. "": the buckets are not known yet."""
         ...
 
 
 class NotAnsweredError(Exception):
-    """A question that is answered with an error: its HTTP status, and the answer."""
+    """A request that gets an error: the HTTP status and the body of the answer."""
 
     def __init__(self, status: int, code: str, message: str, **more: object) -> None:
         super().__init__(message)
@@ -48,69 +59,52 @@ class NotAnsweredError(Exception):
         self.body = {"error": {"code": code, "message": message}, **more}
 
 
-def leases(explained: Explained, ours: str) -> dict[str, Any]:
-    """Who holds which bucket."""
-    return {"buckets": [_bucket_json(bucket, ours) for bucket in explained.buckets()]}
+def leases(explained: Explained, ours: str) -> dict[str, list[BucketStatus]]:
+    """Return the holders of all buckets."""
+    return {"buckets": [bucket_status(bucket, ours) for bucket in explained.buckets()]}
 
 
-def revisions(explained: Explained, *, limit: str | None, after: str) -> dict[str, Any]:
-    """The revisions whose keys come after `after`, at most `limit`, each with its newest decision."""
-    most, log = _read_limit(limit), explained.decisions()
+def all_revisions(explained: Explained, ours: str, *, limit: str | None, after: str) -> KnativeStatus:
+    """Return the revisions whose keys come after `after`, at most `limit`, each with its newest decision."""
+    max_shown, log = _read_limit(limit), explained.decisions()
     keys = sorted(key for key in log.keys() if key > after)  # noqa: SIM118  # the log is no mapping
-    shown = keys[:most]
-    return {
-        "revisions": [{"revision": key, **_newest_json(log.last(key))} for key in shown],
-        "after": shown[-1] if len(keys) > most else None,  # to go on from; None: these are all
-    }
+    shown = keys[:max_shown]
+    buckets = {bucket.bucket: bucket_status(bucket, ours) for bucket in explained.buckets()}
+    document = _document(tuple(_status_of(explained, key, buckets, ours, newest_only=True) for key in shown))
+    document.after = shown[-1] if len(keys) > max_shown else None
+    return document
 
 
-def decisions(explained: Explained, key: str, ours: str) -> dict[str, Any]:
-    """The last decisions on one revision, with what it is scaled by and who is responsible."""
+def one_revision(explained: Explained, key: str, ours: str) -> KnativeStatus:
+    """Return one revision with all its decisions in the log."""
     if not REVISION_KEY.fullmatch(key):
-        raise NotAnsweredError(400, "bad-request", "revision must be NAMESPACE/NAME, as Kubernetes names are")
-    settings, entries = explained.settings(key), explained.decisions().entries(key)
+        raise NotAnsweredError(400, "bad-request", "function must be NAMESPACE/REVISION, as Kubernetes names are")
+    buckets = {bucket.bucket: bucket_status(bucket, ours) for bucket in explained.buckets()}
+    status = _status_of(explained, key, buckets, ours)
+    if status.settings is None and not status.decisions:
+        raise NotAnsweredError(
+            404, "unknown-revision", f"nothing is known of {key} here", revision=key, bucket=status.bucket
+        )
+    return _document((status,))
+
+
+def _document(functions: tuple[RevisionStatus, ...]) -> KnativeStatus:
+    return KnativeStatus(platform="knative", at_s=time.time(), functions=functions)
+
+
+def _status_of(
+    explained: Explained, key: str, buckets: Mapping[str, BucketStatus], ours: str, *, newest_only: bool = False
+) -> RevisionStatus:
+    entries = explained.decisions().entries(key)
     name = explained.bucket_of(key)
-    bucket = next((one for one in explained.buckets() if one.bucket == name), BucketNumbers(bucket=name))
-    where = {"revision": key, "bucket": _bucket_json(bucket, ours)}
-    if settings is None and not entries:
-        raise NotAnsweredError(404, "unknown-revision", f"nothing is known of {key} here", **where)
-    return {
-        **where,
-        "settings": None if settings is None else dict(settings),
-        "decisions": [entry.to_json() for entry in entries],
-    }
-
-
-def _bucket_json(bucket: BucketNumbers, ours: str) -> dict[str, Any]:
-    holder = holder_of(bucket.holder, ours=ours)
-    return {
-        "name": bucket.bucket,
-        "is_held": bucket.is_held,
-        "holder": {"pod": holder.pod, "ip": holder.ip, "side": holder.side.value},
-        "renewals": bucket.renewals,
-        "failures": bucket.failures,
-        "taken": bucket.taken,
-        "lost": bucket.lost,
-    }
-
-
-def _newest_json(entry: Entry | None) -> dict[str, Any]:
-    if entry is None:
-        return {}
-    outcome = entry.outcome
-    return {
-        "decided": entry.decided,
-        "kind": entry.kind.value,
-        "panicking": entry.panicking,
-        "last_s": entry.last_s,
-        "reason": entry.last.reason,
-        "outcome": None if outcome is None else outcome.reason,
-    }
+    bucket = buckets.get(name) or bucket_status(BucketNumbers(bucket=name), ours)
+    shown = entries[-1:] if newest_only else entries
+    return revision_status(key, explained.revision(key), explained.settings(key), shown, bucket)
 
 
 def _read_limit(text: str | None) -> int:
     if text is None:
-        return USUALLY_LISTED
-    if not re.fullmatch(r"[0-9]{1,6}", text) or not 1 <= int(text) <= MOST_LISTED:
-        raise NotAnsweredError(400, "bad-request", f"limit must be a number from 1 to {MOST_LISTED}")
+        return DEFAULT_LISTED
+    if not re.fullmatch(r"[0-9]{1,6}", text) or not 1 <= int(text) <= MAX_LISTED:
+        raise NotAnsweredError(400, "bad-request", f"limit must be a number from 1 to {MAX_LISTED}")
     return int(text)

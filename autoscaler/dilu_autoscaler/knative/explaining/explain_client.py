@@ -1,4 +1,4 @@
-"""Asks an autoscaler why it decided as it did: one GET, whose answer may be anything."""
+"""The request of `dilu explain` to an autoscaler: one GET, whose answer is not trusted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import quote
 from dilu.errors import ConfigError, DiluError
 
 ANSWER_WITHIN_S: Final = 5.0
-MOST_BYTES: Final = 8 * 1024 * 1024
+MAX_BYTES: Final = 8 * 1024 * 1024
 _ADDRESS: Final = re.compile(
     r"(?:\[(?P<bracketed>[0-9a-fA-F:.%]+)\]|(?P<host>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?"
     r"|(?P<six>[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F.]*)"
@@ -19,11 +19,11 @@ _ADDRESS: Final = re.compile(
 
 
 class NotReachedError(DiluError):
-    """The autoscaler did not answer, or something else did."""
+    """The autoscaler did not answer, or another program did."""
 
 
 def read_address(text: str, default_port: int) -> tuple[str, int]:
-    """HOST, HOST:PORT or [IPv6]:PORT.
+    """Read HOST, HOST:PORT or [IPv6]:PORT.
 
     >>> read_address("localhost:9090", 1), read_address("[fd00::1]", 9090), read_address("fd00::1", 9090)
     (('localhost', 9090), ('fd00::1', 9090), ('fd00::1', 9090))
@@ -35,14 +35,14 @@ def read_address(text: str, default_port: int) -> tuple[str, int]:
     return match["bracketed"] or match["six"] or match["host"], port
 
 
-def ask(address: tuple[str, int], key: str, *, within_s: float = ANSWER_WITHIN_S) -> dict[str, Any]:
-    """What the autoscaler at `address` says about a revision: its decisions, or that it knows none."""
+def read_status(address: tuple[str, int], key: str, *, within_s: float = ANSWER_WITHIN_S) -> dict[str, Any]:
+    """Return the status document of one revision, or the error that the autoscaler answered."""
     host, port = address
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     connection = http.client.HTTPConnection(host, port, timeout=within_s)
     try:
-        connection.request("GET", f"/debug/decisions?revision={quote(key, safe='')}")
-        body = connection.getresponse().read(MOST_BYTES)
+        connection.request("GET", f"/v1/status?function={quote(key, safe='')}")
+        body = connection.getresponse().read(MAX_BYTES)
     except TimeoutError:
         raise NotReachedError(f"{where} does not answer within {within_s:g} s") from None
     except (OSError, http.client.HTTPException, UnicodeError) as error:
@@ -57,14 +57,16 @@ def _read(where: str, body: bytes) -> dict[str, Any]:
         answer = json.loads(body)
     except (ValueError, RecursionError):
         answer = None
-    if isinstance(answer, dict) and isinstance(answer.get("decisions"), list):
-        return answer
-    if isinstance(answer, dict) and isinstance(answer.get("error"), dict) and "code" in answer["error"]:
-        return answer
-    raise NotReachedError(f"{where} answers, but it is no autoscaler of Dilu")
+    if isinstance(answer, dict):
+        functions, error = answer.get("functions"), answer.get("error")
+        if isinstance(functions, list) and len(functions) == 1 and isinstance(functions[0], dict):
+            return answer
+        if isinstance(error, dict) and "code" in error:
+            return answer
+    raise NotReachedError(f"{where} answers, but it is not an autoscaler of Dilu of this version")
 
 
 def _one_line(error: Exception) -> str:
-    said = (error.strerror if isinstance(error, OSError) else None) or str(error).strip() or type(error).__name__
-    said = " ".join(said.split())
-    return said if said.isprintable() else ascii(said)
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error).strip() or type(error).__name__
+    text = " ".join(text.split())
+    return text if text.isprintable() else ascii(text)

@@ -1,15 +1,15 @@
-"""Tells people and Prometheus what the autoscaler sees and why it decides so, on the port of its metrics.
+"""The explain port: metrics for Prometheus, and for people the state of revisions and the reasons of decisions.
 
-| request                                       | answer                                                        |
-|-----------------------------------------------|---------------------------------------------------------------|
-| GET /metrics                                  | Prometheus' text                                              |
-| GET /debug/decisions[?after=KEY&limit=N]      | the revisions, sorted, each with its newest decision          |
-| GET /debug/decisions?revision=NAMESPACE/NAME  | the last decisions on one, the oldest first                   |
-| GET /debug/leases                             | who holds which bucket                                        |
-| GET /healthz                                  | 200 as long as the loop runs                                  |
+| request                                 | answer                                                                |
+|-----------------------------------------|-----------------------------------------------------------------------|
+| GET /metrics                            | Prometheus text                                                       |
+| GET /v1/status[?after=KEY&limit=N]      | status document: revisions by key, each with its newest decision      |
+| GET /v1/status?function=NAMESPACE/NAME  | status document: one revision with its last decisions                 |
+| GET /debug/leases                       | the holders of all buckets                                            |
+| GET /healthz                            | 200 as long as the event loop runs                                    |
 
-Anybody in the cluster can ask, so looking must not cost much: what is long is made bit by bit between other work, and
-not anew for whoever asks within a second; connections are few, and those that send nothing or do not read are cut.
+Any client in the cluster can connect, so answers must be cheap. The metrics text is written in pieces between other
+work, and reused for a second. The number of connections is limited; idle and non-reading connections are closed.
 """
 
 from __future__ import annotations
@@ -23,18 +23,24 @@ from aiohttp import web
 
 from dilu.http.server_connections import ConnectionRefused, ServerConnection, accepted, cut
 from dilu_autoscaler.knative.buckets.holder_identity import OUR_DEPLOYMENT
-from dilu_autoscaler.knative.explaining.explain_answers import Explained, NotAnsweredError, decisions, leases, revisions
+from dilu_autoscaler.knative.explaining.explain_answers import (
+    Explained,
+    NotAnsweredError,
+    all_revisions,
+    leases,
+    one_revision,
+)
 from dilu_autoscaler.knative.explaining.metrics import CONTENT_TYPE, NumbersCollector
 
-MOST_CONNECTIONS: Final = 64
+MAX_CONNECTIONS: Final = 64
 ANSWER_WITHIN_S: Final = 10.0
-"""For an answer to be read, and for the first question on a connection."""
+"""Limit for a client to read an answer, and to send the first request on a connection."""
 REUSED_FOR_S: Final = 1.0
-_PATHS: Final = ("/metrics", "/debug/decisions", "/debug/leases", "/healthz")
+_PATHS: Final = ("/metrics", "/v1/status", "/debug/leases", "/healthz")
 
 
 class ExplainServer:
-    """Serves what `explained` knows; `ours` is the name of our Deployment."""
+    """The HTTP server on the explain port. `ours` is the name of our Deployment."""
 
     def __init__(
         self,
@@ -42,13 +48,13 @@ class ExplainServer:
         *,
         ours: str = OUR_DEPLOYMENT,
         answer_within_s: float = ANSWER_WITHIN_S,
-        most_connections: int = MOST_CONNECTIONS,
+        max_connections: int = MAX_CONNECTIONS,
     ) -> None:
-        self.cut = 0  # connections that were ended for what they did, or did not
+        self.cut = 0  # connections that were refused, or closed because they were idle or did not read
         self._explained = explained
         self._ours = ours
         self._answer_within_s = answer_within_s
-        self._most_connections = most_connections
+        self._max_connections = max_connections
         self._collector = NumbersCollector(explained.numbers, ours=ours)
         self._server: web.Server | None = None
         self._listening: asyncio.Server | None = None
@@ -56,7 +62,7 @@ class ExplainServer:
         self._metrics_until_s = 0.0
 
     async def start(self, host: str | None = None, port: int = 9090) -> int:
-        """Listen; the port, of which 0 means any that is free. Raises `OSError` where that is not possible."""
+        """Listen, on any free port for 0, and return the port. Raises `OSError` if the port is taken."""
         self._server = web.Server(self._answer)
         loop = asyncio.get_running_loop()
         self._listening = await loop.create_server(self._accepted, host, port)
@@ -64,7 +70,7 @@ class ExplainServer:
         return port_taken
 
     async def close(self) -> None:
-        """End all connections."""
+        """Close all connections and stop listening."""
         if self._listening is None or self._server is None:
             return
         self._listening.close()
@@ -81,7 +87,7 @@ class ExplainServer:
     def _accepted(self) -> asyncio.Protocol:
         server = self._server
         assert server is not None
-        if len(server.connections) >= self._most_connections:
+        if len(server.connections) >= self._max_connections:
             self.cut += 1
             return ConnectionRefused()
         return accepted(server, asks_within_s=self._answer_within_s, on_cut=self._cut_slow)
@@ -96,7 +102,7 @@ class ExplainServer:
         connection.stop_timer()
         response = await self._response(request)
         if request.can_read_body:
-            response.force_close()  # nobody reads it
+            response.force_close()  # the body is not read
         try:
             async with asyncio.timeout(self._answer_within_s):
                 await response.prepare(request)
@@ -109,9 +115,9 @@ class ExplainServer:
         try:
             answer = _ANSWERS.get(request.path)
             if answer is None:
-                raise NotAnsweredError(404, "not-found", f"this port has {', '.join(_PATHS)}")
+                raise NotAnsweredError(404, "not-found", f"the paths on this port are {', '.join(_PATHS)}")
             if request.method not in ("GET", "HEAD"):
-                raise NotAnsweredError(405, "method-not-allowed", f"{request.path}: only GET is answered here")
+                raise NotAnsweredError(405, "method-not-allowed", f"{request.path}: only GET is allowed")
             return await answer(self, request.query)
         except NotAnsweredError as error:
             return _json(error.body, status=error.status)
@@ -119,14 +125,14 @@ class ExplainServer:
     # -- answers
 
     async def _metrics_text(self, query: Mapping[str, str]) -> web.Response:
-        """The text of one making for all that ask meanwhile, and shortly after."""
+        """Answer with one text for all requests that arrive while it is written and within a second after."""
         loop = asyncio.get_running_loop()
         if self._metrics is None or (self._metrics.done() and loop.time() >= self._metrics_until_s):
-            self._metrics = loop.create_task(self._make_metrics())
+            self._metrics = loop.create_task(self._write_metrics())
         body = await asyncio.shield(self._metrics)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
-    async def _make_metrics(self) -> bytes:
+    async def _write_metrics(self) -> bytes:
         pieces = []
         for piece in self._collector.pieces():
             pieces.append(piece)
@@ -140,18 +146,19 @@ class ExplainServer:
     async def _leases(self, query: Mapping[str, str]) -> web.Response:
         return _json(leases(self._explained, self._ours))
 
-    async def _decisions(self, query: Mapping[str, str]) -> web.Response:
-        key = query.get("revision")
-        if key is None:
-            return _json(revisions(self._explained, limit=query.get("limit"), after=query.get("after", "")))
-        return _json(decisions(self._explained, key, self._ours))
+    async def _status(self, query: Mapping[str, str]) -> web.Response:
+        key = query.get("function")
+        if key is not None:
+            return _json(one_revision(self._explained, key, self._ours))
+        page = all_revisions(self._explained, self._ours, limit=query.get("limit"), after=query.get("after", ""))
+        return _json(page)
 
 
 _Answer: TypeAlias = Callable[[ExplainServer, Mapping[str, str]], Awaitable[web.Response]]
 _ANSWERS: Final[dict[str, _Answer]] = dict(
     zip(
         _PATHS,
-        (ExplainServer._metrics_text, ExplainServer._decisions, ExplainServer._leases, ExplainServer._healthy),
+        (ExplainServer._metrics_text, ExplainServer._status, ExplainServer._leases, ExplainServer._healthy),
         strict=True,
     )
 )

@@ -22,6 +22,8 @@ class RevisionNumbers:
     service: str = ""  # by the PodAutoscaler's labels; "": it has none
     configuration: str = ""
     policy: str = "kpa"
+    min_replicas: int = 0
+    max_replicas: int | None = None  # None: unbounded
     metric: ScalingMetric = ScalingMetric.CONCURRENCY
     desired: int | None = None  # what the policy decided; None: nothing yet
     requested: int | None = None  # what the Deployment was last asked for; None: not known

@@ -1,4 +1,4 @@
-"""`dilu explain`. Everything heavy is imported when it runs."""
+"""`dilu explain`, for functions on this machine and revisions on Knative. Heavy imports happen when it runs."""
 
 from __future__ import annotations
 
@@ -17,71 +17,94 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("revision", metavar="NAMESPACE/REVISION")
-@click.option("--address", metavar="HOST:PORT", help="The autoscaler to ask.  [default: the one that decides now]")
+@click.argument("function", metavar="FUNCTION|NAMESPACE/REVISION")
+@click.option("--name", help="Local: the platform, if several are up.")
 @click.option("--output", "-o", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--address", metavar="HOST:PORT", help="Knative: the autoscaler to query.  [default: the lease's holder]")
 @click.option(
     "--kubeconfig",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="How the cluster is reached.  [default: $KUBECONFIG, else ~/.kube/config]",
+    help="Knative: how to reach the cluster.  [default: $KUBECONFIG, else ~/.kube/config]",
 )
 @click.option("--namespace", "-n", default="knative-serving", show_default=True, help="Where Knative Serving runs.")
 @click.option(
-    "--port", type=click.IntRange(1, 65535), default=9090, show_default=True, help="Where autoscalers explain."
+    "--port", type=click.IntRange(1, 65535), default=9090, show_default=True, help="The autoscalers' explain port."
 )
 @click.option("--deployment", default="dilu-autoscaler", show_default=True, help="The name of Dilu's Deployment there.")
 def explain(
-    revision: str,
-    address: str | None,
+    function: str,
+    name: str | None,
     output: str,
+    address: str | None,
     kubeconfig: Path | None,
     namespace: str,
     port: int,
     deployment: str,
 ) -> None:
-    """Show why a revision on Knative has as many replicas as it has: the last decisions, the newest last.
+    """Show why a function has as many replicas as it has: its last decisions, the newest last.
 
     \b
-    dilu explain default/embed-00001
+    dilu explain embed                  a function of `dilu up`
+    dilu explain default/embed-00001    a revision on Knative
 
-    Without --address, the Lease of the revision's bucket says which pod decides, and that pod is asked. Its network is
-    the cluster's: from outside, use `kubectl port-forward` and --address.
+    On Knative, the Lease of the revision's bucket names the pod that decides, and that pod is queried. It listens on
+    the cluster's network: from outside, use `kubectl port-forward` and --address.
     """
+    if "/" not in function and address is None:
+        answer = _local_status(function, name)
+    else:
+        answer = _knative_status(function, address, kubeconfig, namespace, port, deployment)
+    if output == "json":
+        click.echo(json.dumps(answer, indent=2))
+    else:
+        _print_table(answer["functions"][0])
+
+
+def _local_status(function: str, name: str | None) -> dict[str, Any]:
+    from dilu_autoscaler.local.client import platform_with, read_status
+
+    platform, _ = platform_with(function, name)
+    return read_status(platform, function)
+
+
+# --- Knative ---------------------------------------------------------------------------------------------------------
+
+
+def _knative_status(
+    revision: str, address: str | None, kubeconfig: Path | None, namespace: str, port: int, deployment: str
+) -> dict[str, Any]:
     from dilu_autoscaler.knative.explaining.explain_answers import REVISION_KEY
     from dilu_autoscaler.knative.explaining.explain_client import read_address
 
     if not REVISION_KEY.fullmatch(revision):
         raise ConfigError(f"{revision!a}: must be NAMESPACE/REVISION, such as default/embed-00001")
     if address is not None:
-        answer = _ask_there(read_address(address, port), revision)
+        answer = _query_address(read_address(address, port), revision)
     else:
         responsible = _find(revision, namespace, kubeconfig, deployment)
-        answer = _ask_responsible(responsible, revision, namespace, kubeconfig, port)
+        answer = _query_responsible(responsible, revision, namespace, kubeconfig, port)
     _check_known(answer, revision)
-    if output == "json":
-        click.echo(json.dumps(answer, indent=2))
-    else:
-        _print_table(answer)
+    return answer
 
 
-def _ask_there(address: tuple[str, int], revision: str) -> dict[str, Any]:
-    from dilu_autoscaler.knative.explaining.explain_client import NotReachedError, ask
+def _query_address(address: tuple[str, int], revision: str) -> dict[str, Any]:
+    from dilu_autoscaler.knative.explaining.explain_client import NotReachedError, read_status
 
     try:
-        return ask(address, revision)
+        return read_status(address, revision)
     except NotReachedError as error:
         raise NotReachedError(f"{error}. Is `kubectl port-forward` running?") from error
 
 
-def _ask_responsible(
+def _query_responsible(
     responsible: Responsible, revision: str, namespace: str, kubeconfig: Path | None, port: int
 ) -> dict[str, Any]:
-    from dilu_autoscaler.knative.explaining.explain_client import NotReachedError, ask
+    from dilu_autoscaler.knative.explaining.explain_client import NotReachedError, read_status
     from dilu_autoscaler.knative.explaining.explain_lookup import ip_of, way_in
 
     ip = ip_of(responsible, revision, namespace)
     try:
-        return ask((ip, port), revision)
+        return read_status((ip, port), revision)
     except NotReachedError as error:
         way = way_in(responsible, revision, namespace, kubeconfig, port)
         raise NotReachedError(f"{error} (pod {responsible.holder.pod}, which decides on it).\n{way}") from error
@@ -96,13 +119,13 @@ def _find(revision: str, namespace: str, kubeconfig: Path | None, deployment: st
     try:
         return asyncio.run(find_responsible(revision, namespace, kubeconfig, deployment))
     except Forbidden as error:
-        raise DiluError(f"{error}. With --address it is not needed to read Leases") from error
+        raise DiluError(f"{error}. With --address, reading Leases is not needed") from error
     except KubeError as error:
-        raise DiluError(f"the cluster does not say who decides: {error}. Is it the right --kubeconfig?") from error
+        raise DiluError(f"cannot find out who decides: {error}. Is it the right --kubeconfig?") from error
 
 
 def _check_known(answer: dict[str, Any], revision: str) -> None:
-    """Raises `DiluError` where the answer is none, with who may know more."""
+    """Raise `DiluError` for an answer that is an error, and name the autoscaler that may know more."""
     if "error" not in answer:
         return
     bucket = answer.get("bucket")
@@ -114,22 +137,22 @@ def _check_known(answer: dict[str, Any], revision: str) -> None:
             f"{revision}: the autoscaler knows no such revision of class kpa.autoscaling.knative.dev. Is there a "
             f"PodAutoscaler of that name? kubectl get podautoscalers -n {revision.partition('/')[0]}"
         )
-    pod = _printable(holder.get("pod")) or "nobody"
+    pod = _printable(holder.get("pod")) or "no pod"
     whose = " of Knative's own autoscaler" if holder.get("side") == "stock" else ""
     name = _printable(bucket.get("name"))
     raise DiluError(
         f"{revision}: this autoscaler does not decide on it; its bucket {name} is held by {pod}{whose}. "
-        "Without --address the right one is asked"
+        "Without --address, `dilu explain` finds the right one"
     )
 
 
-def _print_table(answer: dict[str, Any]) -> None:
+def _print_table(status: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from dilu_autoscaler.knative.explaining.explain_view import decisions_view
+    from dilu_autoscaler.explaining.view import decisions_view
 
     console = Console(width=None if sys.stdout.isatty() else 160)  # a file or a pipe has no width of its own
-    console.print(decisions_view(answer))
+    console.print(decisions_view(status))
 
 
 def _printable(value: object) -> str:

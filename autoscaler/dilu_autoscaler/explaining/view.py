@@ -1,4 +1,4 @@
-"""An autoscaler's answer about a revision as a table for people."""
+"""The table of a function's last decisions, for `dilu explain`. Its values come from elsewhere and are not trusted."""
 
 from __future__ import annotations
 
@@ -12,35 +12,40 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-_LONGEST_CELL: Final = 600
+from dilu_autoscaler.explaining.sentence import UNDECIDED
+
+_MAX_CELL: Final = 600
 _NUMBERS: Final = ("when", "times", "replicas", "ready", "stable", "panic", "burst", "given")
-_WIDE_ENOUGH: Final = 120  # for the reasons to stand beside the numbers
+_LOADS: Final = ("rps", "in_flight", "learned_rps", "grantable_rps")
+_SETTINGS: Final = {"policy": "policy", "min_replicas": "min-scale", "max_replicas": "max-scale", "slo_ms": "slo-ms"}
+_MIN_WIDTH: Final = 120  # for the reasons to stand beside the numbers
 
 
-def decisions_view(answer: Mapping[str, Any]) -> RenderableType:
-    """The last decisions, the newest last, below what the revision is scaled by.
+def decisions_view(status: Mapping[str, Any]) -> RenderableType:
+    """Return a function's status and its last decisions, the newest last.
 
-    `replicas` is what was desired and what was decided, `!` in panic; `given` what the Deployment was given of it, in
-    brackets what it is yet to be given.
+    `replicas` is the desired count before and after the decision, with `!` in panic; `given` is the count that the
+    platform was given, in brackets if that is still to come.
     """
-    decisions = [one for one in answer["decisions"] if isinstance(one, Mapping)]
-    shown = _Decisions(decisions) if decisions else Text("nothing decided yet", style="dim")
-    return Group(_title(answer), _settings(answer), shown)
+    listed = status.get("decisions")
+    decisions = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, Sequence) else []
+    shown = _Decisions(decisions) if decisions else Text(UNDECIDED, style="dim")
+    return Group(_title(status), _now(status), _settings(status), shown)
 
 
 class _Decisions:
-    """A table: each decision's numbers, and its reasons beside them, or below them where there is no room."""
+    """A table with the numbers of each decision, and its reasons beside or, on a narrow console, below them."""
 
     def __init__(self, decisions: Sequence[Mapping[str, Any]]) -> None:
         self._rows = [_cells(decision) for decision in decisions]
         self._reasons = [_reasons(decision) for decision in decisions]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """What the console prints."""
+        """Render for the width of the console."""
         table = Table(box=None, pad_edge=False)
         for heading in _NUMBERS:
             table.add_column(heading, justify="left" if heading == "when" else "right", no_wrap=True)
-        if options.max_width >= _WIDE_ENOUGH:
+        if options.max_width >= _MIN_WIDTH:
             table.add_column("why")
             for row, reasons in zip(self._rows, self._reasons, strict=True):
                 table.add_row(*row, Text(reasons))
@@ -56,18 +61,30 @@ class _Decisions:
                 yield Padding(Text(reasons), (0, 0, 0, 4))
 
 
-def _title(answer: Mapping[str, Any]) -> Text:
-    bucket = _mapping(answer.get("bucket"))
+def _title(status: Mapping[str, Any]) -> Text:
+    text = Text(_plain(status.get("name")), style="bold")
+    if "bucket" not in status:
+        return text
+    bucket = _mapping(status["bucket"])
     holder = _mapping(bucket.get("holder"))
-    text = Text(_plain(answer.get("revision")), style="bold")
-    text.append(f"  {_plain(bucket.get('name'))}, held by {_plain(holder.get('pod')) or 'nobody'}", style="dim")
+    text.append(f"  {_plain(bucket.get('name'))}, held by {_plain(holder.get('pod') or 'no pod')}", style="dim")
     if bucket.get("is_held") is not True:
-        text.append("\nThis autoscaler does not hold it: what follows is what it decided before", style="yellow")
+        text.append("\nThis autoscaler does not hold the bucket: its decisions are old", style="yellow")
     return text
 
 
-def _settings(answer: Mapping[str, Any]) -> Text:
-    settings = _mapping(answer.get("settings"))
+def _now(status: Mapping[str, Any]) -> Text:
+    """Return the present state on a line: what is known of replicas, load and throughput."""
+    parts = [f"{_plain(status.get('ready'))} of {_plain(status.get('desired'))} ready"]
+    parts += [f"{_plain(status[key])} {key}" for key in ("starting", "waiting") if status.get(key)]
+    parts += [f"{key}={_number(status[key])}" for key in _LOADS if status.get(key) is not None]
+    return Text("  ".join(parts))
+
+
+def _settings(status: Mapping[str, Any]) -> Text:
+    settings = _mapping(status.get("settings")) or {
+        heading: status[key] for key, heading in _SETTINGS.items() if status.get(key) is not None
+    }
     return Text("  ".join(f"{_plain(key)}={_plain(value)}" for key, value in settings.items()), style="dim")
 
 
@@ -101,13 +118,13 @@ def _given(outcome: Mapping[str, Any]) -> str:
 
 
 def _reasons(decision: Mapping[str, Any]) -> str:
-    """Why it began, why it goes on if that is something else, and what was made of it."""
+    """Return the reason of the first decision, that of the newest if it differs, and the outcome's."""
     texts = [_plain(_mapping(decision.get(part)).get("reason")) for part in ("first", "last", "outcome")]
     return "\n".join(dict.fromkeys(text for text in texts if text and text != "-"))
 
 
 def _span(first_s: object, last_s: object) -> str:
-    """`14:03:05` or `14:03:05-14:59:01`, in the local time of who looks; the day where it is another than today."""
+    """Return `14:03:05` or `14:03:05–14:59:01` in local time, with the day unless it is today."""
     first, last = _time(first_s), _time(last_s)
     if first is None or last is None:
         return "-"
@@ -130,12 +147,12 @@ def _number(value: object) -> str:
 
 
 def _plain(value: object) -> str:
-    """One short printable line, whatever it is: it comes from elsewhere."""
+    """Return one short printable line for any value."""
     if value is None:
         return "-"
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    text = "".join(one if one.isprintable() else "�" for one in text[:_LONGEST_CELL])
-    return f"{text}…" if len(str(value)) > _LONGEST_CELL else text
+    text = "".join(one if one.isprintable() else "�" for one in text[:_MAX_CELL])
+    return f"{text}…" if len(str(value)) > _MAX_CELL else text
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -4,17 +4,18 @@ import json
 import math
 from itertools import pairwise
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu_autoscaler.knative.explaining.decision_log import (
-    LONGEST_TEXT,
+from dilu_autoscaler.explaining.decision_log import (
+    MAX_TEXT,
     DecisionKind,
     DecisionLog,
     DecisionOutcome,
     Entry,
 )
-from knative.explaining.ticks import tick
+from explaining.ticks import tick
 
 KEY = "shop/embed-00001"
 
@@ -129,7 +130,7 @@ def test_an_outcome_without_a_decision_is_ignored() -> None:
 
 
 def test_a_revision_keeps_so_many_entries_and_the_newest_ones() -> None:
-    log = DecisionLog(most_per_revision=3)
+    log = DecisionLog(max_per_function=3)
     for number in range(10):
         log.ticked(tick(now_s=number, before=number, decided=number + 1))
     assert shown(log) == [(7, 8, 1), (8, 9, 1), (9, 10, 1)]
@@ -137,7 +138,7 @@ def test_a_revision_keeps_so_many_entries_and_the_newest_ones() -> None:
 
 
 def test_many_revisions_share_what_there_is_and_each_keeps_its_newest() -> None:
-    log = DecisionLog(most_per_revision=50, most_entries=100)
+    log = DecisionLog(max_per_function=50, max_entries=100)
     keys = [f"shop/f-{number:05d}" for number in range(40)]
     for number in range(60):
         for key in keys:
@@ -165,7 +166,7 @@ def test_long_reasons_are_cut() -> None:
     log.reconciled(KEY, DecisionOutcome(want=0, applied=False, reason="y" * 100_000), 0.0)
     [entry] = log.entries(KEY)
     assert entry.outcome is not None
-    assert len(entry.last.reason) == len(entry.outcome.reason) == LONGEST_TEXT
+    assert len(entry.last.reason) == len(entry.outcome.reason) == MAX_TEXT
 
 
 def test_entries_are_json_also_where_numbers_are_none() -> None:
@@ -173,7 +174,7 @@ def test_entries_are_json_also_where_numbers_are_none() -> None:
     log.ticked(tick(before=1, decided=2, stable=math.inf, panic=math.nan, reason="load"))
     log.reconciled(KEY, DecisionOutcome(want=2, applied=True, reason="as decided"), 0.0)
     [entry] = log.entries(KEY)
-    said = json.loads(json.dumps(entry.to_json(), allow_nan=False))
+    said = json.loads(msgspec.json.encode(entry))
     assert said == {
         "first_s": 0.0,
         "last_s": 0.0,
@@ -188,7 +189,7 @@ def test_entries_are_json_also_where_numbers_are_none() -> None:
             "ready": 0,
             "starting": 0,
             "waiting": 0,
-            "capacity_rps": None,
+            "learned_rps": None,
             "stable": None,
             "panic": None,
             "excess_burst_capacity": None,
@@ -209,7 +210,7 @@ ONE_TICK = st.tuples(
 def test_bounds_hold_nothing_is_out_of_order_and_neighbours_differ(
     ticks: list[tuple[str, int | None, int | None, bool]], most_each: int, most: int
 ) -> None:
-    log = DecisionLog(most_per_revision=most_each, most_entries=most)
+    log = DecisionLog(max_per_function=most_each, max_entries=most)
     for now_s, (key, before, decided, panicking) in enumerate(ticks):
         log.ticked(tick(key, now_s=now_s, before=before, decided=decided, panicking=panicking))
     kept = {key: log.entries(key) for key in log.keys()}  # noqa: SIM118  # the log is no mapping
