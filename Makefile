@@ -3,6 +3,9 @@
 .PHONY: help demo test lint format bench docs evaluate lock clean cluster-up cluster-down test-cluster test-cluster-full
 SHELL := /bin/bash
 BIN := .venv/bin
+WORKERS ?= 2
+# `$(call pytest,SECONDS)`: a run that takes longer is ended, prints where it hangs, and fails (tools/within.py).
+pytest = $(BIN)/python tools/within.py $(1) $(BIN)/python -m pytest
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -10,8 +13,10 @@ help: ## list the verbs
 demo: setup ## serve a real model, drive a bursty load from zero and back, print a table, write a plot
 	$(BIN)/python examples/embeddings/demo.py
 
+# A file's tests stay in one worker, since they share replicas and servers.
 test: setup ## pass the tests
-	$(BIN)/python -m pytest
+	$(call pytest,900) -n $(WORKERS) --dist loadfile
+	$(call pytest,120) -q --doctest-modules sdk kube autoscaler scheduler-extender simulator
 
 lint: setup ## ruff, mypy --strict, import-linter, words
 	$(BIN)/ruff check .
@@ -38,14 +43,16 @@ cluster-down: setup ## stop it, and remove all of it
 test-cluster: setup ## build a Kubernetes with Knative, start it, pass the quick tests on it, stop it (root)
 	$(BIN)/python -m tools.testcluster build
 	$(BIN)/python -m tools.testcluster --name dilu-pytest down
-	$(BIN)/python -m pytest tests/cluster_tests -m "not slow"
-	DILU_TEST_KNATIVE=1 $(BIN)/python -m pytest tests/differential
+	$(call pytest,600) -n $(WORKERS) --dist loadfile --skips=none tests/chart
+	$(call pytest,2700) --skips=none tests/cluster_tests -m "not slow"
+	DILU_TEST_KNATIVE=1 $(call pytest,2700) tests/differential
 
-test-cluster-full: setup ## the same with the long tests, Knative's own among them, and Knative 1.21
+test-cluster-full: setup ## the same with the long tests, Knative's own among them, Knative 1.21, and new examples
 	$(BIN)/python -m tools.testcluster build --tests
 	$(BIN)/python -m tools.testcluster --name dilu-pytest down
-	$(BIN)/python -m pytest tests/cluster_tests
-	$(BIN)/python -m pytest tests/cluster_tests/test_stock_knative.py --knative 1.21
+	$(call pytest,14400) --skips=none tests/cluster_tests
+	$(call pytest,1800) --skips=none tests/cluster_tests/test_stock_knative.py --knative 1.21
+	$(call pytest,3600) -n $(WORKERS) --dist loadfile --hypothesis-profile=fresh
 
 # Some 20 minutes on two processors. docs/evaluation.md says where the traces are to be had.
 evaluate: setup ## run the paper's experiments and write docs/evaluation.md: make evaluate TRACES=DIR

@@ -11,17 +11,21 @@ from hypothesis import HealthCheck, settings
 
 from replica_process import ServeFunction, serving
 
-# The same examples in every run, and no time limits: a busy machine must not fail a change that is right. Other
-# examples, and as many as one likes: `pytest --hypothesis-profile=search`.
-settings.register_profile(
-    "repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
-)
-settings.register_profile(
-    "search", max_examples=3_000, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
-)
+pytest_plugins = ["skip_list"]
+
+# No time limits in any profile: a busy machine must not fail a change that is right. `repeatable` draws the same
+# examples in every run, `fresh` draws new ones, `search` thousands of them: `pytest --hypothesis-profile=search`.
+for _name, _options in (
+    ("repeatable", {"derandomize": True}),
+    ("fresh", {"derandomize": False}),
+    ("search", {"derandomize": False, "max_examples": 3_000}),
+):
+    settings.register_profile(
+        _name, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True, **_options
+    )
 settings.load_profile("repeatable")
 
-# Who starts the tests with `nohup` or `&` has them ignore these, and all that they start: but some tests send them.
+# `nohup` and `&` make the tests, and all that they start, ignore these signals; but some tests send them.
 for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _handler)
@@ -29,6 +33,6 @@ for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.S
 
 @pytest.fixture
 def serve_function(tmp_path: Path) -> Iterator[ServeFunction]:
-    """Starts replicas from a function's source text: `serve_function(source, wait=True, **environment)`."""
+    """Start replicas from a function's source text: `serve_function(source, wait=True, **environment)`."""
     with serving(tmp_path) as start:
         yield start
