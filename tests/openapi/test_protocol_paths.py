@@ -180,12 +180,22 @@ def test_references_lead_somewhere_and_operations_have_names_of_their_own(target
     assert len(set(names)) == len(names)
 
 
+def has_example(definition: FunctionDefinition, path: str, kind: str) -> bool:
+    """Whether the document of this function must show an example of such a request."""
+    if path.startswith("/v2/"):
+        return kind == "application/json" and definition.target is not chat  # a conversation is no tensor
+    return "/v1/" in path or definition.options.has_example
+
+
 @replicas
 def test_the_example_of_every_request_is_answered_as_described(targets: list[Any]) -> None:
+    definitions = {one.spec.name: one for one in definitions_of(targets)}
     with dilu.testing.client(targets) as client:
         openapi = json.loads(client.get("/openapi.json").body)
         for (path, method), operation in operations(openapi).items():
             for kind, content in operation.get("requestBody", {"content": {}})["content"].items():
+                name = operation["operationId"].removeprefix("v1.").removeprefix("v2.").partition(".")[0]
+                assert ("example" in content) == has_example(definitions[name], path, kind), (path, kind)
                 if "example" not in content:
                     continue
                 body = json.dumps(content["example"]).encode()

@@ -1,1 +1,1 @@
-"""`/openapi.json` and `/docs`: what a replica says about its routes and types."""
+"""`/openapi.json` and `/docs`: the description of a replica's routes and types."""

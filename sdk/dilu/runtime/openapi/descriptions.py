@@ -1,4 +1,7 @@
-"""The documentation page of a replica: one HTML file that needs nothing from elsewhere."""
+"""The routes that describe a replica: `/openapi.json` for programs, `/docs` for people.
+
+The page is one HTML file that loads nothing from elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,8 @@ _TEMPLATE = Path(__file__).with_name("docs_page.html")
 _TITLE = "{{title}}"
 
 
-def docs_page(title: str) -> bytes:
-    """The page as bytes. It reads `./openapi.json` beside it and can send requests to the routes in it."""
-    return _TEMPLATE.read_text(encoding="utf-8").replace(_TITLE, html.escape(title)).encode("utf-8", "replace")
-
-
 def description_routes(definitions: Sequence[FunctionDefinition]) -> list[CallRoute]:
-    """The routes of the descriptions; each is made when somebody first asks for it."""
+    """Return the routes of both descriptions. Each is made at its first request."""
     descriptions = _Descriptions(definitions)
 
     async def answer_document(call: Call) -> None:
@@ -36,8 +34,13 @@ def description_routes(definitions: Sequence[FunctionDefinition]) -> list[CallRo
     ]
 
 
+def docs_page(title: str) -> bytes:
+    """Return the page. It reads `./openapi.json` beside it and can send requests to the routes in it."""
+    return _TEMPLATE.read_text(encoding="utf-8").replace(_TITLE, html.escape(title)).encode("utf-8", "replace")
+
+
 class _Descriptions:
-    """Made late: they cost imports and time that a cold start has no need of."""
+    """Both descriptions, made when they are first requested: a cold start does not wait for their imports."""
 
     def __init__(self, definitions: Sequence[FunctionDefinition]) -> None:
         self._definitions = definitions
@@ -61,6 +64,4 @@ class _Descriptions:
 
     @cached_property
     def page(self) -> bytes:
-        from dilu.runtime.openapi.descriptions import docs_page
-
         return docs_page(self._title)

@@ -25,12 +25,12 @@ _EVENTS = "text/event-stream"
 
 
 def document_components(schemas: Mapping[str, Schema] | None = None) -> SchemaComponents:
-    """The components that a document begins with: the error, and these."""
+    """Return the components of a new document: the error, and `schemas`."""
     return SchemaComponents({"Error": ERROR_SCHEMA, **(schemas or {})})
 
 
 def plain_path(definition: FunctionDefinition, definitions: Sequence[FunctionDefinition]) -> str:
-    """Where a function is called, among those that one replica serves."""
+    """Return the path of a function's plain route, among the functions of one replica."""
     return "/" if len(definitions) == 1 else f"/{definition.spec.name}"
 
 
@@ -43,12 +43,12 @@ def openapi_document(
     extra_schemas: Mapping[str, Schema] | None = None,
     components: SchemaComponents | None = None,
 ) -> Schema:
-    """The OpenAPI 3.1 document of a replica that serves `definitions`, as plain values for JSON.
+    """Return the OpenAPI 3.1 document of a replica that serves `definitions`, as plain values for JSON.
 
-    One function is `POST /`, several are `POST /NAME` each. `extra_paths` are path items of other protocols; where
-    one of them is on a path that is there already, its methods, content types and statuses are added.
-    `extra_schemas` are components that they refer to; `components`, from `document_components`, are used in their
-    place where the extra paths state the functions' types, too. Whatever these types are, this raises nothing.
+    One function is `POST /`, several are `POST /NAME` each. `extra_paths` are path items of other protocols; if a
+    path exists already, their methods, content types and statuses are added to it. `extra_schemas` are components
+    that they refer to. `components`, from `document_components`, replace `extra_schemas` if the extra paths contain
+    the functions' types, too. Raise nothing, whatever these types are.
     """
     components = components or document_components(extra_schemas)
     paths: dict[str, Schema] = {}
@@ -59,12 +59,12 @@ def openapi_document(
     document = {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
-        "servers": [{"url": "."}],  # where the document is: right behind a gateway that adds a prefix, too
+        "servers": [{"url": "."}],  # relative to the document, so that it is right behind a gateway that adds a prefix
         "paths": paths,
         "components": {"schemas": components.schemas, "parameters": dict(PARAMETERS), "headers": dict(HEADERS)},
         "tags": [_tag(definition) for definition in definitions],
     }
-    return copy.deepcopy(document)  # its parts stand in this module
+    return copy.deepcopy(document)  # its parts are shared constants
 
 
 def _operation(definition: FunctionDefinition, components: SchemaComponents) -> Schema:
@@ -93,7 +93,7 @@ def _tag(definition: FunctionDefinition) -> Schema:
 
 
 def _description(definition: FunctionDefinition) -> str:
-    """What the author says of the function: the class's text and its method's."""
+    """Return the docstrings of the class and its method, or of the function."""
     texts = [definition.target.__doc__]
     if definition.is_class:
         texts.append(getattr(getattr(definition.target, "predict", None), "__doc__", None))
@@ -105,22 +105,22 @@ def _result_response(definition: FunctionDefinition, components: SchemaComponent
     response: Schema = {"headers": result_headers()}
     if not definition.is_streaming:
         return {**response, "description": "The result.", "content": {JSON: {"schema": result}}}
-    # Of no type: some readers take it for the whole stream, others for one event.
+    # Without a type, because some readers apply it to the whole stream and others to one event.
     events = {"description": "Server-sent events; the data of each one is a JSON value."}
     content = {
         _EVENTS: {"schema": events, "x-data-schema": result},
         JSON: {"schema": {"type": "array", "items": result}},
     }
-    text = "The parts as they are made, then an event `done`; all of them in one list if you accept JSON only."
+    text = "The parts as they are made, then an event `done`; all parts in one list if you accept only JSON."
     return {**response, "description": text, "content": content}
 
 
 def _added(item: Schema, extra: Mapping[str, Any]) -> Schema:
-    """The path item with what the extra one has more: methods, and for a method content types and statuses."""
+    """Return the path item with the methods of `extra`, and for each method its content types and statuses."""
     merged = dict(item)
     for key, value in extra.items():
         ours = merged.get(key)
-        is_content_type = "/" in key  # what it holds is one thing
+        is_content_type = "/" in key  # its content is not merged
         if isinstance(ours, Mapping) and isinstance(value, Mapping) and not is_content_type:
             merged[key] = _added(dict(ours), value)
         elif key not in merged:
@@ -153,5 +153,5 @@ _PROBES: Mapping[str, Schema] = {
         status_503={"description": "Not ready: starting or draining.", "content": _STATE_CONTENT},
     ),
     "/metrics": _probe("metrics", "Prometheus metrics.", {"text/plain": {"schema": {"type": "string"}}}),
-    "/v1/stats": _probe("stats", "The replica's numbers of the last second.", {JSON: {"schema": {"type": "object"}}}),
+    "/v1/stats": _probe("stats", "The replica's load in the last second.", {JSON: {"schema": {"type": "object"}}}),
 }

@@ -1,4 +1,4 @@
-"""What every call's description has: the headers that it takes and gives, and its errors."""
+"""The parts that the descriptions of all calls share: request and response headers, and errors."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from dilu.runtime.openapi.schema_components import COMPONENT, Schema
 from dilu.spec import names
 
 JSON = "application/json"
-TOO_MANY_HEADERS = "The headers are too many or too large."
+TOO_MANY_HEADERS = "There are too many headers, or they are too large."
 _MAX_EXAMPLE_BYTES = 64 * 1024
 
-# What a call may be answered with beside its result, and why.
+# The errors of a call, by status.
 CALL_ERRORS: Mapping[int, str] = {
     400: "The body is not JSON that can be read, or it is empty.",
     408: "The body came too slowly.",
-    413: "The body is larger than this function takes.",
-    422: "JSON of another type than the function takes, or a value that it refuses; `field` names the place.",
-    429: "Too many requests wait, or this one could not meet its deadline. Nothing was executed.",
+    413: "The body is larger than the function accepts.",
+    422: "The JSON has another type than the function accepts, or an invalid value; `field` names the place.",
+    429: "The queue is full, or the request would miss its deadline. Nothing was executed.",
     431: TOO_MANY_HEADERS,
-    500: "The function failed; its log says more under the request's id.",
+    500: "The function failed; its log has the details under the request's id.",
     503: "The replica is starting or stopping. Nothing was executed.",
-    504: "The deadline passed before the result was there.",
+    504: "The deadline passed before the result was ready.",
 }
 _REFUSALS = frozenset({429, 503})
-# What is refused before the request is understood: plain text.
+# Errors that are sent before the request is parsed, as plain text.
 _PLAIN_ERRORS = frozenset({431})
-# What every request may be answered with, whatever it asks for.
+# The errors of every request, whatever its path.
 HEAD_ERRORS: Mapping[int, str] = {431: TOO_MANY_HEADERS}
 
 ERROR_SCHEMA: Schema = {
@@ -44,9 +44,9 @@ ERROR_SCHEMA: Schema = {
                 "message": {"type": "string", "description": "One line for people."},
                 "field": {
                     "type": "string",
-                    "description": "The JSON path of the value at fault, such as `$.texts[0]`.",
+                    "description": "The JSON path of the invalid value, such as `$.texts[0]`.",
                 },
-                "request_id": {"type": "string", "description": "As in the header X-Request-Id, and in the logs."},
+                "request_id": {"type": "string", "description": "The id in the header X-Request-Id and in the logs."},
             },
             "required": ["code", "message", "request_id"],
         }
@@ -58,14 +58,14 @@ PARAMETERS: Mapping[str, Schema] = {
     "RequestId": {
         "name": names.HEADER_REQUEST_ID,
         "in": "header",
-        "description": "An id of your own; it comes back and is in the logs. What is not printable ASCII, or longer "
-        "than 128 characters, is passed over and replaced.",
+        "description": "An id of your own; the answer and the logs contain it. An id that is not printable ASCII, or "
+        "is longer than 128 characters, is replaced.",
         "schema": {"type": "string"},
     },
     "RequestTimeout": {
         "name": names.HEADER_TIMEOUT_MS,
         "in": "header",
-        "description": "How long you wait. A request that cannot be done in this time is refused at once.",
+        "description": "How long you wait, in milliseconds. A request that would take longer is refused at once.",
         "schema": {"type": "number", "exclusiveMinimum": 0},
     },
     "Priority": {
@@ -78,48 +78,51 @@ PARAMETERS: Mapping[str, Schema] = {
 HEADERS: Mapping[str, Schema] = {
     "RequestId": {"description": "The request's id.", "schema": {"type": "string"}},
     "ServerTiming": {
-        "description": "Milliseconds in the queue, in the handler and in all, and the size of the batch.",
+        "description": "Milliseconds in the queue, in the handler and in total, and the size of the batch.",
         "schema": {"type": "string"},
     },
-    "RetryAfter": {"description": "Seconds to wait before the next try.", "schema": {"type": "integer", "minimum": 1}},
+    "RetryAfter": {
+        "description": "Seconds to wait before the next attempt.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
     "Refused": {
-        "description": "Nothing of the request was executed, so it is safe to send it elsewhere. Says why.",
+        "description": "Why the request was refused. Nothing of it was executed, so it is safe to send it elsewhere.",
         "schema": {"type": "string"},
     },
 }
 
 
 def closed(**properties: Schema) -> Schema:
-    """An object that has all of these properties."""
+    """Return the schema of an object that must have all of these properties."""
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def reference(component: str) -> Schema:
-    """The schema of that name."""
+    """Return a reference to a component."""
     return {"$ref": COMPONENT + component}
 
 
 def call_parameters() -> list[Schema]:
-    """The headers that every call takes."""
+    """Return the request headers of every call."""
     return [{"$ref": f"#/components/parameters/{name}"} for name in PARAMETERS]
 
 
 def result_headers() -> Schema:
-    """The headers that come with every result."""
+    """Return the headers of every result."""
     return {names.HEADER_REQUEST_ID: _header("RequestId"), names.HEADER_SERVER_TIMING: _header("ServerTiming")}
 
 
 def error_responses(schema: str = "Error", errors: Mapping[int, str] = CALL_ERRORS) -> dict[str, Schema]:
-    """The answers to these errors by status, in the form of that component."""
+    """Return the responses for these errors by status, whose body is the component `schema`."""
     return {str(status): _error_response(status, errors[status], schema) for status in sorted(errors)}
 
 
 def plain_example(definition: FunctionDefinition) -> tuple[Any] | None:
-    """The warm-up example as plain JSON values, if there is one that JSON can state in bearable length."""
+    """Return the warm-up example as plain JSON values; None if there is none, or if JSON cannot hold it in 64 KiB."""
     if not definition.options.has_example:
         return None
     try:
-        encoded = encode_result(definition.options.example)  # the example is the user's: anything may happen
+        encoded = encode_result(definition.options.example)  # user code may raise anything
         return (msgspec.json.decode(encoded),) if len(encoded) <= _MAX_EXAMPLE_BYTES else None
     except Exception:
         return None

@@ -1,4 +1,4 @@
-"""JSON Schemas of Python types under names that are unique in one document, from msgspec and from pydantic models."""
+"""JSON Schemas of Python types, from msgspec and pydantic, under names that are unique in one document."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ import msgspec
 Schema = dict[str, Any]
 
 COMPONENT = "#/components/schemas/"
-# References on their way into the document; each library's names are its own until they are taken in.
+# Prefixes of references in each library's schemas; they are replaced when a schema enters the document.
 _MSGSPEC_REF = "#/msgspec/"
 _PYDANTIC_REF = "#/$defs/"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class UncheckedTypeError(TypeError):
-    """A type that JSON cannot state, so that items of it are not checked."""
+    """A type that JSON cannot represent, so that items of it are not checked."""
 
 
 class SchemaComponents:
-    """The part `components.schemas` of an OpenAPI document while it grows."""
+    """The part `components.schemas` of an OpenAPI document while it is built."""
 
     def __init__(self, schemas: Mapping[str, Schema] | None = None) -> None:
         self.schemas: dict[str, Schema] = dict(schemas or {})
-        self._closures: dict[str, str] = {}  # what stands behind a name, so that equal types share it
+        self._closures: dict[str, str] = {}  # the full content behind each name, so that equal types share a name
 
     def item_schema(self, item_type: Any) -> Schema:
-        """The schema of one item as a handler takes it; any JSON where the replica does not check the type."""
+        """Return the schema of one item; any JSON if the replica does not check its type."""
         return self._schema(item_type, is_result=False)
 
     def result_schema(self, result_type: Any) -> Schema:
-        """The schema of one result that is no error; parts that cannot be stated may be any JSON."""
+        """Return the schema of one result; parts that JSON Schema cannot express may be any JSON."""
         return self._schema(_without_errors(result_type), is_result=True)
 
     def _schema(self, kind: Any, *, is_result: bool) -> Schema:
@@ -48,9 +48,9 @@ class SchemaComponents:
         known = dict(self.schemas), dict(self._closures)
         try:
             return self._from_msgspec(kind, is_result=is_result)
-        except Exception:  # msgspec and pydantic look into the user's classes, which may raise anything
+        except Exception:  # msgspec and pydantic inspect the user's classes, which may raise anything
             self.schemas, self._closures = known
-            return {"description": "Any JSON value: the type of the handler's annotation cannot be stated in JSON."}
+            return {"description": "Any JSON value: the handler's annotation has no JSON Schema."}
 
     def _from_msgspec(self, kind: Any, *, is_result: bool) -> Schema:
         def hook(cls: Any) -> Schema:
@@ -62,20 +62,20 @@ class SchemaComponents:
         return self._take(schema, bundle, _MSGSPEC_REF, is_result=is_result)
 
     def _foreign(self, cls: Any, *, is_result: bool) -> Schema:
-        """The schema of a class that msgspec does not know."""
+        """Return the schema of a class that msgspec does not know."""
         if cls is object:
             return {}
         if callable(getattr(cls, "model_validate", None)) and callable(getattr(cls, "model_json_schema", None)):
             return self._from_model(cls, is_result=is_result)
         if not is_result:
-            raise UncheckedTypeError(f"JSON cannot state {cls}")
+            raise UncheckedTypeError(f"JSON cannot represent {cls}")
         if hasattr(cls, "tolist"):
-            return {"description": "An array or a number: what tolist() of it gives."}
+            return {"description": "An array or a number: the value of its tolist()."}
         return {}
 
     def _from_model(self, model: Any, *, is_result: bool) -> Schema:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a default that JSON cannot state: it is left out
+            warnings.simplefilter("ignore")  # about a default that JSON cannot represent: it is left out
             made = model.model_json_schema(mode="serialization" if is_result else "validation")
         schema: Schema = json.loads(json.dumps(made, default=str))  # examples may be anything
         bundle: dict[str, Schema] = schema.pop("$defs", {})
@@ -88,7 +88,7 @@ class SchemaComponents:
         return self._take(schema, bundle, _PYDANTIC_REF, is_result=is_result)
 
     def _take(self, schema: Schema, bundle: Mapping[str, Schema], prefix: str, *, is_result: bool) -> Schema:
-        """The schema with its references turned to the document's names, under which the bundle is kept."""
+        """Add the bundle to the document, and return the schema with references to the names that it got there."""
         targets: dict[str, str] = {}
         fresh: dict[str, Schema] = {}
         for name, part in bundle.items():
@@ -113,7 +113,7 @@ class SchemaComponents:
 
 
 def _without_errors(kind: Any) -> Any:
-    """`float | ItemError` as `float`: errors have answers of their own."""
+    """Return `float` for `float | ItemError`: errors are described as responses of their own."""
     if typing.get_origin(kind) not in (typing.Union, types.UnionType):
         return kind
     kept = [part for part in typing.get_args(kind) if not (isinstance(part, type) and issubclass(part, BaseException))]
@@ -131,7 +131,7 @@ def _candidates(name: str, *, is_result: bool) -> Iterator[str]:
 
 
 def _closure(name: str, bundle: Mapping[str, Schema], prefix: str) -> str:
-    """A text that is the same for two names only if all that they lead to is the same."""
+    """Return a text that is equal for two names only if all schemas reachable from them are equal."""
     reached: dict[str, Schema] = {}
     waiting = [name]
     while waiting:
@@ -155,7 +155,7 @@ def _references(part: Any) -> Iterator[str]:
 
 
 def _redirected(part: Any, targets: Mapping[str, str]) -> Any:
-    """A copy in which every text that is one of the targets' references is replaced, discriminators' included."""
+    """Return a copy in which every text that is a key of `targets` is replaced, in discriminators too."""
     if isinstance(part, dict):
         return {key: _redirected(value, targets) for key, value in part.items()}
     if isinstance(part, list):
