@@ -1,6 +1,6 @@
-"""Searches for the load on which `dilu` does worst against `dilu-paper`: at random, then uphill from the worst found.
+"""A search for the load on which `dilu` is worst beside `dilu-paper`: at random, then uphill from the worst found.
 
-The loss of a load is one number of violations, cold starts and replica time (`trials.shapes.Duel`). The worst are
+The loss of a load combines violations, cold starts and replica time (`trials.shapes.Duel`). The worst are
 printed with the parameters that make them; ten of them are kept as `tests/policy/test_adversarial_loads.py`.
 """
 
@@ -28,9 +28,9 @@ def loss_of(found: Found) -> float:
 
 
 def searched(rng: Random, *, draws: int, steps: int) -> tuple[list[Found], list[Found]]:
-    """What was drawn at random, and the worst that the climbers came to, the worst first."""
+    """Return the loads drawn at random, and the worst that climbing from them found, the worst first."""
     drawn = [(shape, duel(shape)) for shape in (any_shape(rng) for _ in range(draws))]
-    harness.say(f"{draws} loads drawn, the worst loses {max(map(loss_of, drawn)):.1f}")
+    harness.progress(f"{draws} loads drawn, the worst loses {max(map(loss_of, drawn)):.1f}")
     climbers = sorted(drawn, key=loss_of, reverse=True)[:_CLIMBERS]
     for step in range(steps):
         place = step % len(climbers)
@@ -71,7 +71,7 @@ def main() -> None:
             for shape, found in worst
         ],
     }
-    harness.write_result(NAME, rows, details=details, quick=options.quick)
+    harness.write_result(NAME, rows, details=details, options=options)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
     python benchmarks/cold_start.py [--quick]
 
-Ours: `python -m dilu serve examples/embeddings/app.py`, from exec to the whole answer to one sentence, asked as soon as
-the replica says on its control line that it is ready. Bare: a Python process that imports torch and transformers, loads
-the same weights in the same way and embeds the same sentence, from exec to its printed vector. Both on one core, in
-turns, from a warm page cache and with compiled modules (one discarded round each); both vectors must agree.
+Ours: `python -m dilu serve examples/embeddings/app.py`, from exec to the whole answer to one sentence, sent as soon as
+the replica reports on its control line that it is ready. Bare: a Python process that imports torch and transformers,
+loads the same weights in the same way and embeds the same sentence, from exec to its printed vector. Both on one core,
+alternately, from a warm page cache and with compiled modules (one discarded round each); both vectors must agree.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import contextlib
 import json
 import os
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -33,7 +32,7 @@ BARE: Final = "benchmarks/apps/bare_embeddings.py"
 SENTENCE: Final = "The cat sleeps on the sofa."
 OURS_PHASES: Final = ("process", "import", "load", "warmup", "first answer", "between phases")
 BARE_PHASES: Final = ("process", "import", "load", "embed")
-_PATIENCE_S: Final = 120.0
+_MAX_WAIT_S: Final = 120.0
 _ALIKE: Final = 1e-4  # largest difference of two coordinates; the vectors have length 1
 
 
@@ -58,18 +57,18 @@ QUICK: Final = Sizes(repeats=2)
 
 
 def pinned(*command: str) -> list[str]:
-    """The command on the server's core."""
+    """Return the command that runs on the server's core."""
     return [harness.require_tool("taskset"), "-c", str(harness.SERVER_CORE), sys.executable, *command]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Ours and `more`. Modules may be compiled ahead: without that both spend half their time compiling torch."""
+    """Return our environment and `more`. Modules may be compiled ahead: else both spend half their time on torch's."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {**inherited, **more}
 
 
 def start_bare() -> Started:
-    """The bare process once, from exec to its printed line."""
+    """Run the bare process once, from exec to its printed line."""
     began_s = time.monotonic()
     with subprocess.Popen(
         pinned(BARE, SENTENCE),
@@ -82,23 +81,23 @@ def start_bare() -> Started:
         assert process.stdout is not None
         line = process.stdout.readline()
         total_s = time.monotonic() - began_s
-        _, errors = process.communicate(timeout=_PATIENCE_S)
+        _, errors = process.communicate(timeout=_MAX_WAIT_S)
     if process.returncode != 0 or not line:
         raise BenchmarkError(f"{BARE} exited with {process.returncode}:\n{errors}")
-    said = json.loads(line)
-    phases_s: dict[str, float] = said["phases_s"]
+    printed = json.loads(line)
+    phases_s: dict[str, float] = printed["phases_s"]
     return Started(
-        total_s=total_s, phases_s={"process": total_s - sum(phases_s.values()), **phases_s}, vector=said["vector"]
+        total_s=total_s, phases_s={"process": total_s - sum(phases_s.values()), **phases_s}, vector=printed["vector"]
     )
 
 
 def start_ours() -> Started:
-    """One replica from exec to its answer; then it is stopped."""
+    """Start one replica, from exec to its answer, and stop it."""
     began_s = time.monotonic()
     with replica() as events:
         ready = next_event(events, "ready")
         ready_s = time.monotonic()
-        vector = ask(ready["port"])
+        vector = fetch_vector(ready["port"])
         answered_s = time.monotonic()
     phases_s: dict[str, float] = {**ready["cold_start_s"], "first answer": answered_s - ready_s}
     total_s = answered_s - began_s
@@ -109,9 +108,9 @@ def start_ours() -> Started:
 
 @contextlib.contextmanager
 def replica() -> Iterator[TextIO]:
-    """A replica that is starting, as a supervisor starts it: what it says on its control line."""
+    """Start a replica as a supervisor does, and return the events of its control line."""
     ours, theirs = socket.socketpair()
-    ours.settimeout(_PATIENCE_S)
+    ours.settimeout(_MAX_WAIT_S)
     env = environment(PORT="0", DILU_STATS_PORT="0", DILU_CONTROL_FD=str(theirs.fileno()))
     with ours, ours.makefile("r") as events:
         with theirs:
@@ -136,19 +135,19 @@ def replica() -> Iterator[TextIO]:
 
 
 def next_event(events: TextIO, name: str) -> dict[str, Any]:
-    """The next event of that name; raises where the replica fails or ends before."""
+    """Return the next event of that name; raises BenchmarkError if the replica fails or ends before."""
     for line in events:
         event: dict[str, Any] = json.loads(line)
         if event["event"] == name:
             return event
         if event["event"] == "failed":
             raise BenchmarkError(f"the replica failed in phase {event['phase']}: {event['error']}")
-    raise BenchmarkError(f"the replica ended before it said {name!r}; run `python -m dilu serve {APP}` to see why")
+    raise BenchmarkError(f"the replica ended before the event {name!r}; run `python -m dilu serve {APP}` to see why")
 
 
-def ask(port: int) -> list[float]:
-    """The vector of the sentence."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_S)
+def fetch_vector(port: int) -> list[float]:
+    """Return the vector of the sentence."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=_MAX_WAIT_S)
     try:
         connection.request("POST", "/", json.dumps(SENTENCE), {"Content-Type": "application/json"})
         response = connection.getresponse()
@@ -162,15 +161,15 @@ def ask(port: int) -> list[float]:
 
 
 def check_alike(one: Sequence[float], other: Sequence[float]) -> None:
-    """Raises where the two vectors are not those of one sentence."""
+    """Raise BenchmarkError unless the two vectors agree."""
     apart = max(abs(a - b) for a, b in zip(one, other, strict=True))
     if apart > _ALIKE:
         raise BenchmarkError(f"the replica's vector is not the bare one: coordinates differ by {apart:.2g}")
 
 
-def median_phases(starts: Sequence[Started], names: Sequence[str]) -> dict[str, float]:
-    """The median of each phase."""
-    return {name: statistics.median(start.phases_s[name] for start in starts) for name in names}
+def phases(starts: Sequence[Started], names: Sequence[str]) -> dict[str, list[float]]:
+    """Return the times of each phase, by repeat."""
+    return {name: [start.phases_s[name] for start in starts] for name in names}
 
 
 def main() -> None:
@@ -182,27 +181,24 @@ def main() -> None:
 
     def once(name: str) -> Started:
         started = start[name]()
-        harness.say(f"{name}: {started.total_s:.2f} s to the first answer")
+        harness.progress(f"{name}: {started.total_s:.2f} s to the first answer")
         return started
 
     found = harness.interleaved(tuple(start), once, sizes.repeats)
-    total_s = {name: statistics.median(one.total_s for one in starts) for name, starts in found.items()}
-    ours, bare = median_phases(found["ours"], OURS_PHASES), median_phases(found["bare"], BARE_PHASES)
+    total_s = {name: [one.total_s for one in starts] for name, starts in found.items()}
+    ours, bare = phases(found["ours"], OURS_PHASES), phases(found["bare"], BARE_PHASES)
     first = harness.row(
         "0 to the first answer", total_s["ours"], "s", peer="bare", peer_value=total_s["bare"], goal="ratio <= 1.15"
     )
     # The example imports torch within its load, as the bare process does before its own.
-    alike = {"process": bare["process"], "load": bare["import"] + bare["load"], "first answer": bare["embed"]}
-    rows = [
-        first,
-        *(harness.row(name, seconds, "s", peer="bare", peer_value=alike.get(name)) for name, seconds in ours.items()),
-    ]
-    details = {
-        "phases_s": {"ours": ours, "bare": bare},
-        "totals_s": {name: [one.total_s for one in starts] for name, starts in found.items()},
-        "sizes": asdict(sizes),
-    }
-    harness.write_result(NAME, rows, details=details, quick=options.quick, packages=PACKAGES)
+    loaded = [imported + loaded for imported, loaded in zip(bare["import"], bare["load"], strict=True)]
+    alike = {"process": bare["process"], "load": loaded, "first answer": bare["embed"]}
+    rows = [first]
+    for name, seconds in ours.items():
+        theirs = alike.get(name)
+        rows.append(harness.row(name, seconds, "s", peer=None if theirs is None else "bare", peer_value=theirs))
+    details = {"phases_s": {"ours": ours, "bare": bare}, "totals_s": total_s, "sizes": asdict(sizes)}
+    harness.write_result(NAME, rows, details=details, options=options, packages=PACKAGES)
 
 
 if __name__ == "__main__":

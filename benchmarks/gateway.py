@@ -1,13 +1,15 @@
-"""What our gateway adds to a request, beside nginx and a small proxy made of libraries, all before the same replica.
+"""What our gateway adds to a request, beside nginx and a small proxy made of libraries, all in front of one replica.
 
     python benchmarks/gateway.py [--quick]
 
-`dilu up` runs as it does for people, with one replica of an async echo. Each proxy has the first core to itself while
-it is measured; the replica and the client share the second one. nginx is a plain reverse proxy of one worker, the other
+`dilu up` runs as its users run it, with one replica of an async echo. Each proxy has the first core to itself while it
+is measured; the replica and the client share the second one. nginx is a plain reverse proxy of one worker, the other
 peer an ASGI application on uvicorn with aiohttp's client; both send to the replica of our `dilu up`, and so does the
-client when it asks directly. All keep their connections and write no access log. The replica and the client can be what
-limits a rate: each proxy's CPU time per request says what it costs itself, and the details say who was busy. What a
-proxy adds at one connection includes that the two cores wake each other, which a direct request does not need.
+client that sends directly. All keep their connections, write no access log, and have the same warm-up and repeats.
+
+The replica and the client can be what limits a rate: the CPU time per request is a proxy's own cost, and the details
+name the busy part. What a proxy adds at one connection includes that the two cores wake each other, which a direct
+request does not need.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import harness
 from harness import BenchmarkError, Load, Server
@@ -39,7 +41,7 @@ PAYLOAD: Final = json.dumps([round(math.sin(n), 6) for n in range(64)]).encode()
 CONNECTIONS: Final = (1, 16, 64)
 DIRECT, OURS, NGINX, AIOHTTP = "direct", "dilu up", "nginx", "uvicorn + aiohttp"
 PEERS: Final = (NGINX, AIOHTTP)
-_PATIENCE_S: Final = 30.0
+_MAX_WAIT_S: Final = 30.0
 _EVENTS_APART_S: Final = 0.005  # the replica sends them 20 ms apart; closer than this they were held back
 _BUSY_RATIO: Final = 0.95  # of a core
 _QUIET_RATIO: Final = 0.1
@@ -80,7 +82,7 @@ QUICK: Final = Sizes(seconds=1, repeats=2, streams=15)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """One way to the replica: the port to ask, and the processes in between."""
+    """One way to the replica: its port, and the processes in between."""
 
     port: int
     proxies: tuple[int, ...] = ()
@@ -98,8 +100,8 @@ class Replica:
 class Use:
     """CPU time of a turn: the proxy's for one request, and what each used of a core.
 
-    `others_ratio` is what everybody else took of both cores together, the host of a virtual machine included; the
-    figures mean something only where it is small.
+    `others_ratio` is the share of both cores that all other processes took, the host of a virtual machine included;
+    the figures are valid only if it is small.
     """
 
     proxy_us: float
@@ -110,26 +112,26 @@ class Use:
 
     @property
     def busiest(self) -> str:
-        """Who had no time left, or took it from the others."""
+        """The part that had no time left, or took it from the others."""
         if self.others_ratio >= _QUIET_RATIO:
             return "others: the machine was not quiet"
         if self.proxy_ratio >= _BUSY_RATIO:
             return "the proxy"
         shared = self.replica_ratio + self.client_ratio >= _BUSY_RATIO
-        return "the core of replica and client" if shared else "nobody"
+        return "the core of replica and client" if shared else "none"
 
 
-Measured = dict[str, dict[int, tuple[Load, Use]]]  # by way and number of connections; medians
+Measured = dict[str, dict[int, list[tuple[Load, Use]]]]  # by way and number of connections, then by repeat
 
 
 @contextlib.contextmanager
 def all_ways() -> Iterator[tuple[dict[str, Way], Replica]]:
-    """Every way to the one replica, each checked to echo; at the end nothing has replaced that replica."""
+    """Open every way to the one replica; raise BenchmarkError if one does not echo, or the replica is replaced."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dilu-bench-")))
         platform = stack.enter_context(our_platform(folder))
         try:
-            check_echo(OURS, platform.port)  # held by the gateway until the replica is ready
+            check_echo(OURS, platform.port)  # the gateway holds it until the replica is ready
         except BenchmarkError as error:
             raise BenchmarkError(f"{error}. Its last lines:\n{platform.last_lines()}") from error
         replica = the_replica(folder)
@@ -150,21 +152,21 @@ def all_ways() -> Iterator[tuple[dict[str, Way], Replica]]:
 
 
 def our_platform(folder: Path) -> contextlib.AbstractContextManager[Server]:
-    """`dilu up` of the echo with exactly one replica; its run directory is of its own."""
+    """Start `dilu up` of the echo with exactly one replica and its own run directory."""
     command = (sys.executable, "-m", "dilu", "up", FUNCTION, "--port", "{port}", "--min", "1", "--max", "1")
     return harness.serving(OURS, command, ready="/_dilu/healthz", env=_environment(folder))
 
 
 def nginx_before(replica: Replica, folder: Path) -> contextlib.AbstractContextManager[Server]:
-    """Debian's nginx as a plain reverse proxy, with all that it writes in the folder."""
-    # As root, its worker would be another user, to whom the folder is closed.
+    """Start Debian's nginx as a plain reverse proxy that writes into the folder only."""
+    # As root, its worker would be another user, who cannot read the folder.
     settings = _NGINX % {"port": replica.port, "user": "user root;" if os.geteuid() == 0 else ""}
     script = 'printf %s "$1" > "$2/nginx.conf" && exec "$0" -e stderr -p "$2" -c nginx.conf -g "daemon off;"'
     return harness.serving(NGINX, ("sh", "-c", script, harness.require_tool("nginx"), settings, str(folder)), ready="/")
 
 
 def aiohttp_before(replica: Replica) -> contextlib.AbstractContextManager[Server]:
-    """The proxy made of libraries, on the same server and loop as our gateway."""
+    """Start the proxy made of libraries, on the same server and loop as our gateway."""
     command = (
         *(sys.executable, "-m", "uvicorn", "--app-dir", "benchmarks/apps", "gateway_aiohttp:app", "--port", "{port}"),
         *("--http", "httptools", "--loop", "uvloop", "--ws", "none", "--lifespan", "on"),
@@ -174,7 +176,7 @@ def aiohttp_before(replica: Replica) -> contextlib.AbstractContextManager[Server
 
 
 def the_replica(folder: Path) -> Replica:
-    """What `dilu ps` says of the only replica. Raises where there is not exactly one that never had to start again."""
+    """Return the only replica of `dilu ps`. Raises BenchmarkError unless there is one that never restarted."""
     command = [sys.executable, "-m", "dilu", "ps", "--json"]
     done = subprocess.run(command, env={**os.environ, **_environment(folder)}, capture_output=True, text=True)
     if done.returncode != 0:
@@ -190,7 +192,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def pin(pid: int, core: int) -> None:
-    """Keeps the process, with all threads that it has and will have, on the core."""
+    """Keep the process, with all present and future threads, on the core."""
     while stray := [thread for thread in _threads(pid) if os.sched_getaffinity(thread) != {core}]:
         for thread in stray:
             os.sched_setaffinity(thread, {core})
@@ -201,8 +203,8 @@ def _threads(pid: int) -> list[int]:
 
 
 def check_echo(name: str, port: int) -> None:
-    """Raises where what comes back this way is not what was sent."""
-    with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_S)) as connection:
+    """Raise BenchmarkError unless the answer on this way is what was sent."""
+    with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=_MAX_WAIT_S)) as connection:
         connection.request("POST", "/", PAYLOAD, {"Content-Type": "application/json"})
         response = connection.getresponse()
         text = response.read()
@@ -211,7 +213,7 @@ def check_echo(name: str, port: int) -> None:
 
 
 def one_load(way: Way, replica: Replica, connections: int, seconds: int) -> tuple[Load, Use]:
-    """What the client saw on this way, and what it took of the cores."""
+    """Return the load that the client measured on this way, and its use of the cores."""
 
     def clocks_s() -> tuple[float, ...]:
         return time.monotonic(), cpu_s(way.proxies), cpu_s((replica.pid,)), _client_cpu_s(), cores_busy_s()
@@ -231,7 +233,7 @@ def one_load(way: Way, replica: Replica, connections: int, seconds: int) -> tupl
 
 
 def cpu_s(pids: Sequence[int]) -> float:
-    """CPU time that the processes, with all their threads, have used so far."""
+    """Return the CPU time that the processes, with all their threads, have used so far."""
     ticks = 0
     for pid in pids:
         # The command's name may hold blanks: read behind its bracket.
@@ -241,7 +243,7 @@ def cpu_s(pids: Sequence[int]) -> float:
 
 
 def cores_busy_s() -> float:
-    """Time for which the two cores have not been idle so far, whoever used them."""
+    """Return the time for which the two cores have not been idle so far, by any process."""
     ticks = 0
     for line in Path("/proc/stat").read_text().splitlines():
         name, *spent = line.split()
@@ -257,16 +259,16 @@ def _client_cpu_s() -> float:
 
 
 def median_use(uses: Sequence[Use]) -> Use:
-    """The median of each field."""
+    """Return the median of each field."""
     return Use(**{item.name: statistics.median(getattr(use, item.name) for use in uses) for item in fields(Use)})
 
 
 def first_chunk_us(name: str, way: Way, streams: int) -> float:
-    """The median time from a request to the first piece of its stream, on one connection that is kept.
+    """Return the median time from a request to the first piece of its stream, on one connection that is kept.
 
-    Raises where that piece waited for the second one.
+    Raises BenchmarkError if that piece was held back until the second one.
     """
-    with contextlib.closing(HTTPConnection("127.0.0.1", way.port, timeout=_PATIENCE_S)) as connection:
+    with contextlib.closing(HTTPConnection("127.0.0.1", way.port, timeout=_MAX_WAIT_S)) as connection:
         connection.connect()
         times_s = [_stream_s(name, connection) for _ in range(streams)]
     apart_s = statistics.median(end_s - first_s for first_s, end_s in times_s)
@@ -276,7 +278,7 @@ def first_chunk_us(name: str, way: Way, streams: int) -> float:
 
 
 def _stream_s(name: str, connection: HTTPConnection) -> tuple[float, float]:
-    """Seconds to the first piece and to the end."""
+    """Return the seconds to the first piece and to the end."""
     began_s = time.monotonic()
     connection.request("GET", "/events")
     response = connection.getresponse()
@@ -288,8 +290,8 @@ def _stream_s(name: str, connection: HTTPConnection) -> tuple[float, float]:
     return first_s, time.monotonic() - began_s
 
 
-def measure(sizes: Sizes) -> tuple[Measured, dict[str, float]]:
-    """The median load and use of each way at each number of connections; and the median first-chunk time."""
+def measure(sizes: Sizes) -> tuple[Measured, dict[str, list[float]]]:
+    """Measure load and use of each way at each number of connections, and the times to the first chunk."""
     found: Measured = {}
     with all_ways() as (ways, replica):
 
@@ -300,21 +302,22 @@ def measure(sizes: Sizes) -> tuple[Measured, dict[str, float]]:
             harness.wrk(f"http://127.0.0.1:{way.port}/", connections=max(CONNECTIONS), seconds=1, body=PAYLOAD)
             first_chunk_us(name, way, 2)
         for connections in CONNECTIONS:
-            turns = harness.interleaved(tuple(ways), functools.partial(load, connections), sizes.repeats)
-            for name, seen in turns.items():
-                middle = harness.median_load([load for load, _ in seen]), median_use([use for _, use in seen])
-                found.setdefault(name, {})[connections] = middle
-            rates = ", ".join(f"{name} {found[name][connections][0].rps:,.0f}" for name in ways)
-            harness.say(f"c={connections}: {rates} requests/s")
+            by_name = harness.interleaved(tuple(ways), functools.partial(load, connections), sizes.repeats)
+            for name, seen in by_name.items():
+                found.setdefault(name, {})[connections] = seen
+            rates = ", ".join(
+                f"{name} {harness.median_load([load for load, _ in seen]).rps:,.0f}" for name, seen in by_name.items()
+            )
+            harness.progress(f"c={connections}: {rates} requests/s")
         streams = harness.interleaved(
             tuple(ways), lambda name: first_chunk_us(name, ways[name], sizes.streams), sizes.repeats
         )
-    return found, {name: statistics.median(times_us) for name, times_us in streams.items()}
+    return found, streams
 
 
-def rows(found: Measured, first_us: Mapping[str, float]) -> list[dict[str, object]]:
-    """Our gateway beside each peer: what it adds, how much goes through it, what it costs."""
-    table: list[tuple[str, Mapping[str, float], str, str | None]] = [
+def rows(found: Measured, first_us: Mapping[str, Sequence[float]]) -> list[dict[str, object]]:
+    """Return our gateway beside each peer: what it adds, how much passes through it, what it costs."""
+    table: list[tuple[str, Mapping[str, Sequence[float]], str, str | None]] = [
         ("added p50 c=1", _over_direct(_loads(found, 1, "p50_us")), "us", "value <= 500"),
         ("rate c=16", _loads(found, 16, "rps"), "rps", "value >= 3000"),
         ("rate c=64", _loads(found, 64, "rps"), "rps", "value >= 3000"),
@@ -335,24 +338,30 @@ def rows(found: Measured, first_us: Mapping[str, float]) -> list[dict[str, objec
     ]
 
 
-def _loads(found: Measured, connections: int, key: str) -> dict[str, float]:
-    return {name: float(getattr(seen[connections][0], key)) for name, seen in found.items()}
+def _loads(found: Measured, connections: int, key: str) -> dict[str, list[float]]:
+    return {name: [getattr(load, key) for load, _ in seen[connections]] for name, seen in found.items()}
 
 
-def _costs_us(found: Measured, connections: int) -> dict[str, float]:
-    return {name: seen[connections][1].proxy_us for name, seen in found.items()}
+def _costs_us(found: Measured, connections: int) -> dict[str, list[float]]:
+    return {name: [use.proxy_us for _, use in seen[connections]] for name, seen in found.items()}
 
 
-def _over_direct(values: Mapping[str, float]) -> dict[str, float]:
-    return {name: value - values[DIRECT] for name, value in values.items()}
+def _over_direct(values: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    direct = values[DIRECT]  # of the same repeat
+    return {name: [one - bare for one, bare in zip(each, direct, strict=True)] for name, each in values.items()}
 
 
-def _failed(found: Measured) -> dict[str, float]:
-    return {name: sum(load.errors + load.not_2xx for load, _ in seen.values()) for name, seen in found.items()}
+def _failed(found: Measured) -> dict[str, list[float]]:
+    """Return the sum over all loads: a failure in one repeat must not vanish in a median."""
+    return {
+        name: [sum(load.errors + load.not_2xx for repeats in seen.values() for load, _ in repeats)]
+        for name, seen in found.items()
+    }
 
 
-def described(load: Load, use: Use) -> dict[str, Any]:
-    """One load for the result file, with who was busy, and the rate that a core of the proxy's own would allow."""
+def described(repeats: Sequence[tuple[Load, Use]]) -> dict[str, object]:
+    """Return the medians of load and use for the result file, with the rate that a core of the proxy would allow."""
+    load, use = harness.median_load([load for load, _ in repeats]), median_use([use for _, use in repeats])
     by_cpu_rps = 1e6 / use.proxy_us if use.proxy_us else None
     numbers = {key: float(f"{value:.4g}") for key, value in {**asdict(load), **asdict(use)}.items()}
     return {**numbers, "rate_by_proxy_cpu_rps": by_cpu_rps and round(by_cpu_rps), "busy": use.busiest}
@@ -365,14 +374,14 @@ def main() -> None:
     nginx = harness.require_tool("nginx")
     found, first_us = measure(sizes)
     details = {
-        "ways": {name: {f"c={many}": described(*pair) for many, pair in seen.items()} for name, seen in found.items()},
-        "first_chunk_us": {name: round(value, 1) for name, value in first_us.items()},
+        "ways": {name: {f"c={many}": described(each) for many, each in seen.items()} for name, seen in found.items()},
+        "first_chunk_us": {name: [round(one, 1) for one in values] for name, values in first_us.items()},
         "nginx": subprocess.run([nginx, "-v"], capture_output=True, text=True).stderr.strip(),
         "cores": {"proxy": harness.SERVER_CORE, "replica and client": harness.CLIENT_CORE},
         "sizes": asdict(sizes),
         "payload_bytes": len(PAYLOAD),
     }
-    harness.write_result(NAME, rows(found, first_us), details=details, quick=options.quick, packages=PACKAGES)
+    harness.write_result(NAME, rows(found, first_us), details=details, options=options, packages=PACKAGES)
 
 
 if __name__ == "__main__":

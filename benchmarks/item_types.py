@@ -1,15 +1,14 @@
-"""What a typed item costs: msgspec structs beside pydantic models, read and checked by our codec, and written.
+"""The cost of a typed item: msgspec structs beside pydantic models, read and checked by our codec, and written.
 
     python benchmarks/item_types.py [--quick]
 
-Timed in this process, with nothing else. Interleaved repeats, medians of processor time. A small item (8 numbers) and
+Timed in this process, with nothing else. Alternating repeats of processor time. A small item (8 numbers) and
 a large one (384, as many as a sentence's embedding has).
 """
 
 from __future__ import annotations
 
 import json
-import statistics
 import time
 from collections.abc import Callable
 from typing import Annotated, Any, Final
@@ -50,7 +49,7 @@ class Model(pydantic.BaseModel):
 
 
 def body(numbers: int) -> bytes:
-    """One item as JSON."""
+    """Return one item as JSON."""
     item = {
         "id": "a1",
         "text": "The meeting about the new library has been moved to Thursday at noon.",
@@ -63,7 +62,7 @@ def body(numbers: int) -> bytes:
 
 
 def each_us(call: Callable[[], Any], count: int) -> float:
-    """Microseconds of processor time for each of `count` calls."""
+    """Return the microseconds of processor time of each of `count` calls."""
     began_s = time.thread_time()
     for _ in range(count):
         call()
@@ -71,7 +70,7 @@ def each_us(call: Callable[[], Any], count: int) -> float:
 
 
 def calls(size: str) -> dict[str, Callable[[], Any]]:
-    """What is timed, by name."""
+    """Return the calls that are timed, by name."""
     json_body = body(NUMBERS[size])
     struct, model = ItemCodec(Struct).decode, ItemCodec(Model).decode
     as_struct, as_model = struct(json_body), model(json_body)
@@ -97,19 +96,18 @@ def main() -> None:
             lambda name, timed=timed, size=size: each_us(timed[name], _COUNTS[size]),  # type: ignore[misc]
             repeats,
         )
-    median_us = {name: statistics.median(values) for name, values in found.items()}
     rows = [
         harness.row(
             f"{verb} a {size} item",
-            median_us[f"{verb} {size}: msgspec"],
+            found[f"{verb} {size}: msgspec"],
             "us",
             peer="pydantic",
-            peer_value=median_us[f"{verb} {size}: pydantic"],
+            peer_value=found[f"{verb} {size}: pydantic"],
         )
         for verb in ("read", "write")
         for size in NUMBERS
     ]
-    harness.write_result(NAME, rows, details={"repeats_us": found}, quick=options.quick, packages=PACKAGES)
+    harness.write_result(NAME, rows, details={"repeats_us": found}, options=options, packages=PACKAGES)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from typing import Any, Final
 import harness
 from harness import BenchmarkError
 
-sys.path.insert(0, str(harness.ROOT / "tests"))  # the cluster is the tests'; it is no part of the product
+sys.path.insert(0, str(harness.ROOT / "tools"))  # the test cluster is a tool, not part of the package
 
 from testcluster import knative_tests, services
 from testcluster.build import build_knative_tests
@@ -83,7 +83,7 @@ def cold_starts_s(cluster: Cluster, sizes: Sizes) -> list[float]:
             services.wait_for_zero(cluster, NAMESPACE, name)
         found += [cold_start_s(cluster, urls[name]) for name in names]
         middle = statistics.median(found)
-        harness.say(f"cold starts, round {turn + 1} of {sizes.rounds}: median so far {middle:.2f} s")
+        harness.progress(f"cold starts, round {turn + 1} of {sizes.rounds}: median so far {middle:.2f} s")
     services.remove_namespace(cluster, NAMESPACE)
     return found
 
@@ -122,7 +122,7 @@ def at_rest(cluster: Cluster, sizes: Sizes) -> list[AtRest]:
         there = count
         time.sleep(_SETTLE_S)
         found.append(rest(cluster, count, sizes.rest_s))
-        harness.say(f"{count} revisions at rest: {found[-1].cpu_milli:.1f} mCPU, {found[-1].memory_mib:.1f} MiB")
+        harness.progress(f"{count} revisions at rest: {found[-1].cpu_milli:.1f} mCPU, {found[-1].memory_mib:.1f} MiB")
     return found
 
 
@@ -157,7 +157,7 @@ def own_tests(cluster: Cluster, sizes: Sizes) -> list[knative_tests.Outcome]:
     found = []
     for name in sizes.own_tests:
         found.append(knative_tests.run_test(cluster, program, name))
-        harness.say(f"{name}: {found[-1].verdict} in {found[-1].took_s:.0f} s")
+        harness.progress(f"{name}: {found[-1].verdict} in {found[-1].took_s:.0f} s")
     return found
 
 
@@ -216,7 +216,7 @@ def main() -> None:
     if os.geteuid() != 0:
         raise BenchmarkError("a cluster needs root: run it with sudo")
     table, details = measure(options.knative, QUICK if options.quick else FULL)
-    harness.write_result(NAME, table, details=details, quick=options.quick)
+    harness.write_result(NAME, table, details=details, options=options)
 
 
 if __name__ == "__main__":

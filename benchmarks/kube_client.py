@@ -29,7 +29,7 @@ from typing import Any, Final
 import harness
 from harness import BenchmarkError
 
-sys.path.insert(0, str(harness.ROOT / "tests"))  # the cluster is the tests'; it is no part of the product
+sys.path.insert(0, str(harness.ROOT / "tools"))  # the test cluster is a tool, not part of the package
 
 from testcluster import services
 from testcluster.cluster import Cluster, open_cluster
@@ -270,7 +270,7 @@ class Cost:
 def measure(cluster: Cluster, sizes: Sizes) -> tuple[dict[str, Cost], dict[str, Any]]:
     """What each costs."""
     size_bytes = make_pods(cluster, sizes.pods)
-    harness.say(f"{sizes.pods} pods of {size_bytes} bytes")
+    harness.progress(f"{sizes.pods} pods of {size_bytes} bytes")
     with ExitStack() as stack:
         watchers = [Watcher(cluster, which, sizes.pods) for which in (OURS, PACKAGE)]
         for one in watchers:
@@ -278,7 +278,7 @@ def measure(cluster: Cluster, sizes: Sizes) -> tuple[dict[str, Cost], dict[str, 
         turns: list[dict[str, float]] = []
         for turn in range(sizes.rounds):
             turns.append(cpu_of_events(cluster, watchers, sizes, ready=bool(turn % 2)))
-            harness.say(f"round {turn + 1} of {sizes.rounds}: µs an event {turns[-1]}")
+            harness.progress(f"round {turn + 1} of {sizes.rounds}: µs an event {turns[-1]}")
         marks = {one.which: one.mark() for one in watchers}
     imports = import_times_ms(sizes.imports)
     costs = {
@@ -362,7 +362,7 @@ def main() -> None:
     details |= {"kubernetes": KUBERNETES_VERSION, "sizes": asdict(sizes)}
     details["costs"] = {which: asdict(cost) for which, cost in costs.items()}
     packages = ("kubernetes", "aiohttp", "msgspec", "uvloop", "pydantic")
-    harness.write_result(NAME, rows(costs, sizes.pods), details=details, quick=options.quick, packages=packages)
+    harness.write_result(NAME, rows(costs, sizes.pods), details=details, options=options, packages=packages)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""How long the policies take: 10,000 revisions decided in one tick, and a vertical tick of 8 GPUs with 10 tenants each.
+"""How long the policies take: 10,000 revisions in one tick, and a vertical tick of 8 GPUs with 10 tenants each.
 
 Each revision's state is that of a function that was under load for some minutes; in each measured tick all of them
-have a new second of load, no two alike. One core, no simulator.
+have a new second of load, no two alike. One core, no simulator. The policies alternate; a repeat is the median of some
+ticks, and each row has the smallest and the largest repeat beside the median.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
+from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any, Final
 
@@ -26,9 +28,9 @@ from dilu_autoscaler.policy.vertical.registry import QUOTA_POLICIES
 NAME = "policy"
 REVISIONS: Final = 10_000
 FUNCTIONS: Final = 50
-"""So many histories: each is that of some revisions, which go on apart from then on."""
+"""The number of histories: each one is shared by some revisions, which differ from then on."""
 WARM_S: Final = 600
-"""Until histories are full. Functions begin some seconds apart, as they do."""
+"""Until histories are full. Functions start some seconds apart."""
 _APART: Final = 8
 GPUS: Final = 8
 TENANTS: Final = 10
@@ -37,8 +39,21 @@ _CAPACITY_RPS: Final = 56.0
 _SPEC: Final = function_spec("function", slo_ms=250, batch=4, rps_request=_CAPACITY_RPS, rps_limit=_CAPACITY_RPS)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """Ticks of one repeat, and the number of repeats."""
+
+    ticks: int
+    vertical_ticks: int
+    repeats: int
+
+
+FULL: Final = Sizes(ticks=8, vertical_ticks=500, repeats=9)
+QUICK: Final = Sizes(ticks=2, vertical_ticks=100, repeats=2)
+
+
 class Revisions:
-    """All revisions under one policy, under random load: the same load for each policy."""
+    """All revisions under one policy and random load, the same for each policy."""
 
     def __init__(self, policy: AnyPolicy) -> None:
         self._policy, self._settings, self._rng = policy, policy.settings_for(_SPEC), Random(1)
@@ -51,10 +66,10 @@ class Revisions:
                     self._decide(place, seen, second + 1.0)
         times = REVISIONS // FUNCTIONS
         self._levels, self._replicas, self._states = self._levels * times, self._replicas * times, self._states * times
-        self.tick_ms(WARM_S)  # from here on each has a state of its own
+        self.tick_ms(WARM_S)  # from here on each revision has its own state
 
     def tick_ms(self, second: int) -> float:
-        """Of one core, for all revisions in that second."""
+        """Decide all revisions in that second, and return the milliseconds of one core."""
         work, decided = list(enumerate(self._seen(second))), [0] * REVISIONS
         decide, settings, states, now_s = self._policy.decide, self._settings, self._states, second + 1.0
         began_s = time.process_time()
@@ -82,20 +97,29 @@ class Revisions:
             self._replicas[place] = max(1, decision.replicas)
 
 
-def horizontal_rows(ticks: int) -> list[dict[str, object]]:
-    """The median tick of each policy, and its longest."""
-    rows = []
+def horizontal_rows(sizes: Sizes) -> list[dict[str, object]]:
+    """Return the median tick of each policy and its longest, in each repeat; the policies alternate."""
+    revisions = {}
     for name, policy in sorted(POLICIES.items()):
-        harness.say(f"{name}: {ticks} ticks of {REVISIONS} revisions")
-        revisions = Revisions(policy)
-        took_ms = [revisions.tick_ms(WARM_S + 1 + tick) for tick in range(ticks)]
-        rows.append(harness.row(f"tick, {name}", statistics.median(took_ms), "ms", goal="value <= 200"))
-        rows.append(harness.row(f"longest tick, {name}", max(took_ms), "ms"))
+        harness.progress(f"{name}: {REVISIONS} revisions after {WARM_S} s of load")
+        revisions[name] = Revisions(policy)
+    seconds = dict.fromkeys(revisions, WARM_S)
+
+    def once(name: str) -> list[float]:
+        first = seconds[name] + 1
+        seconds[name] += sizes.ticks
+        return [revisions[name].tick_ms(second) for second in range(first, first + sizes.ticks)]
+
+    rows = []
+    for name, repeats in harness.interleaved(tuple(revisions), once, sizes.repeats).items():
+        medians, slowest = [statistics.median(ticks) for ticks in repeats], [max(ticks) for ticks in repeats]
+        rows.append(harness.row(f"tick, {name}", medians, "ms", goal="value <= 200"))
+        rows.append(harness.row(f"longest tick, {name}", slowest, "ms"))
     return rows
 
 
 class Node:
-    """A node whose tenants come to work and fall idle, and are in time and late."""
+    """A node whose tenants become busy and idle, and are in time and late."""
 
     def __init__(self) -> None:
         self._rng = Random(2)
@@ -109,7 +133,7 @@ class Node:
         )
 
     def inputs(self) -> QuotaInputs:
-        """The next tick's."""
+        """Return the inputs of the next tick."""
         tenants, rng = GPUS * TENANTS, self._rng
         return QuotaInputs(
             first=[TENANTS * gpu for gpu in range(GPUS + 1)],
@@ -123,27 +147,40 @@ class Node:
         )
 
 
-def vertical_rows(ticks: int) -> list[dict[str, object]]:
-    """The median tick of each vertical policy."""
-    rows = []
-    for name, policy in sorted(QUOTA_POLICIES.items()):
-        node, took_us = Node(), []
-        for _ in range(ticks):
-            inputs = node.inputs()
-            began_s = time.perf_counter()
-            policy(inputs, node.state, 1)
-            took_us.append(1e6 * (time.perf_counter() - began_s))
-        metric = f"vertical tick, {name}"
-        rows.append(harness.row(metric, statistics.median(took_us), "µs", goal="value <= 200"))
-    return rows
+def vertical_rows(sizes: Sizes) -> list[dict[str, object]]:
+    """Return the median tick of each vertical policy, in each repeat; the policies alternate."""
+    nodes = {name: Node() for name in sorted(QUOTA_POLICIES)}
+
+    def once(name: str) -> float:
+        return statistics.median(vertical_tick_us(name, nodes[name]) for _ in range(sizes.vertical_ticks))
+
+    found = harness.interleaved(tuple(nodes), once, sizes.repeats)
+    return [
+        harness.row(f"vertical tick, {name}", medians, "µs", goal="value <= 200") for name, medians in found.items()
+    ]
+
+
+def vertical_tick_us(name: str, node: Node) -> float:
+    """Return the microseconds of one tick of one node."""
+    inputs = node.inputs()
+    began_s = time.perf_counter()
+    QUOTA_POLICIES[name](inputs, node.state, 1)
+    return 1e6 * (time.perf_counter() - began_s)
 
 
 def main() -> None:
     options = harness.arguments(__doc__)
     os.sched_setaffinity(0, {harness.SERVER_CORE})
-    rows = horizontal_rows(4 if options.quick else 16) + vertical_rows(200 if options.quick else 2000)
-    details = {"revisions": REVISIONS, "warm_s": WARM_S, "gpus": GPUS, "tenants_per_gpu": TENANTS}
-    harness.write_result(NAME, rows, details=details, quick=options.quick)
+    sizes = QUICK if options.quick else FULL
+    rows = horizontal_rows(sizes) + vertical_rows(sizes)
+    details = {
+        "revisions": REVISIONS,
+        "warm_s": WARM_S,
+        "gpus": GPUS,
+        "tenants_per_gpu": TENANTS,
+        "sizes": asdict(sizes),
+    }
+    harness.write_result(NAME, rows, details=details, options=options)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
     python benchmarks/sdk_batching.py [--quick]
 
 The kernel takes 5 ms a batch without the interpreter's lock (`apps/kernel.py`), a batch holds at most 32 items, 96
-clients ask in a closed loop for 64 floats each. What the kernel allows is 32 / its time, measured in a quiet process in
+clients send 64 floats each in a closed loop. What the kernel allows is 32 / its time, measured in a quiet process in
 the same run. Two sets of rows: servers on both cores, which those of several processes need, and servers on one core.
-wrk has the second core; in the first set it shares it with the servers, for all alike. Where a peer has settings to
-be chosen, some are tried and the best one counts. Only one contender runs at a time.
+wrk has the second core; in the first set it shares it with the servers, for all alike. A peer runs with each of the
+settings of `CONTENDERS`, and the best one counts; each has the same load before the measurement and the same number of
+repeats. Only one contender runs at a time.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any, Final
 import harness
 from apps.kernel import KERNEL_S, MAX_BATCH, Counts, new_counts, read_counts
 from harness import BenchmarkError, Load, Server
+from harness.peers import BENCHMARKS_PATH, LITSERVE
 
 NAME: Final = "sdk_batching"
 OURS: Final = "dilu"
@@ -57,18 +59,15 @@ class Sizes:
     repeats: int
     kernel_calls: int
     both_sets: bool
+    contenders: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One contender once: what the client saw and what its kernel counted meanwhile."""
+    """One repeat of one contender: the figures of the client, and what its kernel counted meanwhile."""
 
     load: Load
     counts: Counts
-
-
-FULL: Final = Sizes(settle_s=4, seconds=5, repeats=5, kernel_calls=200, both_sets=True)
-QUICK: Final = Sizes(settle_s=1, seconds=1, repeats=1, kernel_calls=100, both_sets=False)
 
 
 def _mosec(wait_ms: int, codec: str = "json") -> Contender:
@@ -88,8 +87,7 @@ def _litserve(timeout_s: str) -> Contender:
         command=(sys.executable, f"{APPS}/batching_litserve.py"),
         ready="/health",
         path="/predict",
-        # With one API process, its default here, it gave a third less.
-        env={"BATCH_TIMEOUT_S": timeout_s, "API_SERVERS": "2"},
+        env={**LITSERVE, "BATCH_TIMEOUT_S": timeout_s},
     )
 
 
@@ -102,8 +100,11 @@ CONTENDERS: Final[Mapping[str, Contender]] = {
     ),
     "mosec, waits 1 ms": _mosec(1),
     "mosec, waits 10 ms": _mosec(10),
+    "mosec, waits 1 ms, msgspec": _mosec(1, "msgspec"),
+    "mosec, waits 5 ms, msgspec": _mosec(5, "msgspec"),
     "mosec, waits 10 ms, msgspec": _mosec(10, "msgspec"),
     "LitServe, waits 2 ms": _litserve("0.002"),
+    "LitServe, waits 5 ms": _litserve("0.005"),
     "LitServe, waits 10 ms": _litserve("0.01"),
     "BentoML, adaptive": Contender(
         system="BentoML",
@@ -118,6 +119,15 @@ CONTENDERS: Final[Mapping[str, Contender]] = {
         answer=[len(ITEM)],
     ),
 }
+FULL: Final = Sizes(settle_s=4, seconds=5, repeats=5, kernel_calls=200, both_sets=True, contenders=tuple(CONTENDERS))
+QUICK: Final = Sizes(
+    settle_s=1,
+    seconds=1,
+    repeats=1,
+    kernel_calls=100,
+    both_sets=False,
+    contenders=(OURS, "mosec, waits 10 ms, msgspec", "LitServe, waits 10 ms", "BentoML, adaptive"),
+)
 BOTH: Final = f"{harness.SERVER_CORE},{harness.CLIENT_CORE}"
 ONE: Final = str(harness.SERVER_CORE)
 _SETS: Final = {BOTH: "both cores", ONE: "one core"}
@@ -129,7 +139,7 @@ Found = dict[str, list[Seen]]  # by contender
 
 
 def kernel_s(calls: int) -> float:
-    """How long the kernel's sleep takes in a quiet process: the median of `calls`."""
+    """Return how long the kernel's sleep takes in a quiet process: the median of `calls`."""
     program = (
         "import statistics, time\n"
         "def once():\n"
@@ -143,13 +153,13 @@ def kernel_s(calls: int) -> float:
 
 
 def measure_once(name: str, cores: str, sizes: Sizes, folder: Path) -> Seen:
-    """One contender, started for this, under load for as long as `sizes` says."""
+    """Start one contender and put it under load, for the times of `sizes`."""
     contender = CONTENDERS[name]
     counts = folder / "counts"
     new_counts(counts)
     # The inner taskset widens what the harness narrowed to one core.
     command = [harness.require_tool("taskset"), "-c", cores, *contender.command]
-    env = {**contender.env, "DILU_BENCH_COUNTS": str(counts), "PYTHONPATH": str(harness.ROOT / "benchmarks")}
+    env = {**BENCHMARKS_PATH, **contender.env, "DILU_BENCH_COUNTS": str(counts)}
     with harness.serving(name, command, ready=contender.ready, env=env) as server:
         check_answer(server, contender)
         body = json.dumps(contender.item).encode()
@@ -164,7 +174,7 @@ def measure_once(name: str, cores: str, sizes: Sizes, folder: Path) -> Seen:
 
 
 def check_answer(server: Server, contender: Contender) -> None:
-    """Raises where the server's answer is not the kernel's."""
+    """Raise BenchmarkError unless the server's answer is the kernel's."""
     connection = HTTPConnection("127.0.0.1", server.port, timeout=15)
     try:
         body = json.dumps(contender.item)
@@ -178,7 +188,7 @@ def check_answer(server: Server, contender: Contender) -> None:
 
 
 def measure(cores: str, sizes: Sizes, left_out: dict[str, str]) -> tuple[Found, float]:
-    """What each contender that runs gave on these cores, in turns, and the kernel's time meanwhile."""
+    """Measure each contender that runs on these cores, alternately, and the kernel's time meanwhile."""
     kernels: list[float] = []
 
     def once(name: str) -> Seen | None:
@@ -193,45 +203,48 @@ def measure(cores: str, sizes: Sizes, left_out: dict[str, str]) -> tuple[Found, 
             left_out[name] = str(error)
             return None
         mean_batch = seen.counts.items / max(1.0, seen.counts.batches)
-        harness.say(f"{_SETS[cores]}: {name}: {seen.load.rps:,.0f} requests/s, {mean_batch:.1f} a batch")
+        harness.progress(f"{_SETS[cores]}: {name}: {seen.load.rps:,.0f} requests/s, {mean_batch:.1f} a batch")
         return seen
 
     with tempfile.TemporaryDirectory(prefix="dilu-bench-") as made:
         folder = Path(made)
-        turns = harness.interleaved(tuple(CONTENDERS), once, sizes.repeats)
-    found = {name: [one for one in seen if one is not None] for name, seen in turns.items() if name not in left_out}
+        by_name = harness.interleaved(sizes.contenders, once, sizes.repeats)
+    found = {name: [one for one in seen if one is not None] for name, seen in by_name.items() if name not in left_out}
     return found, statistics.median(kernels)
 
 
-# --- what it says ---------------------------------------------------------------------------------------------------
+# --- rows -----------------------------------------------------------------------------------------------------------
 
 
-def summary(seen: Sequence[Seen]) -> dict[str, float]:
-    """The medians of one contender."""
-    load = harness.median_load([one.load for one in seen])
+def summary(seen: Sequence[Seen]) -> dict[str, list[float]]:
+    """Return the figures of one contender, for each repeat."""
     return {
-        "rps": load.rps,
-        "p50_ms": load.p50_us / 1e3,
-        "p99_ms": load.p99_us / 1e3,
-        "mean_batch": statistics.median(one.counts.items / one.counts.batches for one in seen),
-        "kernel_ms": statistics.median(one.counts.busy_s / one.counts.batches for one in seen) * 1e3,
+        "rps": [one.load.rps for one in seen],
+        "p50_ms": [one.load.p50_us / 1e3 for one in seen],
+        "p99_ms": [one.load.p99_us / 1e3 for one in seen],
+        "mean_batch": [one.counts.items / one.counts.batches for one in seen],
+        "kernel_ms": [one.counts.busy_s / one.counts.batches * 1e3 for one in seen],
         # The share of time in which a batch ran: what is missing to 1 is time between batches.
-        "busy_ratio": statistics.median(one.counts.busy_s / (one.load.requests / one.load.rps) for one in seen),
+        "busy_ratio": [one.counts.busy_s / (one.load.requests / one.load.rps) for one in seen],
     }
 
 
-def best_by_system(summaries: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
-    """For each peer the name of its best setting."""
+def best_by_system(summaries: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, str]:
+    """Return the name of the best setting of each peer: the one with the highest median rate."""
     best: dict[str, str] = {}
     for name, seen in summaries.items():
         system = CONTENDERS[name].system
-        if system != OURS and (system not in best or seen["rps"] > summaries[best[system]]["rps"]):
-            best[system] = name
+        if system != OURS:
+            rate = harness.median(seen["rps"])
+            if system not in best or rate > harness.median(summaries[best[system]]["rps"]):
+                best[system] = name
     return best
 
 
-def rows(summaries: Mapping[str, Mapping[str, float]], ideal_rps: float, cores: str) -> list[dict[str, object]]:
-    """Our rate beside the kernel's and each peer's, and our latency beside each peer's."""
+def rows(
+    summaries: Mapping[str, Mapping[str, Sequence[float]]], ideal_rps: float, cores: str
+) -> list[dict[str, object]]:
+    """Return our rate beside the kernel's and each peer's, and our latency beside each peer's."""
     ours = summaries[OURS]
     where = _SETS[cores]
     result = [
@@ -270,7 +283,7 @@ def main() -> None:
             "contenders": summaries,
             "left_out": left_out,
         }
-    harness.write_result(NAME, table, details=details, quick=options.quick, packages=PACKAGES)
+    harness.write_result(NAME, table, details=details, options=options, packages=PACKAGES)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
     python benchmarks/sdk_echo.py [--quick]
 
-Every server is one process on one core; wrk has the other core. All stand on uvicorn with httptools and uvloop and
-write no access log. Like with like: our sync handler beside FastAPI's sync route (both leave the server's loop for a
-thread), our async handler beside FastAPI's async route. The bare server is an ASGI application of ten lines.
+Every server is one process on one core; wrk has the other core. All stand on uvicorn with httptools and uvloop, write
+no access log, and have the same warm-up, loads and repeats. Like with like: our sync handler beside FastAPI's sync
+route (both leave the server's loop for a thread), our async handler beside FastAPI's async route. Starlette runs as it
+comes, with the standard library's json, and with the codec that we use, msgspec. The bare server is an ASGI application
+of ten lines with msgspec.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ CONNECTIONS: Final = (1, 16, 64)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """One server: how it starts, where it says that it is ready, where its echo is."""
+    """One server: its command, its readiness probe, the path of its echo."""
 
     command: tuple[str, ...]
     ready: str
@@ -39,14 +41,15 @@ class Contender:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """How long and how often."""
+    """How long and how often; each contender is warmed up with the highest number of connections."""
 
+    warm_up_s: int
     seconds: int
     repeats: int
 
 
-FULL: Final = Sizes(seconds=3, repeats=7)
-QUICK: Final = Sizes(seconds=1, repeats=2)
+FULL: Final = Sizes(warm_up_s=3, seconds=3, repeats=7)
+QUICK: Final = Sizes(warm_up_s=1, seconds=1, repeats=1)
 
 
 def _dilu(function: str) -> Contender:
@@ -70,15 +73,16 @@ CONTENDERS: Final[Mapping[str, Contender]] = {
     "fastapi sync": _uvicorn("echo_fastapi", "/sync"),
     "fastapi async": _uvicorn("echo_fastapi", "/async"),
     "starlette": _uvicorn("echo_starlette"),
+    "starlette, msgspec": _uvicorn("echo_starlette", "/msgspec"),
     "bare server": _uvicorn("echo_bare"),
 }
 
-Measured = dict[str, dict[int, Load]]  # by contender and number of connections
+Measured = dict[str, dict[int, list[Load]]]  # by contender and number of connections, then by repeat
 
 
 @contextlib.contextmanager
 def all_serving(left_out: dict[str, str]) -> Iterator[dict[str, Server]]:
-    """The contenders that run and echo rightly; why a peer does not goes into `left_out`."""
+    """Start all contenders; a peer that does not run goes into `left_out`, with the reason."""
     with contextlib.ExitStack() as stack:
         servers = {}
         for name, contender in CONTENDERS.items():
@@ -97,7 +101,7 @@ def all_serving(left_out: dict[str, str]) -> Iterator[dict[str, Server]]:
 
 
 def check_echo(server: Server, path: str) -> None:
-    """Raises where the server's answer is not what was sent."""
+    """Raise BenchmarkError unless the server answers with what was sent."""
     connection = HTTPConnection("127.0.0.1", server.port, timeout=5)
     try:
         connection.request("POST", path, PAYLOAD, {"Content-Type": "application/json"})
@@ -110,43 +114,42 @@ def check_echo(server: Server, path: str) -> None:
 
 
 def measure(sizes: Sizes, left_out: dict[str, str]) -> tuple[Measured, dict[str, float]]:
-    """The median load of each contender at each number of connections; and the memory of each process at the end."""
+    """Measure each contender at each number of connections, and the memory of each at the end."""
     found: Measured = {}
     with all_serving(left_out) as servers:
 
-        def load(connections: int, name: str) -> Load:
+        def load(connections: int, name: str, seconds: int = sizes.seconds) -> Load:
             url = servers[name].url.rstrip("/") + CONTENDERS[name].path
-            seen = harness.wrk(url, connections=connections, seconds=sizes.seconds, body=PAYLOAD)
+            seen = harness.wrk(url, connections=connections, seconds=seconds, body=PAYLOAD)
             if seen.errors or seen.not_2xx:
                 raise BenchmarkError(f"{name}: {seen.errors:g} requests failed, {seen.not_2xx:g} were refused")
             return seen
 
+        for name in servers:
+            load(max(CONNECTIONS), name, sizes.warm_up_s)
         for connections in CONNECTIONS:
-            turns = harness.interleaved(tuple(servers), functools.partial(load, connections), sizes.repeats)
-            for name, loads in turns.items():
-                found.setdefault(name, {})[connections] = harness.median_load(loads)
-            rates = ", ".join(f"{name} {found[name][connections].rps:,.0f}" for name in servers)
-            harness.say(f"c={connections}: {rates} requests/s")
+            by_name = harness.interleaved(tuple(servers), functools.partial(load, connections), sizes.repeats)
+            for name, loads in by_name.items():
+                found.setdefault(name, {})[connections] = loads
+            rates = ", ".join(f"{name} {harness.median_load(loads).rps:,.0f}" for name, loads in by_name.items())
+            harness.progress(f"c={connections}: {rates} requests/s")
         memory_mib = {name: server.memory_mib() for name, server in servers.items()}
     return found, memory_mib
 
 
 def rows(found: Measured) -> list[dict[str, object]]:
-    """Rates beside FastAPI's, latency over the bare server's, and how far Starlette and the bare server are."""
+    """Return rates and latencies beside each peer, and how far Starlette and the bare server are."""
 
-    def seen(name: str, connections: int, key: str) -> float | None:
-        loads = found.get(name)
-        return None if loads is None else float(getattr(loads[connections], key))
+    def seen(name: str, connections: int, key: str) -> list[float]:
+        return [getattr(load, key) for load in found.get(name, {}).get(connections, [])]
 
     def rate(metric: str, name: str, peer: str, connections: int, goal: str | None = None) -> dict[str, object]:
-        value = seen(name, connections, "rps")
-        assert value is not None
-        peer_value = seen(peer, connections, "rps")
+        value, peer_value = (seen(one, connections, "rps") for one in (name, peer))
         return harness.row(f"{metric} c={connections}", value, "rps", peer=peer, peer_value=peer_value, goal=goal)
 
     def added(kind: str) -> dict[str, object]:
-        mine, bare = seen(f"dilu {kind}", 1, "p50_us"), seen("bare server", 1, "p50_us")
-        value = None if mine is None or bare is None else mine - bare
+        pairs = zip(seen(f"dilu {kind}", 1, "p50_us"), seen("bare server", 1, "p50_us"), strict=True)
+        value = [mine - bare for mine, bare in pairs]
         return harness.row(f"{kind} p50 over the bare server c=1", value, "us", goal="value <= 100")
 
     def latency(kind: str, peer: str) -> dict[str, object]:
@@ -154,12 +157,13 @@ def rows(found: Measured) -> list[dict[str, object]]:
         return harness.row(f"{kind} p50 c=1", mine, "us", peer=peer, peer_value=theirs)
 
     kinds = ("sync", "async")
+    starlettes = ("starlette", "starlette, msgspec")
     return [
         *(rate(kind, f"dilu {kind}", f"fastapi {kind}", 16, "ratio >= 2") for kind in kinds),
         *(rate(kind, f"dilu {kind}", f"fastapi {kind}", 64) for kind in kinds),
         *(added(kind) for kind in kinds),
-        *(latency(kind, peer) for kind in kinds for peer in (f"fastapi {kind}", "bare server")),
-        *(rate(f"stretch: {kind}", f"dilu {kind}", "starlette", 16) for kind in kinds),
+        *(latency(kind, peer) for kind in kinds for peer in (f"fastapi {kind}", *starlettes, "bare server")),
+        *(rate(f"stretch: {kind}", f"dilu {kind}", peer, 16) for kind in kinds for peer in starlettes),
         *(rate(f"limit: {kind}", f"dilu {kind}", "bare server", 16) for kind in kinds),
     ]
 
@@ -177,7 +181,7 @@ def main() -> None:
         "sizes": asdict(sizes),
         "payload_bytes": len(PAYLOAD),
     }
-    harness.write_result(NAME, rows(found), details=details, quick=options.quick, packages=PACKAGES)
+    harness.write_result(NAME, rows(found), details=details, options=options, packages=PACKAGES)
 
 
 if __name__ == "__main__":

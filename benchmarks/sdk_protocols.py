@@ -32,8 +32,8 @@ EVENT: Final = {"specversion": "1.0", "id": "a-1", "source": "/benchmarks", "typ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """One way to ask a function."""
+class Call:
+    """One way to call a function."""
 
     function: str
     body: object
@@ -42,7 +42,7 @@ class Ask:
     found: tuple[str | int, ...] = ()  # where in the answer the numbers are
 
     def payload(self) -> bytes:
-        """The body as bytes."""
+        """Return the body as bytes."""
         return json.dumps(self.body).encode()
 
 
@@ -50,37 +50,38 @@ class Ask:
 class Sizes:
     """How long and how often."""
 
+    warm_up_s: int
     seconds: int
     repeats: int
 
 
-FULL: Final = Sizes(seconds=3, repeats=7)
-QUICK: Final = Sizes(seconds=1, repeats=3)
-ROUTES: Final[Mapping[str, Ask]] = {
-    "plain": Ask(function="echo", body=VECTOR),
-    "open inference": Ask(
+FULL: Final = Sizes(warm_up_s=3, seconds=3, repeats=7)
+QUICK: Final = Sizes(warm_up_s=1, seconds=1, repeats=3)
+ROUTES: Final[Mapping[str, Call]] = {
+    "plain": Call(function="echo", body=VECTOR),
+    "open inference": Call(
         function="echo",
         path="/v2/models/echo/infer",
         body={"inputs": [{"name": "input", "shape": [1, len(VECTOR)], "datatype": "FP64", "data": VECTOR}]},
         found=("outputs", 0, "data"),
     ),
-    "cloud event, binary": Ask(
+    "cloud event, binary": Call(
         function="echo", body=VECTOR, headers={f"ce-{name}": value for name, value in EVENT.items()}
     ),
-    "cloud event, structured": Ask(
+    "cloud event, structured": Call(
         function="echo",
         body={**EVENT, "datacontenttype": "application/json", "data": VECTOR},
         headers={"Content-Type": "application/cloudevents+json"},
         found=("data",),
     ),
-    "plain text": Ask(function="embed", body=TEXT),
-    "embeddings": Ask(
+    "plain text": Call(function="embed", body=TEXT),
+    "embeddings": Call(
         function="embed",
         path="/v1/embeddings",
         body={"model": "embed", "input": TEXT, "encoding_format": "float"},
         found=("data", 0, "embedding"),
     ),
-    "embeddings, base64": Ask(
+    "embeddings, base64": Call(
         function="embed",
         path="/v1/embeddings",
         body={"model": "embed", "input": TEXT, "encoding_format": "base64"},
@@ -88,13 +89,13 @@ ROUTES: Final[Mapping[str, Ask]] = {
     ),
 }
 PLAIN: Final = {"echo": "plain", "embed": "plain text"}
-# What OpenAI's client asks for unless it is told otherwise.
+# The encoding that OpenAI's client requests by default.
 BASE64_VECTOR: Final = struct.pack(f"<{len(VECTOR)}f", *VECTOR)
 
 
 @contextlib.contextmanager
 def serving() -> Iterator[dict[str, Server]]:
-    """A replica of each function."""
+    """Start a replica of each function."""
     with contextlib.ExitStack() as stack:
         yield {
             function: stack.enter_context(
@@ -110,41 +111,55 @@ def serving() -> Iterator[dict[str, Server]]:
 
 
 def check_answer(server: Server, name: str) -> None:
-    """Raises where the answer does not hold the numbers."""
-    ask = ROUTES[name]
-    lines = "".join(f"{key}: {value}\r\n" for key, value in ask.headers.items())
-    request = harness.http_request("POST", ask.path, ask.payload(), lines)
-    if "Content-Type" in ask.headers:
+    """Raise BenchmarkError unless the answer holds the numbers."""
+    call = ROUTES[name]
+    lines = "".join(f"{key}: {value}\r\n" for key, value in call.headers.items())
+    request = harness.http_request("POST", call.path, call.payload(), lines)
+    if "Content-Type" in call.headers:
         request = request.replace(b"Content-Type: application/json\r\n", b"", 1)
-    answer = asyncio.run(harness.ask(server.port, request))
+    answer = asyncio.run(harness.fetch(server.port, request))
     numbers: Any = json.loads(answer.body)
     with contextlib.suppress(LookupError, TypeError):
-        for key in ask.found:
+        for key in call.found:
             numbers = numbers[key]
     if isinstance(numbers, str):
         numbers = VECTOR if base64.b64decode(numbers) == BASE64_VECTOR else numbers
     if answer.status != 200 or numbers != VECTOR:
-        raise BenchmarkError(f"{name}: {ask.path} gave {answer.status} {answer.body[:200]!r}")
+        raise BenchmarkError(f"{name}: {call.path} gave {answer.status} {answer.body[:200]!r}")
 
 
-def measure(sizes: Sizes) -> dict[str, Load]:
-    """The median load of each route."""
+def measure(sizes: Sizes) -> dict[str, list[Load]]:
+    """Measure each route, alternately, after the same warm-up."""
     with serving() as servers:
-        for name, ask in ROUTES.items():
-            check_answer(servers[ask.function], name)
+        for name, call in ROUTES.items():
+            check_answer(servers[call.function], name)
 
-        def load(name: str) -> Load:
-            ask = ROUTES[name]
-            url = servers[ask.function].url.rstrip("/") + ask.path
-            seen = harness.wrk(
-                url, connections=CONNECTIONS, seconds=sizes.seconds, body=ask.payload(), headers=ask.headers
-            )
+        def load(name: str, seconds: int = sizes.seconds) -> Load:
+            call = ROUTES[name]
+            url = servers[call.function].url.rstrip("/") + call.path
+            seen = harness.wrk(url, connections=CONNECTIONS, seconds=seconds, body=call.payload(), headers=call.headers)
             if seen.errors or seen.not_2xx:
                 raise BenchmarkError(f"{name}: {seen.errors:g} requests failed, {seen.not_2xx:g} were refused")
             return seen
 
-        turns = harness.interleaved(tuple(ROUTES), load, sizes.repeats)
-    return {name: harness.median_load(loads) for name, loads in turns.items()}
+        for name in ROUTES:
+            load(name, sizes.warm_up_s)
+        return harness.interleaved(tuple(ROUTES), load, sizes.repeats)
+
+
+def rows(found: Mapping[str, list[Load]]) -> list[dict[str, object]]:
+    """Return the rate of each route, beside that of the plain route of the same function."""
+    rates = {name: [load.rps for load in loads] for name, loads in found.items()}
+    table = []
+    for name, call in ROUTES.items():
+        plain = PLAIN[call.function]
+        if name == plain:
+            table.append(harness.row(name, rates[name], "rps"))
+        else:
+            row = harness.row(name, rates[name], "rps", peer=plain, peer_value=rates[plain], goal="ratio >= 0.6")
+            table.append(row)
+        harness.progress(f"{name}: {harness.median(rates[name]):,.0f} requests/s")
+    return table
 
 
 def main() -> None:
@@ -152,21 +167,12 @@ def main() -> None:
     harness.pin_client()
     sizes = QUICK if options.quick else FULL
     found = measure(sizes)
-    rows = []
-    for name, ask in ROUTES.items():
-        plain = PLAIN[ask.function]
-        if name == plain:
-            rows.append(harness.row(name, found[name].rps, "rps"))
-        else:
-            peer_rps = found[plain].rps
-            rows.append(harness.row(name, found[name].rps, "rps", peer=plain, peer_value=peer_rps, goal="ratio >= 0.6"))
-        harness.say(f"{name}: {found[name].rps:,.0f} requests/s")
     details = {
-        "loads": found,
-        "payload_bytes": {name: len(ask.payload()) for name, ask in ROUTES.items()},
+        "loads": {name: harness.median_load(loads) for name, loads in found.items()},
+        "payload_bytes": {name: len(call.payload()) for name, call in ROUTES.items()},
         "sizes": asdict(sizes),
     }
-    harness.write_result(NAME, rows, details=details, quick=options.quick, packages=PACKAGES)
+    harness.write_result(NAME, rows(found), details=details, options=options, packages=PACKAGES)
 
 
 if __name__ == "__main__":

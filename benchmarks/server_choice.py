@@ -36,7 +36,7 @@ def measure(sizes: Sizes) -> dict[str, Found]:
     measure_running(found, sizes)
     measure_drains(found, sizes.drains)
     for name in CANDIDATES:
-        harness.say(f"{name}: {sizes.streams} streams")
+        harness.progress(f"{name}: {sizes.streams} streams")
         found[name]["streams"] = measure_streams(name, sizes)
     return found
 
@@ -51,7 +51,7 @@ def measure_running(found: dict[str, Found], sizes: Sizes) -> None:
             found[name] |= run_async(shape(servers[name]))
         measure_loads(servers, found, sizes)
         for name, server in servers.items():
-            harness.say(f"{name}: disconnect, probes")
+            harness.progress(f"{name}: disconnect, probes")
             found[name] |= measure_waiting(server, sizes)
 
 
@@ -82,7 +82,7 @@ def main() -> None:
         sizes = QUICK if options.quick else FULL
         found = measure(sizes)
         details = {**found, "sizes": asdict(sizes)}
-        harness.write_result(NAME, rows(found, sizes), details=details, quick=options.quick, packages=PACKAGES)
+        harness.write_result(NAME, rows(found, sizes), details=details, options=options, packages=PACKAGES)
 
 
 if __name__ == "__main__":

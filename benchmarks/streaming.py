@@ -1,10 +1,12 @@
-"""What a streamed answer costs beside the bare server's: the time to its first chunk, and chunks a second.
+"""What a streamed answer costs beside the bare server: the time to its first chunk, and chunks a second.
 
     python benchmarks/streaming.py [--quick]
 
 A function counts, each number is a server-sent event (`apps/stream_*.py`). The first chunk: one client, one request
-after the other on one connection, streams of eight events. Chunks a second: eight clients at once, long streams. Every
-server is on one core; the bare one is Starlette's StreamingResponse on uvicorn with httptools and uvloop.
+after the other on one connection, streams of eight events; the first tenth of them warms up and does not count. Chunks
+a second: eight clients at once, long streams. Every server is on one core and has the same number of repeats; the bare
+one is Starlette's StreamingResponse on uvicorn with httptools and uvloop, LitServe has the processes that it has in all
+benchmarks.
 """
 
 from __future__ import annotations
@@ -14,13 +16,14 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Final, cast
 
 import uvloop
 
 import harness
 from harness import BenchmarkError, Server
+from harness.peers import LITSERVE
 
 NAME: Final = "streaming"
 PACKAGES: Final = ("dilu", "uvicorn", "httptools", "uvloop", "starlette", "litserve")
@@ -40,6 +43,7 @@ class Contender:
     ready: str
     path: str = "/"
     body: str = "%d"
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +57,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One contender once."""
+    """One repeat of one contender."""
 
     first_chunk_us: float
     whole_us: float  # to the end of a short stream
@@ -65,9 +69,8 @@ QUICK: Final = Sizes(requests=300, long_streams=1, repeats=2)
 
 
 def _dilu(function: str) -> Contender:
-    return Contender(
-        command=(sys.executable, "-m", "dilu", "serve", f"{APPS}/stream_dilu.py:{function}"), ready="/readyz"
-    )
+    command = (sys.executable, "-m", "dilu", "serve", f"{APPS}/stream_dilu.py:{function}")
+    return Contender(command=command, ready="/readyz", env={"DILU_STATS_PORT": "0"})
 
 
 CONTENDERS: Final[Mapping[str, Contender]] = {
@@ -82,13 +85,17 @@ CONTENDERS: Final[Mapping[str, Contender]] = {
         ready="/",
     ),
     "LitServe": Contender(
-        command=(sys.executable, f"{APPS}/stream_litserve.py"), ready="/health", path="/predict", body='{"n": %d}'
+        command=(sys.executable, f"{APPS}/stream_litserve.py"),
+        ready="/health",
+        path="/predict",
+        body='{"n": %d}',
+        env=LITSERVE,
     ),
 }
 
 
 class Reader(asyncio.Protocol):
-    """One connection, on which one stream at a time is asked for and read to its end."""
+    """One connection, on which one stream at a time is requested and read to its end."""
 
     def __init__(self) -> None:
         self._ended: asyncio.Future[None] | None = None
@@ -97,11 +104,11 @@ class Reader(asyncio.Protocol):
         self.events = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keeps the connection."""
+        """Keep the connection."""
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
 
     def data_received(self, data: bytes) -> None:
-        """Notes the first event, counts the events, and looks for the end."""
+        """Note the first event, count the events, and detect the end."""
         if not self.first_s and b"data:" in data:
             self.first_s = time.perf_counter()
         self._tail = self._tail[-40:] + data
@@ -110,12 +117,12 @@ class Reader(asyncio.Protocol):
             self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """A stream that is open then was cut."""
+        """Fail the stream that is open."""
         if self._ended is not None and not self._ended.done():
             self._ended.set_exception(BenchmarkError("a stream was cut"))
 
-    async def ask(self, request: bytes) -> tuple[float, float]:
-        """Seconds to the first event and to the end."""
+    async def read_stream(self, request: bytes) -> tuple[float, float]:
+        """Return the seconds to the first event and to the end."""
         self.first_s, self.events, self._tail = 0.0, 0, b""
         self._ended = asyncio.get_running_loop().create_future()
         began_s = time.perf_counter()
@@ -135,16 +142,16 @@ async def _connected(port: int) -> Reader:
 
 
 def request(name: str, events: int) -> bytes:
-    """The request for so many events."""
+    """Return the request for a stream of `events` events."""
     contender = CONTENDERS[name]
     return harness.http_request("POST", contender.path, (contender.body % events).encode())
 
 
 async def first_chunks(name: str, port: int, sizes: Sizes) -> tuple[float, float]:
-    """Median microseconds to the first event and to the end of a short stream."""
+    """Return the median microseconds to the first event and to the end of a short stream."""
     reader = await _connected(port)
     asked = request(name, SHORT)
-    times_s = [await reader.ask(asked) for _ in range(sizes.requests)]
+    times_s = [await reader.read_stream(asked) for _ in range(sizes.requests)]
     if reader.events != SHORT + 1:
         raise BenchmarkError(f"{name}: {reader.events} events instead of {SHORT} and the last one")
     reader.transport.close()
@@ -153,13 +160,13 @@ async def first_chunks(name: str, port: int, sizes: Sizes) -> tuple[float, float
 
 
 async def chunk_rate(name: str, port: int, sizes: Sizes) -> float:
-    """Events a second of several long streams at once."""
+    """Return the events a second of several long streams at once."""
     readers = [await _connected(port) for _ in range(CLIENTS)]
     asked = request(name, LONG)
 
     async def read_all(reader: Reader) -> None:
         for _ in range(sizes.long_streams):
-            await reader.ask(asked)
+            await reader.read_stream(asked)
 
     began_s = time.perf_counter()
     await asyncio.gather(*(read_all(reader) for reader in readers))
@@ -170,28 +177,26 @@ async def chunk_rate(name: str, port: int, sizes: Sizes) -> float:
 
 
 def measure_once(name: str, server: Server, sizes: Sizes) -> Seen:
-    """One contender once."""
+    """Measure one contender once."""
     first_us, whole_us = uvloop.run(first_chunks(name, server.port, sizes))
     seen = Seen(
         first_chunk_us=first_us,
         whole_us=whole_us,
         chunks_per_s=uvloop.run(chunk_rate(name, server.port, sizes)),
     )
-    harness.say(f"{name}: first chunk after {first_us:,.0f} us, {seen.chunks_per_s:,.0f} chunks/s")
+    harness.progress(f"{name}: first chunk after {first_us:,.0f} us, {seen.chunks_per_s:,.0f} chunks/s")
     return seen
 
 
 def measure(sizes: Sizes, left_out: dict[str, str]) -> dict[str, list[Seen]]:
-    """Each contender that runs, in turns; each turn starts it anew, so that nothing else has the core."""
+    """Measure each contender that runs, alternately; each repeat starts it again, so that no other one has the core."""
 
     def once(name: str) -> Seen | None:
         contender = CONTENDERS[name]
         if name in left_out:
             return None
         try:
-            with harness.serving(
-                name, contender.command, ready=contender.ready, env={"DILU_STATS_PORT": "0"}
-            ) as server:
+            with harness.serving(name, contender.command, ready=contender.ready, env=contender.env) as server:
                 return measure_once(name, server, sizes)
         except (BenchmarkError, OSError, TimeoutError) as error:
             if name in (*OURS, BARE):
@@ -199,30 +204,32 @@ def measure(sizes: Sizes, left_out: dict[str, str]) -> dict[str, list[Seen]]:
             left_out[name] = str(error) or type(error).__name__
             return None
 
-    turns = harness.interleaved(tuple(CONTENDERS), once, sizes.repeats)
-    return {name: [one for one in seen if one is not None] for name, seen in turns.items() if name not in left_out}
+    by_name = harness.interleaved(tuple(CONTENDERS), once, sizes.repeats)
+    return {name: [one for one in seen if one is not None] for name, seen in by_name.items() if name not in left_out}
 
 
 def rows(found: Mapping[str, list[Seen]]) -> list[dict[str, object]]:
-    """The added time of the first chunk, and chunks a second beside the bare server and the peers."""
+    """Return the added time of the first chunk, and chunks a second beside the bare server and the peers."""
 
-    def median(name: str, value: Callable[[Seen], float]) -> float:
-        return statistics.median(map(value, found[name]))
+    def each(name: str, value: Callable[[Seen], float]) -> list[float]:
+        return [value(seen) for seen in found[name]]
 
-    bare_us = median(BARE, lambda seen: seen.first_chunk_us)
+    def first_us(seen: Seen) -> float:
+        return seen.first_chunk_us
+
+    def rate(seen: Seen) -> float:
+        return seen.chunks_per_s
+
     table = []
     for ours in OURS:
-        first_us = median(ours, lambda seen: seen.first_chunk_us)
-        rate = median(ours, lambda seen: seen.chunks_per_s)
-        table.append(
-            harness.row(f"{ours}: first chunk over the bare server", first_us - bare_us, "us", goal="value <= 1000")
-        )
+        pairs = zip(each(ours, first_us), each(BARE, first_us), strict=True)
+        added_us = [mine - bare for mine, bare in pairs]
+        table.append(harness.row(f"{ours}: first chunk over the bare server", added_us, "us", goal="value <= 1000"))
         for peer in found:
             if peer not in OURS:
-                peer_us = median(peer, lambda seen: seen.first_chunk_us)
-                table.append(harness.row(f"{ours}: first chunk", first_us, "us", peer=peer, peer_value=peer_us))
-                peer_rate = median(peer, lambda seen: seen.chunks_per_s)
-                table.append(harness.row(f"{ours}: chunks", rate, "chunks/s", peer=peer, peer_value=peer_rate))
+                for what, unit, value in (("first chunk", "us", first_us), ("chunks", "chunks/s", rate)):
+                    mine, theirs = each(ours, value), each(peer, value)
+                    table.append(harness.row(f"{ours}: {what}", mine, unit, peer=peer, peer_value=theirs))
     return table
 
 
@@ -239,7 +246,7 @@ def main() -> None:
         "events_of_a_stream": {"short": SHORT, "long": LONG},
         "clients": CLIENTS,
     }
-    harness.write_result(NAME, rows(found), details=details, quick=options.quick, packages=PACKAGES)
+    harness.write_result(NAME, rows(found), details=details, options=options, packages=PACKAGES)
 
 
 if __name__ == "__main__":

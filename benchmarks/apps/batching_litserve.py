@@ -1,12 +1,12 @@
-"""The batching contender LitServe; BATCH_TIMEOUT_S is its wait for a fuller batch, API_SERVERS its HTTP processes."""
+"""The batching contender LitServe; BATCH_TIMEOUT_S is its wait for a fuller batch."""
 
 from __future__ import annotations
 
 import os
-import signal
 
 import litserve
 
+from apps import litserve_server
 from apps.kernel import MAX_BATCH, Kernel
 
 
@@ -39,15 +39,4 @@ class Infer(litserve.LitAPI):  # type: ignore[misc]  # LitServe is not installed
 
 
 if __name__ == "__main__":
-    # Only Ctrl-C makes LitServe end its processes; SIGTERM leaves them behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    api = Infer(max_batch_size=MAX_BATCH, batch_timeout=float(os.environ["BATCH_TIMEOUT_S"]))
-    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1, fast_queue=True)
-    server.run(
-        host="127.0.0.1",
-        port=int(os.environ["PORT"]),
-        num_api_servers=int(os.environ["API_SERVERS"]),
-        log_level="warning",
-        generate_client_file=False,
-        access_log=False,
-    )
+    litserve_server.run(Infer(max_batch_size=MAX_BATCH, batch_timeout=float(os.environ["BATCH_TIMEOUT_S"])))

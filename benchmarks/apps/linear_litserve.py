@@ -1,13 +1,12 @@
-"""The linear model in LitServe. BATCH_TIMEOUT_S is its wait for a fuller batch, TIMEOUT_S bounds a request's wait."""
+"""The linear model in LitServe; BATCH_TIMEOUT_S is its wait for a fuller batch."""
 
 from __future__ import annotations
 
 import os
-import signal
 
 import litserve
 
-from apps import linear_kernel
+from apps import linear_kernel, litserve_server
 
 
 class Linear(litserve.LitAPI):  # type: ignore[misc]  # LitServe is not installed where the types are checked
@@ -38,17 +37,5 @@ class Linear(litserve.LitAPI):  # type: ignore[misc]  # LitServe is not installe
 
 
 if __name__ == "__main__":
-    # Only Ctrl-C makes LitServe end its processes; SIGTERM leaves them behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    api = Linear(max_batch_size=linear_kernel.MAX_BATCH, batch_timeout=float(os.environ["BATCH_TIMEOUT_S"]))
-    server = litserve.LitServer(
-        api, accelerator="cpu", workers_per_device=1, fast_queue=True, timeout=float(os.environ["TIMEOUT_S"])
-    )
-    server.run(
-        host="127.0.0.1",
-        port=int(os.environ["PORT"]),
-        num_api_servers=1,
-        log_level="warning",
-        generate_client_file=False,
-        access_log=False,
-    )
+    wait_s = float(os.environ["BATCH_TIMEOUT_S"])
+    litserve_server.run(Linear(max_batch_size=linear_kernel.MAX_BATCH, batch_timeout=wait_s))

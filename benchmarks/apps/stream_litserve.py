@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Iterator
 
 import litserve
+
+from apps import litserve_server
 
 
 class Count(litserve.LitAPI):  # type: ignore[misc]  # LitServe is not installed where the types are checked
@@ -32,14 +32,4 @@ class Count(litserve.LitAPI):  # type: ignore[misc]  # LitServe is not installed
 
 
 if __name__ == "__main__":
-    # Only Ctrl-C makes LitServe end its processes; SIGTERM leaves them behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    server = litserve.LitServer(Count(stream=True), accelerator="cpu", workers_per_device=1, fast_queue=True)
-    server.run(
-        host="127.0.0.1",
-        port=int(os.environ["PORT"]),
-        num_api_servers=1,
-        log_level="warning",
-        generate_client_file=False,
-        access_log=False,
-    )
+    litserve_server.run(Count(stream=True))

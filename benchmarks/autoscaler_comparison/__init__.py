@@ -4,4 +4,4 @@ import sys
 
 import harness
 
-sys.path.insert(0, str(harness.ROOT / "tests"))  # the cluster is the tests'; it is no part of the product
+sys.path.insert(0, str(harness.ROOT / "tools"))  # the test cluster is a tool, not part of the package

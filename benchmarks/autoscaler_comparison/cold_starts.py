@@ -1,4 +1,4 @@
-"""From no pod to the answer on a whole cluster: Knative's autoscaler and ours take turns in it."""
+"""From no pod to the answer on a whole cluster: Knative's autoscaler and ours alternate in it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 import harness
 from autoscaler_comparison.contestants import LEASE, OURS
-from autoscaler_comparison.sizes import Sizes
+from autoscaler_comparison.sizes import Sizes, in_turn
 from autoscaler_comparison.world import SYSTEM_NAMESPACE
 from harness import BenchmarkError
 from knative_stock import cold_start_s
@@ -26,7 +26,7 @@ _HELD_S: Final = 90.0
 
 
 def measure_cold_starts(name: str, release: str, sizes: Sizes, names: Sequence[str]) -> dict[str, list[float]]:
-    """Seconds from a request to its answer, each time with no pod of the function, by autoscaler."""
+    """Return the seconds from a request to its answer, each time without a pod of the function, by autoscaler."""
     found: dict[str, list[float]] = {one: [] for one in names}
     with running_cluster(name, release) as cluster:
         if OURS in names:
@@ -35,17 +35,19 @@ def measure_cold_starts(name: str, release: str, sizes: Sizes, names: Sequence[s
         functions = [f"cold-{number}" for number in range(sizes.services)]
         urls = {one: services.create_service(cluster, NAMESPACE, one)["status"]["url"] for one in functions}
         for turn in range(sizes.rounds):
-            for contestant in names:
+            for contestant in in_turn(names, turn):
                 with in_place(cluster, contestant):
                     found[contestant] += one_round_s(cluster, urls)
                 middle_s = harness.percentile(found[contestant], 50)
-                harness.say(f"cold starts, {contestant}, round {turn + 1} of {sizes.rounds}: {middle_s:.2f} s so far")
+                harness.progress(
+                    f"cold starts, {contestant}, round {turn + 1} of {sizes.rounds}: {middle_s:.2f} s so far"
+                )
     return found
 
 
 @contextmanager
 def running_cluster(name: str, release: str) -> Iterator[Cluster]:
-    """A cluster of this benchmark's own."""
+    """Run a cluster of this benchmark's own until the end of the block."""
     try:
         cluster = up(name, release)
     except ClusterError as error:
@@ -60,13 +62,13 @@ def running_cluster(name: str, release: str) -> Iterator[Cluster]:
 
 
 def load_our_image(cluster: Cluster) -> None:
-    """Builds the image of our autoscaler, and puts it on the node."""
+    """Build the image of our autoscaler, and load it on the node."""
     cluster.load_image(build_python_images().autoscaler)
 
 
 @contextmanager
 def in_place(cluster: Cluster, contestant: str) -> Iterator[None]:
-    """This autoscaler alone decides until the end of the block; at its end Knative's own does again."""
+    """Let this autoscaler alone decide until the end of the block; after it Knative's own does again."""
     if contestant != OURS:
         _wait_until_held_by(cluster, "autoscaler-")
         yield
@@ -81,7 +83,7 @@ def in_place(cluster: Cluster, contestant: str) -> Iterator[None]:
 
 
 def _wait_until_held_by(cluster: Cluster, pods: str) -> None:
-    """Returns when a pod whose name begins so decides."""
+    """Wait until a pod whose name begins with `pods` holds the lease."""
     cluster.api.wait_for(
         "coordination.k8s.io/v1",
         "Lease",
@@ -89,7 +91,7 @@ def _wait_until_held_by(cluster: Cluster, pods: str) -> None:
         SYSTEM_NAMESPACE,
         lambda lease: str(lease["spec"].get("holderIdentity") or "").startswith(pods),
         timeout_s=_HELD_S,
-        what=f"the lease in the hands of {pods}…",
+        what=f"the lease held by {pods}…",
     )
 
 
@@ -100,7 +102,7 @@ def _values() -> Iterator[str]:
 
 
 def one_round_s(cluster: Cluster, urls: Mapping[str, str]) -> list[float]:
-    """One cold start of each function."""
+    """Measure one cold start of each function."""
     for name in urls:
         services.wait_for_zero(cluster, NAMESPACE, name)
     return [cold_start_s(cluster, url) for url in urls.values()]

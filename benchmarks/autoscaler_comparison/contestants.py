@@ -94,7 +94,7 @@ def _end(world: World, component: str) -> None:
     try:
         world.sandbox.stop(component, timeout_s=_END_S)
     except ClusterError as error:
-        harness.say(f"  {error}; killed")
+        harness.progress(f"  {error}; killed")
         world.sandbox.stop(component, number=signal.SIGKILL)
     if holder(world):
         free = {"spec": {"holderIdentity": "", "leaseDurationSeconds": 1}}

@@ -30,7 +30,7 @@ def fill(world: World, revisions: Sequence[Revision]) -> None:
     """Makes all objects of these revisions, with their statuses."""
     began_s = time.monotonic()
     _on_each(world, revisions, lambda revision: _make(world.api, revision), "made")
-    harness.say(f"{len(revisions)} revisions made in {time.monotonic() - began_s:.1f} s")
+    harness.progress(f"{len(revisions)} revisions made in {time.monotonic() - began_s:.1f} s")
 
 
 def bring_to_zero(world: World, revisions: Sequence[Revision]) -> None:
@@ -44,7 +44,7 @@ def _on_each(world: World, revisions: Sequence[Revision], do: Callable[[Revision
         for _ in pool.map(do, revisions):
             done += 1
             if done % _SAID_EVERY == 0:
-                harness.say(f"{done} of {len(revisions)} revisions {what}")
+                harness.progress(f"{done} of {len(revisions)} revisions {what}")
         together = threading.Barrier(_CONNECTIONS)
         list(pool.map(lambda _: _hang_up(world.api, together), range(_CONNECTIONS)))
 

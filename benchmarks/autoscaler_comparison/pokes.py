@@ -109,7 +109,7 @@ def measure_pokes(world: World, revisions: Sequence[Revision], *, count: int, bu
             activator.is_over(revision.key)
             activator.check()
     found = Pokes(busy_revisions=busy_revisions, took_s=tuple(took_s))
-    harness.say(f"  report → /scale: p50 {found.p50_s * 1000:.1f} ms, worst {max(took_s) * 1000:.1f} ms")
+    harness.progress(f"  report → /scale: p50 {found.p50_s * 1000:.1f} ms, worst {max(took_s) * 1000:.1f} ms")
     return found
 
 

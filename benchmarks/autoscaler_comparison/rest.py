@@ -1,4 +1,4 @@
-"""What an autoscaler uses while it watches many revisions and nothing changes."""
+"""What an autoscaler uses while it scrapes many revisions and nothing changes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from autoscaler_comparison.sizes import Sizes
 from autoscaler_comparison.world import World
 
 _ALL_SCRAPED_S: Final = 90.0
-_FULL_RATE: Final = 0.9  # of one scrape a second and pod; short of all, for a second may hold fewer by chance
+_FULL_RATE: Final = 0.9  # of one scrape a second and pod; a second may hold fewer by chance
 _OTHERS: Final = ("etcd", "kube-apiserver", "fake-pods")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtRest:
-    """One turn's figures."""
+    """The figures of one turn."""
 
     revisions: int
     cpu_milli: float  # thousandths of a core
@@ -34,7 +34,7 @@ class AtRest:
 
 
 def measure_rest(world: World, contestant: Contestant, revisions: Sequence[Revision], sizes: Sizes) -> AtRest:
-    """The figures of an autoscaler that has just got the lease."""
+    """Measure an autoscaler that has just acquired the lease."""
     pods = sum(len(revision.pods) for revision in revisions)
     started_s = _wait_until_all_are_scraped(world, contestant, pods)
     time.sleep(sizes.settle_s)
@@ -60,7 +60,7 @@ def measure_rest(world: World, contestant: Contestant, revisions: Sequence[Revis
             name: round((used_by(pid).cpu_s - others_before[name]) / took_s * 1000, 1) for name, pid in others.items()
         },
     )
-    harness.say(
+    harness.progress(
         f"  at rest: {found.cpu_milli:.0f} mCPU, {found.rss_mib:.0f} MiB, {found.scrapes_rps:.0f} scrapes/s "
         f"of {found.pods_scraped} pods; others {found.others_cpu_milli}"
     )
@@ -68,7 +68,7 @@ def measure_rest(world: World, contestant: Contestant, revisions: Sequence[Revis
 
 
 def _wait_until_all_are_scraped(world: World, contestant: Contestant, pods: int) -> float:
-    """Seconds until each pod is asked each second."""
+    """Return the seconds until each pod is scraped each second."""
     began_s = time.monotonic()
     while True:
         world.forget_scraped()
@@ -79,8 +79,12 @@ def _wait_until_all_are_scraped(world: World, contestant: Contestant, pods: int)
         rate = (requests - before) / (time.monotonic() - second_s)
         took_s = time.monotonic() - began_s
         if rate >= _FULL_RATE * pods:
-            harness.say(f"  {contestant.name} asks {seen} pods each second, {took_s:.1f} s after it got the lease")
+            harness.progress(
+                f"  {contestant.name} scrapes {seen} pods each second, {took_s:.1f} s after it acquired the lease"
+            )
             return took_s
         if took_s > _ALL_SCRAPED_S:  # the figures show it
-            harness.say(f"  {contestant.name} makes only {rate:.0f} scrapes/s after {took_s:.0f} s: taken as it is")
+            harness.progress(
+                f"  {contestant.name} makes only {rate:.0f} scrapes/s after {took_s:.0f} s: taken as it is"
+            )
             return took_s

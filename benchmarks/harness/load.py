@@ -1,4 +1,4 @@
-"""Load by wrk, in turns; the median of the turns."""
+"""Load by wrk, alternately for all contenders; the median of the repeats."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What a closed-loop load saw. `errors` counts failed connects, reads, writes and timeouts."""
+    """The figures of a closed-loop load. `errors` counts failed connects, reads, writes and timeouts."""
 
     rps: float
     p50_us: float
@@ -55,7 +55,7 @@ def wrk(
     core: int = CLIENT_CORE,
     timeout_s: int = 5,
 ) -> Load:
-    """What wrk measured with one thread, over whole seconds: POST of `body` (JSON unless `headers` say so), or GET."""
+    """Return what wrk measured with one thread: POST of `body` (JSON unless `headers` differ), or GET without one."""
     lines = []
     if body is not None:
         lines += ['wrk.method = "POST"', 'wrk.headers["Content-Type"] = "application/json"']
@@ -79,7 +79,7 @@ def _lua(text: str) -> str:
 
 
 def interleaved(names: Sequence[str], measure: Callable[[str], T], repeats: int) -> dict[str, list[T]]:
-    """What `measure` gave for each name, `repeats` times. They take turns, so that drift of the machine hits all."""
+    """Measure each name `repeats` times. They alternate, and start with another one each time: drift hits all alike."""
     found: dict[str, list[T]] = {name: [] for name in names}
     for turn in range(repeats):
         first = turn % len(names)
@@ -89,13 +89,18 @@ def interleaved(names: Sequence[str], measure: Callable[[str], T], repeats: int)
 
 
 def median_load(loads: Sequence[Load]) -> Load:
-    """The median of each field; errors and bad answers are summed, so that none is hidden."""
+    """Return the median of each field; errors and bad answers are summed, so that none is hidden."""
     middle = {item.name: statistics.median(getattr(load, item.name) for load in loads) for item in fields(Load)}
     middle |= {name: sum(getattr(load, name) for load in loads) for name in ("errors", "not_2xx")}
     return Load(**middle)
 
 
+def median(values: Sequence[float]) -> float:
+    """Return the median as a float; raises StatisticsError if there are no values."""
+    return float(statistics.median(values))
+
+
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that `percent` of the values do not exceed; NaN of nothing."""
+    """Return the smallest value that `percent` of the values do not exceed; NaN of nothing."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)] if ordered else math.nan

@@ -1,4 +1,4 @@
-"""The machine that measures: its cores, its tools, its limits, and what a reader must know of it."""
+"""The machine that measures: its cores, its tools, its limits, and the facts that a result records."""
 
 from __future__ import annotations
 
@@ -16,25 +16,24 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from harness.console import BenchmarkError, say
+from harness.console import BenchmarkError, progress
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _CORES: Final = sorted(os.sched_getaffinity(0))
 SERVER_CORE: Final = _CORES[0]
 CLIENT_CORE: Final = _CORES[1 % len(_CORES)]
-_LOAD_BEFORE: Final = os.getloadavg()[0]
 _DEBIAN_PACKAGES: Final = {"wrk": "wrk", "nginx": "nginx-light", "taskset": "util-linux"}
 
 
 def require_tool(tool: str) -> str:
-    """The path of `tool`; as root on Debian it is installed where missing, else the error says what to install."""
+    """Return the path of `tool`; as root on Debian it is installed if missing, else the error says what to install."""
     path = shutil.which(tool) or shutil.which(tool, path="/usr/sbin:/sbin")
     if path is not None:
         return path
     package = _DEBIAN_PACKAGES.get(tool, tool)
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise BenchmarkError(f"{tool} is missing. Install Debian's package: sudo apt-get install {package}")
-    say(f"{tool} is missing; installing Debian's package {package}")
+    progress(f"{tool} is missing; installing Debian's package {package}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", package]):
         subprocess.run(command, check=True, stdout=sys.stderr, env=environment)
@@ -45,12 +44,12 @@ def require_tool(tool: str) -> str:
 
 
 def pin_client() -> None:
-    """Keeps this process, and what it starts without a core of its own, on the client's core."""
+    """Keep this process, and what it starts without a core of its own, on the client's core."""
     os.sched_setaffinity(0, {CLIENT_CORE})
 
 
 def raise_open_files(wanted: int) -> int:
-    """The limit of open files after raising it as far as allowed, at most to `wanted`; children inherit it."""
+    """Return the limit of open files after raising it as far as allowed, at most to `wanted`; children inherit it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < limit:
@@ -59,7 +58,7 @@ def raise_open_files(wanted: int) -> int:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nothing listens on."""
+    """Return a TCP port of the loopback interface that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -67,7 +66,7 @@ def free_port() -> int:
 
 
 def machine_facts(packages: Sequence[str]) -> dict[str, object]:
-    """What a reader needs to judge a figure: processor, cores, system, versions, load at the start, date."""
+    """Return what a reader needs to judge a figure: date, processor, cores, system, versions."""
     cpu = "unknown"
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -85,5 +84,4 @@ def machine_facts(packages: Sequence[str]) -> dict[str, object]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "packages": versions,
-        "load_average_at_start": round(_LOAD_BEFORE, 2),
     }

@@ -1,6 +1,9 @@
 """An open-loop client that keeps up with thousands of requests a second on one core.
 
-`dilu load` reports more, but a request costs it a third of a millisecond; this one costs a tenth of that.
+The arrivals are those of `dilu.load`; its generator is not used, because it is too slow here. It goes through aiohttp,
+with a task and a request ID for each request: at 3,700 requests a second on one core, three times what the model of
+the admission benchmark can do, its p99 send lag was 360 ms, against 6 ms of this client, with other work on the
+machine. This client sends one fixed request and reads answers of a known length, and nothing else.
 """
 
 from __future__ import annotations
@@ -10,9 +13,8 @@ import gc
 import math
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from random import Random
 from typing import cast
 
 import uvloop
@@ -31,7 +33,7 @@ class Sent:
 
     @property
     def latency_s(self) -> float:
-        """From the time at which it was due: a client that is late hides nothing."""
+        """From the time at which it was due: the delay of a late client is in it."""
         return self.finished_s - self.due_s
 
     @property
@@ -40,38 +42,29 @@ class Sent:
         return self.status == _OK
 
 
-def poisson_times_s(rps: float, seconds: float, *, seed: int) -> Iterator[float]:
-    """When requests are due that know nothing of each other."""
-    rng = Random(seed)
-    at_s = rng.expovariate(rps)
-    while at_s < seconds:
-        yield at_s
-        at_s += rng.expovariate(rps)
-
-
 def open_loop(
-    port: int, request: bytes, due_s: Sequence[float], *, most_connections: int = 2000, patience_s: float = 5.0
+    port: int, request: bytes, due_s: Sequence[float], *, max_connections: int = 2000, max_wait_s: float = 5.0
 ) -> list[Sent]:
-    """What became of `request`, sent at each of the times, however the ones before it fared.
+    """Send `request` at each of the times, whether or not earlier ones were answered, and return all outcomes.
 
-    Connections are kept and reused, new ones are made while all are busy; beyond `most_connections` a request waits
+    Connections are kept and reused, new ones are made while all are busy; beyond `max_connections` a request waits
     for its turn, and that wait is part of its latency.
     """
     gc.collect()
     gc.disable()  # its pauses would be taken for the server's
     try:
-        return uvloop.run(_Run(port, request, due_s, most_connections).run(patience_s))
+        return uvloop.run(_Run(port, request, due_s, max_connections).run(max_wait_s))
     finally:
         gc.enable()
 
 
 class _Run:
-    def __init__(self, port: int, request: bytes, due_s: Sequence[float], most_connections: int) -> None:
+    def __init__(self, port: int, request: bytes, due_s: Sequence[float], max_connections: int) -> None:
         self.request = request
         self._port = port
         self._due_s = due_s
         self._next = 0
-        self._most = most_connections
+        self._max_connections = max_connections
         self._connections: list[_Connection] = []
         self._opening = 0
         self._idle: list[_Connection] = []
@@ -80,12 +73,12 @@ class _Run:
         self._tasks: set[asyncio.Task[None]] = set()
         self._done = asyncio.Event()
 
-    async def run(self, patience_s: float) -> list[Sent]:
+    async def run(self, max_wait_s: float) -> list[Sent]:
         self._loop = asyncio.get_running_loop()
         self._start_s = time.perf_counter()
         self._send_due()
         try:
-            async with asyncio.timeout(self._due_s[-1] + patience_s):
+            async with asyncio.timeout(self._due_s[-1] + max_wait_s):
                 await self._done.wait()
         except TimeoutError:
             lost = [*self._waiting, *(one.due_s for one in self._connections if one.due_s is not None)]
@@ -99,7 +92,7 @@ class _Run:
         return time.perf_counter() - self._start_s
 
     def ended(self, connection: _Connection | None, due_s: float, sent_s: float, status: int) -> None:
-        """A request came to its end; its connection, if it lives, takes the next one that waits."""
+        """Record the end of a request; its connection, if still open, takes the next one that waits."""
         self._sent.append(Sent(due_s, sent_s, self.now_s() if status else math.inf, status))
         if len(self._sent) == len(self._due_s):
             self._done.set()
@@ -111,7 +104,7 @@ class _Run:
             self._idle.append(connection)
 
     def lost(self, connection: _Connection) -> None:
-        """A connection was closed by the server."""
+        """Forget a connection that the server closed."""
         self._connections.remove(connection)
         if connection in self._idle:
             self._idle.remove(connection)
@@ -129,7 +122,7 @@ class _Run:
             self._idle.pop().send(due_s)
             return
         self._waiting.append(due_s)
-        if len(self._connections) + self._opening < self._most:
+        if len(self._connections) + self._opening < self._max_connections:
             self._opening += 1
             task = self._loop.create_task(self._open())
             self._tasks.add(task)

@@ -1,4 +1,4 @@
-"""Processes and listeners as the kernel shows them: who started whom, what they hold, what still listens."""
+"""Processes and listeners as the kernel shows them: who started whom, what memory they hold, what still listens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One line of the process table; `started` tells it from a later process with its number."""
+    """One line of the process table; `started` distinguishes it from a later process with its number."""
 
     parent: int
     session: int
@@ -18,7 +18,7 @@ class Process:
 
 
 def process_table() -> dict[int, Process]:
-    """Every process that runs now, by its number; zombies are over and do not count."""
+    """Return the processes that run now by their numbers, without zombies."""
     table = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -31,7 +31,7 @@ def process_table() -> dict[int, Process]:
 
 
 def resident_kib(pid: int) -> int:
-    """Resident memory, each shared page divided among those who share it (Pss); 0 of a process that is gone."""
+    """Return the resident memory, shared pages divided among the processes (Pss); 0 of a process that has ended."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
@@ -40,7 +40,7 @@ def resident_kib(pid: int) -> int:
 
 
 def listens(port: int) -> bool:
-    """Whether something takes connections on this port of the loopback interface."""
+    """Return whether a process takes connections on this port of the loopback interface."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,10 +1,9 @@
-"""Rows, each with its peer and its goal, and the result file."""
+"""The result file: where it lies, and what stands in it beside the rows."""
 
 from __future__ import annotations
 
+import argparse
 import json
-import math
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,42 +11,16 @@ from typing import Final
 
 from harness.load import Load
 from harness.machine import ROOT, machine_facts
+from harness.rows import rounded
+from harness.start import MAX_LOAD_AT_START, Start
 
 RESULTS: Final = ROOT / "benchmarks" / "results"
-_COMPARE: Final = {">=": operator.ge, "<=": operator.le, "==": operator.eq}
 
 
-def row(
-    metric: str,
-    value: float | None,
-    unit: str,
-    *,
-    peer: str | None = None,
-    peer_value: float | None = None,
-    goal: str | None = None,
-) -> dict[str, object]:
-    """One line of a result. `goal` reads "ratio >= 2" or "value <= 100"; without a value it is not met."""
-    ratio = value / peer_value if value is not None and peer_value else None
-    met = None
-    if goal is not None:
-        subject, compare, number = goal.split()
-        seen = {"value": value, "ratio": ratio}[subject]
-        met = seen is not None and bool(_COMPARE[compare](seen, float(number)))
-    return {
-        "metric": metric,
-        "value": _rounded(value),
-        "unit": unit,
-        "peer": peer,
-        "peer_value": _rounded(peer_value),
-        "ratio": _rounded(ratio),
-        "goal": goal,
-        "met": met,
-    }
-
-
-def result_path(name: str, *, quick: bool) -> Path:
-    """Where the result lies; a quick look has a file of its own and never replaces published figures."""
-    return RESULTS / f"{name}{'.quick' if quick else ''}.json"
+def result_path(name: str, *, quick: bool, at_rest: bool = True, folder: Path = RESULTS) -> Path:
+    """Return where the result lies: published figures are replaced only by a full run on a machine at rest."""
+    kind = ".quick" if quick else "" if at_rest else ".busy"
+    return folder / f"{name}{kind}.json"
 
 
 def write_result(
@@ -55,12 +28,27 @@ def write_result(
     rows: Sequence[Mapping[str, object]],
     *,
     details: Mapping[str, object],
-    quick: bool,
+    options: argparse.Namespace,
     packages: Sequence[str] = (),
+    folder: Path = RESULTS,
 ) -> None:
-    """Writes the result file and prints its rows as one line of JSON, which must be the last line of the script."""
-    whole = {"name": name, "quick": quick, "machine": machine_facts(packages), "rows": list(rows), "details": details}
-    path = result_path(name, quick=quick)
+    """Write the result file and print its rows as one line of JSON, which must be the last line of the script."""
+    start: Start = options.start
+    whole = {
+        "name": name,
+        "quick": options.quick,
+        "at_rest": start.at_rest,
+        "commit": start.commit,
+        "dirty": start.dirty,
+        "machine": {
+            **machine_facts(packages),
+            "load_average_at_start": start.load_average,
+            "max_load_average_at_start": MAX_LOAD_AT_START,
+        },
+        "rows": list(rows),
+        "details": details,
+    }
+    path = result_path(name, quick=options.quick, at_rest=start.at_rest, folder=folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(whole, indent=1, default=_plain) + "\n")
     print(json.dumps({"name": name, "rows": list(rows)}), flush=True)
@@ -68,12 +56,5 @@ def write_result(
 
 def _plain(value: object) -> object:
     if isinstance(value, Load):
-        return {key: _rounded(number) for key, number in asdict(value).items()}
+        return {key: rounded(number) for key, number in asdict(value).items()}
     raise TypeError(f"{type(value).__name__} does not go into a result file")
-
-
-def _rounded(value: float | None) -> float | None:
-    """Four significant digits: more would claim what no repeat confirms. NaN and infinity become None."""
-    if value is None or not math.isfinite(value):
-        return None
-    return float(f"{value:.4g}")

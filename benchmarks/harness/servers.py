@@ -1,4 +1,4 @@
-"""Servers as child processes, pinned to their core; each is gone, with all that it started, when it is stopped."""
+"""Servers as child processes, pinned to their core; stopping one ends all that it started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.console import BenchmarkError, say
+from harness.console import BenchmarkError, progress
 from harness.machine import ROOT, SERVER_CORE, free_port, require_tool
 from harness.processes import listens, process_table, resident_kib
 
@@ -37,7 +37,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}/"
 
     def processes(self) -> list[int]:
-        """The processes that belong to the server now: its session, and whatever these started."""
+        """Return the processes that belong to the server now: its session, and what these started."""
         table = process_table()
         mine = {pid for pid, entry in table.items() if entry.session == self.process.pid}
         grown = True
@@ -49,26 +49,29 @@ class Server:
         return sorted(mine)
 
     def memory_mib(self) -> float:
-        """Resident memory of all its processes; pages that they share count once (Pss)."""
+        """Return the resident memory of all its processes; pages that they share count once (Pss)."""
         return sum(resident_kib(pid) for pid in self.processes()) / 1024
 
     def terminate(self) -> None:
-        """SIGTERM to the server's first process, as an orchestrator would send it."""
+        """Send SIGTERM to the server's first process, as an orchestrator would."""
         self.processes()
         self.process.send_signal(signal.SIGTERM)
 
     def wait(self, timeout_s: float) -> int:
-        """Its exit code (minus the signal's number where a signal ended it)."""
+        """Wait for its end and return the exit code (minus the signal's number if a signal ended it)."""
         return self.process.wait(timeout_s)
 
     def stop(self, *, timeout_s: float = 15.0) -> int:
-        """Its exit code after SIGTERM; SIGKILL after `timeout_s`. Raises where a process or listener is left."""
+        """Stop it by SIGTERM, by SIGKILL after `timeout_s`, and return the exit code.
+
+        Raises BenchmarkError if a process or a listener of it is left.
+        """
         if self.process.poll() is None:
             self.terminate()
         try:
             code = self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            say(f"{self.name}: still running {timeout_s:.0f} s after SIGTERM; killing it")
+            progress(f"{self.name}: still running {timeout_s:.0f} s after SIGTERM; killing it")
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             code = self.process.wait()
@@ -84,12 +87,12 @@ class Server:
         return code
 
     def last_lines(self, count: int = 15) -> str:
-        """The end of what it printed."""
+        """Return the last lines that it printed."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
 
-    def _left_running(self, patience_s: float = 2.0) -> list[int]:
+    def _left_running(self, max_wait_s: float = 2.0) -> list[int]:
         self.processes()
-        until_s = time.monotonic() + patience_s
+        until_s = time.monotonic() + max_wait_s
         while True:
             table = process_table()
             left = [pid for pid, started in self._seen if pid in table and table[pid].started == started]
@@ -107,7 +110,7 @@ def start_server(
     env: Mapping[str, str] | None = None,
     wait_s: float = 60.0,
 ) -> Server:
-    """A running server that answers `GET ready` below 500. `{port}` in the command becomes a free port (also PORT)."""
+    """Start a server and wait for an answer to `GET ready` below 500. `{port}` in the command becomes a free port."""
     port = free_port()
     taskset = require_tool("taskset")
     with tempfile.NamedTemporaryFile(prefix="dilu-bench-", suffix=".log", delete=False) as output:
@@ -144,7 +147,7 @@ def _wait_for_answer(server: Server, ready: str, wait_s: float) -> float:
 
 @contextlib.contextmanager
 def serving(name: str, command: Sequence[str], **options: Any) -> Iterator[Server]:
-    """`start_server` for a `with` block; at its end the server is stopped and nothing may be left of it."""
+    """Start a server for a `with` block; at its end the server is stopped and nothing may be left of it."""
     server = start_server(name, command, **options)
     try:
         yield server

@@ -45,7 +45,7 @@ def _command(name: str, threads: int, drain: str) -> list[str]:
 
 async def seen_by(port: int) -> Found:
     """What the application at `port` knows of itself."""
-    answer = await harness.ask(port, harness.http_request("GET", "/facts"))
+    answer = await harness.fetch(port, harness.http_request("GET", "/facts"))
     found: Found = json.loads(answer.body)
     return found
 

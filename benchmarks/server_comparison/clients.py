@@ -67,7 +67,7 @@ async def probe_until(port: int, stop: asyncio.Event, tally: Tally) -> None:
         tally.sent += 1
         began_s = time.monotonic()
         try:
-            await harness.ask(port, request, timeout_s=1.0)
+            await harness.fetch(port, request, timeout_s=1.0)
         except (OSError, asyncio.IncompleteReadError, TimeoutError):
             tally.lost += 1
         tally.late_s.append(time.monotonic() - began_s)

@@ -39,7 +39,7 @@ def lost(drained: Found) -> int:
 
 
 def _drain_once(label: str) -> Found:
-    harness.say(f"{label}: SIGTERM")
+    harness.progress(f"{label}: SIGTERM")
     name, kind = DRAINS[label]
     server = start(name, drain=kind)
     try:

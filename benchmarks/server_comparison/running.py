@@ -19,7 +19,7 @@ def measure_loads(servers: Mapping[str, harness.Server], found: Mapping[str, Fou
     for server in servers.values():
         run_async(_warm(server.port))
     for what in sizes.loads:
-        harness.say(what)
+        harness.progress(what)
         once = functools.partial(_load_once, servers, what, sizes.seconds)
         for name, several in harness.interleaved(CANDIDATES, once, sizes.repeats).items():
             found[name][what] = harness.median_load(several)
@@ -35,7 +35,7 @@ async def _warm(port: int) -> None:
     for path in ("/", "/thread", "/hello"):
         request = harness.http_request("GET" if path == "/hello" else "POST", path, PAYLOAD)
         for _ in range(4):
-            await asyncio.gather(*(harness.ask(port, request) for _ in range(32)))
+            await asyncio.gather(*(harness.fetch(port, request) for _ in range(32)))
 
 
 def measure_waiting(server: harness.Server, sizes: Sizes) -> Found:
@@ -67,7 +67,7 @@ async def _disconnect(server: harness.Server) -> float | None:
 async def _probes_beside_predict(server: harness.Server, waiting: int) -> Found:
     """Probes while one `predict` burns the server's core and `waiting` requests wait for it."""
     request = harness.http_request("POST", "/predict", PAYLOAD)
-    predicts = [asyncio.create_task(harness.ask(server.port, request)) for _ in range(waiting)]
+    predicts = [asyncio.create_task(harness.fetch(server.port, request)) for _ in range(waiting)]
     await asyncio.sleep(0.1)
     stop, tally = asyncio.Event(), Tally()
     probing = asyncio.create_task(probe_until(server.port, stop, tally))

@@ -108,7 +108,7 @@ async def _all_noticed(port: int, patience_s: float = 5.0) -> float | None:
     began_s = time.monotonic()
     while time.monotonic() - began_s < patience_s:
         with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
-            answer = await harness.ask(port, harness.http_request("GET", "/facts"), timeout_s=1.0)
+            answer = await harness.fetch(port, harness.http_request("GET", "/facts"), timeout_s=1.0)
             if json.loads(answer.body)["open_streams"] == 0:
                 return time.monotonic() - began_s
         await asyncio.sleep(0.05)
