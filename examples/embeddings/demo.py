@@ -122,10 +122,10 @@ def _drive(url: str, timeline: Timeline) -> list[LoadResult]:
     first = run("first request: it waits for the first replica, that is for torch and the model", constant(1, 1))
     _check_meaning(url)
     calm = run(f"calm: {CALM_RPS} requests/s for {CALM_S} s", steps(f"{CALM_RPS}:{CALM_S}"))
-    capacity_rps: float = timeline.sample()["learned_rps"] or 50.0
-    burst_rps = min(MOST_BURST_RPS, max(10, round(BURST_OVER_CAPACITY * capacity_rps)))
+    learned_rps: float = timeline.sample()["learned_rps"] or 50.0
+    burst_rps = min(MOST_BURST_RPS, max(10, round(BURST_OVER_CAPACITY * learned_rps)))
     burst = run(
-        f"burst: {burst_rps} requests/s for {BURST_S} s; one replica has shown {capacity_rps:.0f}/s",
+        f"burst: {burst_rps} requests/s for {BURST_S} s; one replica has shown {learned_rps:.0f}/s",
         steps(f"{burst_rps}:{BURST_S},{CALM_RPS}:10"),
     )
     return [first, calm, burst]

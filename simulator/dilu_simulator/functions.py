@@ -115,7 +115,8 @@ class SimulatedFunction:
             starting=len(self._starting),
             desired=self.desired,
             waiting=0 if self._ready else len(self._waiting),
-            capacity_rps=self._capacity_rps(),
+            learned_rps=self.setting.spec.rps_limit,
+            grantable_rps=self._grantable_rps(),
             next_sample_s=now_us // US_PER_S + 1.0 if self._is_watched else None,
         )
 
@@ -140,15 +141,15 @@ class SimulatedFunction:
             self._unplaced.popleft()
         return bool(self._unplaced)
 
-    def _capacity_rps(self) -> float | None:
-        """The mean throughput that the ready replicas could have now; what the spec says where nobody knows better."""
+    def _grantable_rps(self) -> float | None:
+        """Return the mean of what the ready replicas could sustain at the shares that their GPUs could grant now."""
         count, sum_rps = 0, 0.0
         for replica in self._living:
             if replica.phase is Phase.READY and replica.execution is not None:
-                capacity_rps = replica.execution.capacity_rps()
-                if capacity_rps is not None:
-                    count, sum_rps = count + 1, sum_rps + capacity_rps
-        return sum_rps / count if count else self.setting.spec.rps_limit
+                grantable_rps = replica.execution.grantable_rps()
+                if grantable_rps is not None:
+                    count, sum_rps = count + 1, sum_rps + grantable_rps
+        return sum_rps / count if count else None
 
     def _new_replica(self) -> SimulatedReplica:
         self._born += 1

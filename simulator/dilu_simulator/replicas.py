@@ -67,8 +67,8 @@ class BatchRunner(Protocol):
     def queued(self) -> None:
         """One more request waits behind the running batch."""
 
-    def capacity_rps(self) -> float | None:
-        """The throughput that it could have now. None: what the function's spec says."""
+    def grantable_rps(self) -> float | None:
+        """Return the throughput at the share that it could be granted now. None: it shares its device with no other."""
 
 
 class FixedExecution:
@@ -87,8 +87,8 @@ class FixedExecution:
     def queued(self) -> None:
         """Nobody can make it faster."""
 
-    def capacity_rps(self) -> None:
-        """As the spec says."""
+    def grantable_rps(self) -> None:
+        """Return None: no other replica takes a share of this device."""
 
 
 class SimulatedReplica:

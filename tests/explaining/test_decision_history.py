@@ -190,6 +190,7 @@ def test_entries_are_json_also_where_numbers_are_none() -> None:
             "starting": 0,
             "waiting": 0,
             "learned_rps": None,
+            "grantable_rps": None,
             "stable": None,
             "panic": None,
             "excess_burst_capacity": None,

@@ -198,7 +198,7 @@ def test_giving_up_in_the_moment_of_getting_a_replica_gives_it_back() -> None:
 def test_a_full_queue_refuses_and_says_when_to_come_again(has_replica: bool, status: int, code: str) -> None:
     async def scenario() -> None:
         backends = _backends(most_waiting=6)
-        backends.capacity_rps = 2.0
+        backends.learned_rps = 2.0
         if has_replica:
             backends.add(_backend("one", 1))
             await backends.acquire(0)

@@ -28,7 +28,7 @@ class World:
     now_s: float = 1000.0
     rps: dict[str, float] = field(default_factory=dict)
     replicas: dict[str, int] = field(default_factory=dict)
-    capacity_rps: float | None = 10.0
+    learned_rps: float | None = 10.0
     unknown: set[str] = field(default_factory=set)
     broken: dict[str, Exception] = field(default_factory=dict)
     refusing: dict[str, Exception] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class World:
             ready=desired,
             desired=desired,
             waiting=math.ceil(rps) if desired == 0 else 0,
-            capacity_rps=self.capacity_rps,
+            learned_rps=self.learned_rps,
             next_sample_s=math.floor(now_s) + 1.0 if rps else None,
         )
 

@@ -79,7 +79,7 @@ def test_a_load_far_beyond_what_there_is_is_answered_at_once_whatever_was_spent(
 
 def test_a_replica_is_planned_for_what_its_node_can_grant_now() -> None:
     spec = CoscaleSpec(rps_limit=56.0, rps_request=28.0)
-    seen = [Observation(ready=1, desired=1, capacity_rps=capacity_rps) for capacity_rps in (None, 10.0, 40.0, 90.0)]
+    seen = [Observation(ready=1, desired=1, grantable_rps=grantable_rps) for grantable_rps in (None, 10.0, 40.0, 90.0)]
     assert [capacity_now_rps(spec, one) for one in seen] == [56.0, 28.0, 40.0, 56.0]
     assert {capacity_now_rps(replace(spec, spends_headroom=False), one) for one in seen} == {56.0}
     assert [capacity_now_rps(CoscaleSpec(), one) for one in seen] == [None, 10.0, 40.0, 90.0]

@@ -23,7 +23,7 @@ ABOVE, BETWEEN, BELOW = 121.0, 100.0, 59.0  # what two replicas of 60 rps take, 
 
 def seen(loads: list[float], *, desired: int, at_s: float = 0.0, learned_rps: float | None = None) -> Observation:
     samples = tuple(Sample(t_s=at_s + i, concurrency=rps / 10, rps=rps) for i, rps in enumerate(loads))
-    return Observation(samples=samples, ready=desired, desired=desired, capacity_rps=learned_rps)
+    return Observation(samples=samples, ready=desired, desired=desired, learned_rps=learned_rps)
 
 
 def after(

@@ -35,7 +35,7 @@ def test_every_policy_decides_on_a_functions_own_spec(name: str) -> None:
     spec = scale_spec_for(function_spec("embed", batch=8, min_scale=1, max_scale=3), name)
     assert (spec.name, spec.policy.name) == ("embed", name)
     assert spec.bounds == Bounds(min_replicas=1, max_replicas=3)
-    seen = Observation(samples=(Sample(t_s=9.0, concurrency=2.0, rps=5.0),), ready=1, desired=1, capacity_rps=40.0)
+    seen = Observation(samples=(Sample(t_s=9.0, concurrency=2.0, rps=5.0),), ready=1, desired=1, learned_rps=40.0)
     state = spec.policy.initial_state(spec.settings, seen, 10.0)
     decision, _ = spec.policy.decide(spec.settings, seen, state, 10.0)
     assert decision.replicas in (1, None)

@@ -105,7 +105,7 @@ def histories(draw: st.DrawFn) -> list[Observation]:
         second += repeats
         ready, starting = draw(st.sampled_from([0, 0, 1, 7, 20])), draw(st.sampled_from([0, 1]))
         desired = draw(st.sampled_from([ready, ready + 1]))
-        capacity_rps = draw(st.sampled_from([None, 40.0]))
+        learned_rps = draw(st.sampled_from([None, 40.0]))
         waiting = draw(st.sampled_from([0, 0, 5]))
         seen.append(
             Observation(
@@ -113,7 +113,7 @@ def histories(draw: st.DrawFn) -> list[Observation]:
                 ready=ready,
                 starting=starting,
                 desired=desired,
-                capacity_rps=capacity_rps,
+                learned_rps=learned_rps,
                 waiting=waiting,
             )
         )

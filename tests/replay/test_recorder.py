@@ -70,7 +70,8 @@ def test_recorded_values_are_those_of_each_second(tmp_path: Path) -> None:
         "starting": 0,
         "desired": 1,
         "waiting": 0,
-        "capacity_rps": None,
+        "learned_rps": None,
+        "grantable_rps": None,
         "concurrency": 4 / 3,
         "rps": 8 / 3,
     }

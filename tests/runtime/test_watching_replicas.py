@@ -132,7 +132,7 @@ def test_the_learned_execution_time_gives_a_capacity(serve_function: ServeFuncti
     )
     stats = replica.stats()
     assert stats["execution"]["batches"] == 4, "the warm-up teaches: one item and a full batch, twice each"
-    assert 20 < stats["capacity_rps"] < 4 / 0.06 + 1
+    assert 20 < stats["learned_rps"] < 4 / 0.06 + 1
 
 
 def test_on_knative_the_port_opens_only_when_the_model_is_ready(serve_function: ServeFunction, tmp_path: Path) -> None:

@@ -163,8 +163,8 @@ def capacities(others_request: int) -> list[float]:
     seen: list[float] = []
 
     def decide(spec: object, observation: Observation, state: object, now_s: float) -> tuple[Decision, object]:
-        if observation.capacity_rps is not None:
-            seen.append(observation.capacity_rps)
+        if observation.grantable_rps is not None:
+            seen.append(observation.grantable_rps)
         return Decision(replicas=None, reason="look"), 1
 
     policy = Policy(name="look", settings_for=lambda spec: spec, initial_state=lambda *_: 1, decide=decide)

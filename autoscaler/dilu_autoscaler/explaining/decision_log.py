@@ -40,6 +40,7 @@ class Inputs(msgspec.Struct, frozen=True):
     starting: int | None
     waiting: int | None
     learned_rps: float | None
+    grantable_rps: float | None
     stable: float | None
     panic: float | None
     excess_burst_capacity: int | None
@@ -206,7 +207,8 @@ def _inputs_of(tick: Tick, stable: float | None, panic: float | None, excess: in
         None if seen is None else seen.ready,
         None if seen is None else seen.starting,
         None if seen is None else seen.waiting,
-        None if seen is None else seen.capacity_rps,
+        None if seen is None else seen.learned_rps,
+        None if seen is None else seen.grantable_rps,
         decision.stable if stable is None else stable,
         decision.panic if panic is None else panic,
         decision.excess_burst_capacity if excess is None else excess,

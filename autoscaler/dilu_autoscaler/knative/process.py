@@ -141,10 +141,10 @@ class Autoscaler:
         """The bucket of a revision."""
         return self._bucket_of(key)
 
-    def capacity_rps(self, key: str, now_s: float) -> float | None:
-        """What one replica was found to take; see `loads.Throughputs`."""
+    def learned_rps(self, key: str, now_s: float) -> float | None:
+        """Return what one replica has shown it sustains; see `loads.Throughputs`."""
         stats = self.runtimes.of(key, now_s)
-        return None if stats is None else stats.capacity_rps
+        return None if stats is None else stats.learned_rps
 
     def informer_ages_s(self) -> dict[str, float]:
         """How old what is known of each kind may be."""

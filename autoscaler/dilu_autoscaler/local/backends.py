@@ -58,7 +58,7 @@ class Backends:
         self._waiting: OrderedDict[asyncio.Future[Backend], int] = OrderedDict()  # -> bytes held
         self._bytes = 0
         self._blocked: Callable[[], RequestError] | None = None
-        self.capacity_rps: float | None = None  # of one replica; says how long a full queue takes
+        self.learned_rps: float | None = None  # of one replica; says how long a full queue takes
 
     @property
     def waiting(self) -> int:
@@ -200,9 +200,9 @@ class Backends:
 
     def _drain_s(self) -> int:
         """Whole seconds in which the ready replicas answer what waits now, as far as is known."""
-        if not self.capacity_rps:
+        if not self.learned_rps:
             return 1
-        return max(1, math.ceil(len(self._waiting) / (self.capacity_rps * len(self._backends))))
+        return max(1, math.ceil(len(self._waiting) / (self.learned_rps * len(self._backends))))
 
     def _waited_too_long(self) -> RequestError:
         longest_s = self._limits.longest_s

@@ -32,7 +32,7 @@ _MAX_DECISIONS = 200
 class _Stats(msgspec.Struct):
     """The part of a replica's statistics that is looked at."""
 
-    capacity_rps: float | None = None
+    learned_rps: float | None = None
 
 
 class LocalFunction:
@@ -87,7 +87,7 @@ class LocalFunction:
             starting=self.supervisor.starting,
             desired=self.supervisor.desired,
             waiting=self.backends.waiting if ready == 0 else 0,
-            capacity_rps=self.backends.capacity_rps,
+            learned_rps=self.backends.learned_rps,
             next_sample_s=math.floor(now_s) + 1.0 if served.is_watched else None,
         )
 
@@ -100,10 +100,10 @@ class LocalFunction:
     async def read_capacity(self) -> None:
         """Ask each ready replica what it can take; the mean of those that know stays until it is asked again."""
         self.supervisor.bound_logs()
-        answers = await asyncio.gather(*(_capacity_rps(one) for one in self.supervisor.statistics))
-        known = [capacity_rps for capacity_rps in answers if capacity_rps]
+        answers = await asyncio.gather(*(_learned_rps(one) for one in self.supervisor.statistics))
+        known = [learned_rps for learned_rps in answers if learned_rps]
         if known:
-            self.backends.capacity_rps = sum(known) / len(known)
+            self.backends.learned_rps = sum(known) / len(known)
 
     def decided(self, tick: Tick) -> None:
         """Record a decision that has something new in it; ticks without a new sample are not kept."""
@@ -128,7 +128,7 @@ class LocalFunction:
             rps=served.load.last_second(whole_us(now_s)).rps,
             in_flight=served.load.in_flight,
             waiting=self.backends.waiting,
-            learned_rps=self.backends.capacity_rps,
+            learned_rps=self.backends.learned_rps,
             slo_ms=outcomes.slo_ms,
             slo_attainment=outcomes.slo_attainment,
             requests=outcomes.requests,
@@ -149,12 +149,12 @@ class LocalFunction:
             self._on_wake(self.name)
 
 
-async def _capacity_rps(statistics: Upstream) -> float | None:
+async def _learned_rps(statistics: Upstream) -> float | None:
     try:
         answer = await statistics.send(_STATS_HEAD, b"", answer_within_s=_STATS_WITHIN_S)
         body = answer.taken()
         while not answer.complete:
             body += await answer.next_chunk()
-        return msgspec.json.decode(body, type=_Stats).capacity_rps
+        return msgspec.json.decode(body, type=_Stats).learned_rps
     except (ConnectFailedError, AnswerLostError, msgspec.DecodeError):
         return None

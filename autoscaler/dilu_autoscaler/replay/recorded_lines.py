@@ -8,7 +8,7 @@
 | concurrency, rps            | what one reporter, or all together, saw in the second of t_s; null: nothing            |
 | spec                        | keys that are other than before, from this line on; null: the default again            |
 | starting, desired, waiting, | as in `Observation`; absent: as on the line before. Knative's autoscaler knows none of |
-| capacity_rps                | them                                                                                   |
+| learned_rps, grantable_rps  | them                                                                                   |
 
 A file holds averages or values, not both.
 """
@@ -154,6 +154,7 @@ _REPLICAS: Final = {
     "starting": _count,
     "desired": _count,
     "waiting": _count,
-    "capacity_rps": _rate_or_unknown,
+    "learned_rps": _rate_or_unknown,
+    "grantable_rps": _rate_or_unknown,
 }
 _READERS: Final[Mapping[str, Any]] = {"t_s": _time, **dict.fromkeys(_KINDS, _load), **_REPLICAS, "spec": _spec}

@@ -93,7 +93,8 @@ class Recorder:
                 concurrency=sample.concurrency,
                 rps=sample.rps,
                 **replicas,
-                capacity_rps=seen.capacity_rps,
+                learned_rps=seen.learned_rps,
+                grantable_rps=seen.grantable_rps,
             )
         if tick.decision.stable is not None:
             stable, panic = tick.decision.stable, tick.decision.panic

@@ -62,8 +62,8 @@ class BatchExecution(Execution):
         for tenant in self.tenants:
             tenant.gpu.soon()
 
-    def capacity_rps(self) -> float:
-        """The throughput of full batches at what its GPUs could grant now."""
+    def grantable_rps(self) -> float:
+        """Return the throughput of full batches at the share that its GPUs could grant now."""
         if len(self.tenants) == 1:
             tenant = self.tenants[0]
             share = tenant.gpu.could_grant(tenant)

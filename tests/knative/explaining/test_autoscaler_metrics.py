@@ -72,9 +72,9 @@ def test_a_revision_has_its_replicas_load_and_panic() -> None:
 
 
 def test_a_revision_with_our_runtime_has_what_that_says_too() -> None:
-    said = replace(EMBED, queue_depth=7, oldest_wait_s=0.25, refused_rps=3.5, capacity_rps=40.0)
+    said = replace(EMBED, queue_depth=7, oldest_wait_s=0.25, refused_rps=3.5, learned_rps=40.0)
     found = samples(Numbers(revisions=(said,)))
-    names = ("queue_depth", "oldest_wait_seconds", "refused_rps", "capacity_rps")
+    names = ("queue_depth", "oldest_wait_seconds", "refused_rps", "learned_rps")
     assert [found[f"dilu_revision_{name}"] for name in names] == [[(OF_EMBED, value)] for value in (7, 0.25, 3.5, 40)]
 
 

@@ -94,7 +94,7 @@ def test_a_revision_has_its_replicas_load_and_bounds(run: Run) -> None:
         pending=1,
         stable=9.1,
         queue_depth=4,
-        capacity_rps=40.0,
+        learned_rps=40.0,
     )
     platform = Platform(revisions=(numbers,))
     decided(platform)

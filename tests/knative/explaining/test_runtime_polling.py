@@ -31,7 +31,7 @@ class Clock:
 
 
 def said(*, in_flight: int = 0, queue: int = 0, capacity: float | None = None, more: int = 0) -> bytes:
-    body = {"state": "ready", "in_flight": in_flight, "queue_depth": queue, "capacity_rps": capacity}
+    body = {"state": "ready", "in_flight": in_flight, "queue_depth": queue, "learned_rps": capacity}
     return answer(json.dumps({"padding": "x" * more, **body}).encode(), content_type="application/json")
 
 
@@ -66,7 +66,7 @@ def test_a_revisions_pods_are_asked_and_added_up(run: Run) -> None:
             await round_of(stats, ips)
             known = stats.of(KEY, clock.now_s)
             assert known is not None
-            assert (known.answered, known.queue_depth, known.capacity_rps) == (2, 5, 40.0)
+            assert (known.answered, known.queue_depth, known.learned_rps) == (2, 5, 40.0)
             assert known.in_flight == {"a": 2, "b": 5}
             assert client.connections == 2  # kept between the rounds
             assert seen.requests[0][1].startswith("GET /v1/stats HTTP/1.1\r\nHost: 127.0.0.")
@@ -87,8 +87,8 @@ def test_a_real_replica_says_what_it_does(run: Run, serve_function: ServeFunctio
             known = stats.of(KEY, clock.now_s)
             assert known is not None
             assert (known.answered, known.queue_depth, known.in_flight) == (1, 0, {"a": 0})
-            assert known.capacity_rps is not None
-            assert known.capacity_rps > 1
+            assert known.learned_rps is not None
+            assert known.learned_rps > 1
             assert client.connections == 1
 
     run(main)

@@ -21,7 +21,7 @@ ANSWER: dict[str, Any] = {
     "oldest_wait_s": 0.25,
     "batch_size_mean": 3.5,
     "execution": {"fixed_s": 0.01, "per_item_s": 0.002, "batches": 100},
-    "capacity_rps": 80.0,
+    "learned_rps": 80.0,
     "max_in_flight": 64,
     "totals": {"requests": 1000, "completed": 990, "failed": 0, "refused": 10, "slo_met": 5, "slo_missed": 5},
 }
@@ -30,9 +30,7 @@ ANSWER: dict[str, Any] = {
 def report(
     *, queue: int = 0, in_flight: int = 0, refused: float = 0.0, capacity: float | None = None, state: str = "ready"
 ) -> RuntimeReport:
-    return RuntimeReport(
-        state=state, in_flight=in_flight, queue_depth=queue, refused_rps=refused, capacity_rps=capacity
-    )
+    return RuntimeReport(state=state, in_flight=in_flight, queue_depth=queue, refused_rps=refused, learned_rps=capacity)
 
 
 def dated(at_s: float = 100.0, **numbers: Any) -> Dated:
@@ -41,12 +39,12 @@ def dated(at_s: float = 100.0, **numbers: Any) -> Dated:
 
 def test_what_counts_is_read_and_the_rest_is_not() -> None:
     assert read_report(json.dumps(ANSWER).encode()) == RuntimeReport(
-        state="ready", in_flight=9, queue_depth=7, refused_rps=2.5, oldest_wait_s=0.25, capacity_rps=80.0
+        state="ready", in_flight=9, queue_depth=7, refused_rps=2.5, oldest_wait_s=0.25, learned_rps=80.0
     )
 
 
 def test_a_replica_that_knows_little_is_read_too() -> None:
-    said = {**ANSWER, "capacity_rps": None}
+    said = {**ANSWER, "learned_rps": None}
     for missing in ("refused_rps", "oldest_wait_s", "state"):
         del said[missing]
     assert read_report(json.dumps(said).encode()) == RuntimeReport(in_flight=9, queue_depth=7)
@@ -64,8 +62,8 @@ def test_what_is_no_report_is_none() -> None:
         b'{"in_flight": -1, "queue_depth": 0}',
         b'{"in_flight": 1e400, "queue_depth": 0}',
         b'{"in_flight": true, "queue_depth": 0}',
-        b'{"in_flight": 1, "queue_depth": 0, "capacity_rps": NaN}',
-        b'{"in_flight": 1, "queue_depth": 0, "capacity_rps": "fast"}',
+        b'{"in_flight": 1, "queue_depth": 0, "learned_rps": NaN}',
+        b'{"in_flight": 1, "queue_depth": 0, "learned_rps": "fast"}',
         b'{"in_flight": 1, "queue_depth": 99999999999999999999999}',
         b'{"in_flight": 1, "queue_depth": 0, "state": "\xff"}',
         b'{"a":' * 100_000,
@@ -107,23 +105,23 @@ def test_a_replicas_capacity_is_the_mean_of_those_that_know() -> None:
         now_s=100.0,
     )
     assert stats is not None
-    assert stats.capacity_rps == 80.0
+    assert stats.learned_rps == 80.0
 
 
 def test_next_to_nothing_is_no_capacity() -> None:
     """A load divided by it would be no number of replicas."""
     for text in (b"5e-324", b"1e-300", b"9e-7"):
-        report = read_report(b'{"in_flight": 0, "queue_depth": 0, "capacity_rps": %s}' % text)
+        report = read_report(b'{"in_flight": 0, "queue_depth": 0, "learned_rps": %s}' % text)
         assert report is not None
         stats = together({"a": Dated(report=report, at_s=0.0)}, asked=1, now_s=0.0)
         assert stats is not None
-        assert stats.capacity_rps is None
+        assert stats.learned_rps is None
 
 
 def test_nobody_knows_the_capacity_before_the_first_batch() -> None:
     stats = together({"a": dated()}, asked=1, now_s=100.0)
     assert stats is not None
-    assert stats.capacity_rps is None
+    assert stats.learned_rps is None
 
 
 def test_old_reports_do_not_count_and_only_old_ones_are_nothing() -> None:

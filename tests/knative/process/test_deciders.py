@@ -57,7 +57,7 @@ class Decided:
             clock=self.clock,
         )
 
-    def capacity_rps(self, key: str, now_s: float) -> float | None:
+    def learned_rps(self, key: str, now_s: float) -> float | None:
         return self.capacity
 
     def replicas(self) -> Replicas:
@@ -449,12 +449,12 @@ def test_the_throughput_said_last_counts_while_runtimes_are_too_busy_to_answer(d
 
 
 @BOTH_POLICIES
-@pytest.mark.parametrize("capacity_rps", [1e-6, 0.01])
+@pytest.mark.parametrize("learned_rps", [1e-6, 0.01])
 def test_an_absurd_load_and_throughput_make_a_number_that_knative_can_have(
-    decided: Decided, capacity_rps: float
+    decided: Decided, learned_rps: float
 ) -> None:
     decided.deciders.ensure(KEY, settings({"dilu.dev/sm-request": "500"}))
-    decided.capacity = capacity_rps
+    decided.capacity = learned_rps
     for _ in range(90):
         decided.scraped(1.0, rps=1e15)
         decided.asked_for = max(1, min(decided.desired or 1, 2**31 - 1))
@@ -493,7 +493,7 @@ def test_without_a_throughput_kpa_decides_on_an_opted_in_revision_until_one_is_l
     decided.scraped(3.0, rps=3.0)
     decided.after(2.0)
     assert decided.ticks[-1].seen is not None
-    assert decided.ticks[-1].seen.capacity_rps == 10.0
+    assert decided.ticks[-1].seen.learned_rps == 10.0
     assert [sample.rps for sample in decided.ticks[-1].seen.samples] == [3.0]
 
 

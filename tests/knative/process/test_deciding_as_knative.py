@@ -51,7 +51,7 @@ class Pair:
         self.deciders.ensure(KEY, self.settings)
         self.deciders.run_due()
 
-    def capacity_rps(self, key: str, now_s: float) -> float | None:
+    def learned_rps(self, key: str, now_s: float) -> float | None:
         return None
 
     def report(self, concurrency: float, ready: int) -> None:

@@ -55,7 +55,7 @@ class Side:
             clock=self.clock,
         )
 
-    def capacity_rps(self, key: str, now_s: float) -> float | None:
+    def learned_rps(self, key: str, now_s: float) -> float | None:
         return self.capacity
 
     def seconds(self, loads: Iterable[float | None]) -> None:
@@ -202,7 +202,7 @@ def test_the_numbers_are_those_of_the_moment(tmp_path: Path, monkeypatch: pytest
 def test_what_the_runtimes_of_an_opted_in_revision_say_is_among_the_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = read_report(b'{"in_flight": 2, "queue_depth": 7, "refused_rps": 3.5, "capacity_rps": 40}')
+    report = read_report(b'{"in_flight": 2, "queue_depth": 7, "refused_rps": 3.5, "learned_rps": 40}')
     assert report is not None
     said = together({"rev-1": Dated(report=report, at_s=0.0)}, asked=1, now_s=0.0)
 
@@ -213,7 +213,7 @@ def test_what_the_runtimes_of_an_opted_in_revision_say_is_among_the_numbers(
             monkeypatch.setattr(process.autoscaler.runtimes, "of", lambda key, now_s: said)
             await until(lambda: KEY in process.autoscaler.deciders)
             (revision,) = process.autoscaler.explaining.numbers().revisions
-            assert (revision.queue_depth, revision.refused_rps, revision.capacity_rps) == (7, 3.5, 40.0)
+            assert (revision.queue_depth, revision.refused_rps, revision.learned_rps) == (7, 3.5, 40.0)
 
     run(main, tmp_path, addresses=["127.0.0.2"])
 

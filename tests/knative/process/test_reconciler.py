@@ -84,7 +84,7 @@ class Looking:
 
 
 class NoThroughputs:
-    def capacity_rps(self, key: str, now_s: float) -> float | None:
+    def learned_rps(self, key: str, now_s: float) -> float | None:
         return None
 
 

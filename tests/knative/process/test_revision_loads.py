@@ -41,7 +41,7 @@ class Seen:
         known = {KEY: self.watched}
         self.loads = Loads(self.collector, watched=known.get, replicas=lambda _: self.replicas, throughputs=self)
 
-    def capacity_rps(self, key: str, now_s: float) -> float | None:
+    def learned_rps(self, key: str, now_s: float) -> float | None:
         return self.capacity
 
     def second(self, t_s: float, concurrency: float = 0.0, rps: float = 0.0) -> None:
@@ -183,7 +183,7 @@ def test_before_the_first_decision_what_the_deployment_asks_for_is_what_is_desir
 def test_what_one_replica_can_take_is_what_the_runtimes_learned() -> None:
     seen = Seen(opted_in=True, ready=replicas(1))
     seen.capacity = 12.5
-    assert seen.at(1000.0).capacity_rps == 12.5
+    assert seen.at(1000.0).learned_rps == 12.5
 
 
 def test_after_a_week_at_zero_only_the_last_minute_is_looked_at() -> None:

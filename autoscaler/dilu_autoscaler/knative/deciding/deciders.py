@@ -250,7 +250,7 @@ class Deciders:
         return function is not None and (function.rps_limit is not None or key in self._learned)
 
     def _learn(self, key: str, watched: WatchedRevision, settings: RevisionSettings, now_s: float) -> None:
-        if settings.is_opted_in and not watched.co_scales and self._throughputs.capacity_rps(key, now_s):
+        if settings.is_opted_in and not watched.co_scales and self._throughputs.learned_rps(key, now_s):
             self._learned.add(key)
             self._decide_by(watched, self._scale_spec(key, settings), settings)
 

@@ -53,9 +53,9 @@ class WatchedRevision:
     desired: int | None = None
     """Decided last. None: nothing yet."""
     excess_burst_capacity: int = 0
-    capacity_rps: float | None = None
-    """What a replica was last found to take. None: nothing said yet. A runtime under load may not answer in time, and
-    at zero there is none."""
+    learned_rps: float | None = None
+    """What the runtimes last reported (`Observation.learned_rps`), kept because a runtime under load may not answer in
+    time and at zero replicas there is none. None: none was reported yet."""
     activates: bool = False
     """It comes from zero and has not had as many ready replicas at once as its activation scale says."""
     for_nobody: bool = False
@@ -69,10 +69,10 @@ class WatchedRevision:
 
 
 class Throughputs(Protocol):
-    """Knows what the runtimes of a revision say of themselves."""
+    """What the runtimes of a revision report of themselves."""
 
-    def capacity_rps(self, key: str, now_s: float) -> float | None:
-        """What one replica was found to take. None: not known."""
+    def learned_rps(self, key: str, now_s: float) -> float | None:
+        """Return the requests per second that one replica has shown it sustains; None while unknown."""
         ...
 
 
@@ -119,7 +119,7 @@ class Loads:
     def _seconds(self, key: str, watched: WatchedRevision, replicas: Replicas, now_s: float) -> Observation:
         samples = self._take(key, watched, replicas, now_s)
         desired = replicas.asked_for if watched.desired is None else watched.desired
-        watched.capacity_rps = self._throughputs.capacity_rps(key, now_s) or watched.capacity_rps
+        watched.learned_rps = self._throughputs.learned_rps(key, now_s) or watched.learned_rps
         waiting = 0 if replicas.ready else self._waiting(key, now_s)
         is_at_rest = not (desired or replicas.ready or waiting or any(not sample.is_quiet for sample in samples))
         return Observation(
@@ -128,7 +128,7 @@ class Loads:
             starting=replicas.starting,
             desired=desired,
             waiting=waiting,
-            capacity_rps=watched.capacity_rps,
+            learned_rps=watched.learned_rps,
             next_sample_s=None if is_at_rest else _next_sample_s(now_s),
         )
 

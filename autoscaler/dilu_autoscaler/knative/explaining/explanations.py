@@ -187,7 +187,7 @@ class Explanations:
             queue_depth=None if runtimes is None else runtimes.queue_depth,
             oldest_wait_s=None if runtimes is None else runtimes.oldest_wait_s,
             refused_rps=None if runtimes is None else runtimes.refused_rps,
-            capacity_rps=None if runtimes is None else runtimes.capacity_rps,
+            learned_rps=None if runtimes is None else runtimes.learned_rps,
             scrape_errors=process.schedule.failures(key),
             scrape_times=process.schedule.times(key),
         )

@@ -172,7 +172,11 @@ _REVISION_GAUGES: Final[tuple[tuple[str, str, Value], ...]] = (
     ("dilu_revision_queue_depth", "Requests that wait in Dilu runtimes.", lambda of: of.queue_depth),
     ("dilu_revision_oldest_wait_seconds", "How long the first of them has waited.", lambda of: of.oldest_wait_s),
     ("dilu_revision_refused_rps", "Requests that Dilu runtimes refuse, each second.", lambda of: of.refused_rps),
-    ("dilu_revision_capacity_rps", "What one Dilu runtime was found to take.", lambda of: of.capacity_rps),
+    (
+        "dilu_revision_learned_rps",
+        "Requests per second that one Dilu runtime has shown it sustains.",
+        lambda of: of.learned_rps,
+    ),
 )
 _LOAD_GAUGES: Final[tuple[tuple[str, str, Value], ...]] = (
     ("dilu_revision_load_stable", "Load over the stable window, all pods together.", lambda of: of.stable),

@@ -93,4 +93,4 @@ def _fill(status: RevisionStatus, numbers: RevisionNumbers) -> None:
     status.rps = numbers.stable if numbers.metric is ScalingMetric.RPS else None
     status.in_flight = numbers.stable if numbers.metric is ScalingMetric.CONCURRENCY else None
     status.waiting = numbers.queue_depth
-    status.learned_rps = numbers.capacity_rps
+    status.learned_rps = numbers.learned_rps

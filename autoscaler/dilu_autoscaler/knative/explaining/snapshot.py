@@ -39,7 +39,7 @@ class RevisionNumbers:
     queue_depth: int | None = None  # in its runtimes, and so on; None: none said anything in the last seconds
     oldest_wait_s: float | None = None
     refused_rps: float | None = None
-    capacity_rps: float | None = None  # of one replica
+    learned_rps: float | None = None  # of one replica
     scrape_errors: int = 0
     scrape_times: ScrapeTimes | None = None
 

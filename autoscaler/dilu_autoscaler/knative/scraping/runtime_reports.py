@@ -32,7 +32,7 @@ class RuntimeReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     queue_depth: _Count
     refused_rps: _Number = 0.0
     oldest_wait_s: _Number = 0.0
-    capacity_rps: _Number | None = None  # None: nothing learned yet
+    learned_rps: _Number | None = None  # None: nothing learned yet
 
 
 _DECODER: Final = msgspec.json.Decoder(RuntimeReport)
@@ -66,7 +66,7 @@ class RevisionStats:
     answered: int  # of which so many did
     queue_depth: int
     refused_rps: float
-    capacity_rps: float | None
+    learned_rps: float | None
     """Of one replica. None: none has learned it yet."""
     in_flight: Mapping[str, int]  # by pod
     oldest_wait_s: float
@@ -84,14 +84,14 @@ def together(reports: Mapping[str, Dated], *, asked: int, now_s: float) -> Revis
         answered=len(fresh),
         queue_depth=sum(one.queue_depth for one in said),
         refused_rps=math.fsum(one.refused_rps for one in said),
-        capacity_rps=_capacity_rps(said),
+        learned_rps=_learned_rps(said),
         in_flight={pod: dated.report.in_flight for pod, dated in fresh.items()},
         oldest_wait_s=max(one.oldest_wait_s for one in said),
         age_s=max(0.0, max(now_s - dated.at_s for dated in fresh.values())),
     )
 
 
-def _capacity_rps(reports: Iterable[RuntimeReport]) -> float | None:
+def _learned_rps(reports: Iterable[RuntimeReport]) -> float | None:
     """The mean of those that know.
 
     Replicas differ: they share GPUs with different neighbours. n of them sustain n times the mean, which is what a
@@ -99,8 +99,8 @@ def _capacity_rps(reports: Iterable[RuntimeReport]) -> float | None:
     is on its way out and may have left its GPU to others.
     """
     known = [
-        one.capacity_rps
+        one.learned_rps
         for one in reports
-        if one.capacity_rps is not None and one.capacity_rps >= LEAST_RPS and one.state != "draining"
+        if one.learned_rps is not None and one.learned_rps >= LEAST_RPS and one.state != "draining"
     ]
     return math.fsum(known) / len(known) if known else None

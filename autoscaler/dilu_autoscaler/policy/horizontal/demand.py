@@ -14,13 +14,13 @@ _EDGE: Final = 1e-9
 """A load that exceeds a whole number of replicas by a rounding error needs no further one."""
 
 
-def replicas_for(rps: float, capacity_rps: float) -> int:
+def replicas_for(rps: float, replica_rps: float) -> int:
     """How many replicas of that throughput take the rate.
 
     >>> [replicas_for(rps, 56.0) for rps in (0.0, 0.1, 56.0, 56.1)]
     [0, 1, 1, 2]
     """
-    return math.ceil(rps / capacity_rps - _EDGE)
+    return math.ceil(rps / replica_rps - _EDGE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ class DiluPaperSpec:
     """One function's settings."""
 
     rps_limit: float | None = None
-    """Throughput of one replica at its SM limit. None: as learned, see `Observation.capacity_rps`."""
+    """Throughput of one replica at its SM limit. None: as learned, see `Observation.learned_rps`."""
     min_replicas: int = 0
     max_replicas: int | None = None
     """None: unbounded."""
@@ -71,7 +71,7 @@ def decide(
     state = _recorded(seen, state)
     if seen.desired == 0:
         return _from_zero(spec, seen, state, now_s)
-    tally = _tally(state, spec.rps_limit or seen.capacity_rps or None)
+    tally = _tally(state, spec.rps_limit or seen.learned_rps or None)
     to_less = _quiet_samples_to_less(spec, state, tally, is_coming_up=seen.is_coming_up)
     if seen.samples and to_less == 0:
         return _changed(spec, seen, state, state.replicas - 1, _reason_for_less(state, tally), now_s)

@@ -31,7 +31,7 @@ class EagerSpec:
     """One function's settings."""
 
     rps_limit: float | None = None
-    """Throughput of one replica. None: as learned, see `Observation.capacity_rps`."""
+    """Throughput of one replica. None: as learned, see `Observation.learned_rps`."""
     keep_alive_s: int = 15
 
     def __post_init__(self) -> None:
@@ -62,24 +62,24 @@ def initial_state(spec: EagerSpec, seen: Observation, now_s: float) -> EagerStat
 def decide(spec: EagerSpec, seen: Observation, state: EagerState, now_s: float) -> tuple[Decision, EagerState]:
     """As many as the newest sample needs; as many as before while fewer were needed only for a short while."""
     quiet = quiet_then(seen, state.quiet)
-    capacity_rps = spec.rps_limit or seen.capacity_rps
+    replica_rps = spec.rps_limit or seen.learned_rps
     low = state.low_samples
     next_change_s = None if seen.desired == 0 else after_quiet_samples(spec.keep_alive_s + 1 - low, now_s)
-    if not capacity_rps:
+    if not replica_rps:
         return hold(seen, UNKNOWN_THROUGHPUT), EagerState(quiet=quiet)
     if not seen.samples:
         return hold(seen, "hold: no new sample", next_change_s), EagerState(low_samples=low, quiet=quiet)
     replicas = seen.desired
     need = 0
     for sample in seen.samples:
-        need = replicas_for(sample.rps, capacity_rps)
+        need = replicas_for(sample.rps, replica_rps)
         low = low + 1 if need < replicas else 0
         if need > replicas or low > spec.keep_alive_s:
             replicas, low = need, 0
     if replicas == 0 and keeps_last(seen, quiet, spec.keep_alive_s + 1):
         replicas = 1
     next_change_s = None if replicas == 0 else after_quiet_samples(spec.keep_alive_s + 1 - low, now_s)
-    reason = f"{need} for {seen.samples[-1].rps:g} rps at {capacity_rps:.1f} per replica"
+    reason = f"{need} for {seen.samples[-1].rps:g} rps at {replica_rps:.1f} per replica"
     if need < replicas:
         reason += f"; {replicas} until fewer were enough for more than {spec.keep_alive_s} s ({low} by now)"
     decision = Decision(replicas=replicas, reason=reason, next_change_s=next_change_s)

@@ -35,7 +35,7 @@ class HpaSpec:
     """One function's settings; the defaults are Kubernetes' and KEDA's, but for the target, which has none there."""
 
     rps_limit: float | None = None
-    """Throughput of one replica. None: as learned, see `Observation.capacity_rps`."""
+    """Throughput of one replica. None: as learned, see `Observation.learned_rps`."""
     target_ratio: float = 0.7
     """Share of that throughput to aim for: KPA's, so that the two differ in their rules alone."""
     sync_s: int = 15
@@ -81,15 +81,15 @@ def decide(spec: HpaSpec, seen: Observation, state: HpaState, now_s: float) -> t
     gathered = HpaState(
         sum_rps=sum_rps, samples=state.samples + len(seen.samples), recommended=state.recommended, quiet=quiet
     )
-    capacity_rps = spec.rps_limit or seen.capacity_rps
+    replica_rps = spec.rps_limit or seen.learned_rps
     next_sync_s = after_quiet_samples(spec.sync_s - gathered.samples, now_s)
-    if not capacity_rps:
+    if not replica_rps:
         return hold(seen, UNKNOWN_THROUGHPUT), HpaState(recommended=state.recommended, quiet=quiet)
     if seen.desired == 0:
         return _from_zero(spec, seen, quiet, now_s)
     if gathered.samples < spec.sync_s:
         return hold(seen, f"hold: {gathered.samples} of {spec.sync_s} samples to the next sync", next_sync_s), gathered
-    return _synced(spec, seen, gathered, capacity_rps * spec.target_ratio, now_s)
+    return _synced(spec, seen, gathered, replica_rps * spec.target_ratio, now_s)
 
 
 def _from_zero(spec: HpaSpec, seen: Observation, quiet: Quiet, now_s: float) -> tuple[Decision, HpaState]:

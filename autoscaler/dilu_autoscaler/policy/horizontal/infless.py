@@ -36,7 +36,7 @@ class InflessSpec:
     """One function's settings."""
 
     rps_limit: float | None = None
-    """r_up. None: as learned, see `Observation.capacity_rps`."""
+    """r_up. None: as learned, see `Observation.learned_rps`."""
     batch: int = 1
     slo_s: float | None = None
     """None: no objective, so a batch may take as long as it likes to fill, and r_low is 0."""
@@ -79,7 +79,7 @@ def initial_state(spec: InflessSpec, seen: Observation, now_s: float) -> Infless
 def decide(spec: InflessSpec, seen: Observation, state: InflessState, now_s: float) -> tuple[Decision, InflessState]:
     """More for what exceeds the present ones at once; fewer after the learned keep-alive."""
     quiet = quiet_then(seen, state.quiet)
-    up_rps = spec.rps_limit or seen.capacity_rps
+    up_rps = spec.rps_limit or seen.learned_rps
     if not up_rps:
         return hold(seen, UNKNOWN_THROUGHPUT), replace(state, quiet=quiet)
     if not seen.samples:

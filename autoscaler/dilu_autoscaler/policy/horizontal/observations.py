@@ -48,8 +48,12 @@ class Observation:
     waiting: int = 0
     """Requests that wait at this moment because no replica is ready. They are in `samples` too once their second is
     over; this is how the very first of them starts a replica without waiting for that."""
-    capacity_rps: float | None = None
-    """Learned throughput of one replica. None: nothing learned yet. A source that once knew it keeps saying it."""
+    learned_rps: float | None = None
+    """Requests per second that one ready replica has shown it sustains, the mean of the replicas that know. None:
+    nothing learned yet. A source that learned a value reports it until it learns another one."""
+    grantable_rps: float | None = None
+    """Requests per second that one ready replica would sustain at the share its node could grant it now, the mean of
+    the ready replicas. None: the source does not know what nodes could grant, or no replica is ready."""
     next_sample_s: float | None = None
     """When the source will next have something new. None: quiet until it pokes the loop."""
 

@@ -162,7 +162,7 @@ class FunctionService:
             _log.exception("unload of %s failed", self.definition.spec.name)
         return True
 
-    def capacity_rps(self) -> float | None:
+    def learned_rps(self) -> float | None:
         """Return the requests per second that this replica sustains, as learned; None before the first batch.
 
         That is full batches back to back in each concurrent call, or what its own server sustains if that is less.
@@ -201,7 +201,7 @@ class FunctionService:
                 "per_item_s": None if fit is None else fit.per_item_s,
                 "batches": self.model.batches,
             },
-            "capacity_rps": self.capacity_rps(),
+            "learned_rps": self.learned_rps(),
             "max_in_flight": self.definition.max_in_flight,
             "totals": metrics.totals(),
         }
@@ -212,8 +212,8 @@ class FunctionService:
                 503, "draining", "this replica is stopping", retry_after_s=1, refused=names.REFUSED_DRAINING
             )
         waiting = len(self.queue)
-        capacity_rps = self.capacity_rps()
-        retry_after_s = 1 if capacity_rps is None else max(1, math.ceil(waiting / capacity_rps))
+        learned_rps = self.learned_rps()
+        retry_after_s = 1 if learned_rps is None else max(1, math.ceil(waiting / learned_rps))
         message = f"the queue is full: {waiting} requests wait"
         return RequestError(429, "queue-full", message, retry_after_s=retry_after_s, refused=names.REFUSED_QUEUE_FULL)
 

@@ -76,7 +76,7 @@ class ServiceGroup:
             "window_s": 1.0,
             **{key: sum(one[key] for one in each) for key in _SUMMED},
             "oldest_wait_s": max(one["oldest_wait_s"] for one in each),
-            "capacity_rps": None,  # requests of different functions cannot be added up
+            "learned_rps": None,  # requests of different functions cannot be added up
             "totals": totals,
             "functions": {one["function"]: one for one in each},
         }

@@ -110,11 +110,12 @@ def decide(spec: CoscaleSpec, seen: Observation, state: CoscaleState, now_s: flo
 def capacity_now_rps(spec: CoscaleSpec, seen: Observation) -> float | None:
     """What a replica can take: what it could be granted now, between its request and its limit.
 
-    >>> seen = Observation(ready=1, desired=1, capacity_rps=30.0)
+    >>> seen = Observation(ready=1, desired=1, grantable_rps=30.0)
     >>> [capacity_now_rps(CoscaleSpec(rps_limit=limit, rps_request=40.0), seen) for limit in (56.0, None)]
     [40.0, 40.0]
     """
-    limit_rps, granted_rps = spec.rps_limit, seen.capacity_rps
+    limit_rps = spec.rps_limit
+    granted_rps = seen.learned_rps if seen.grantable_rps is None else seen.grantable_rps
     if limit_rps is not None and (granted_rps is None or not spec.spends_headroom):
         return limit_rps
     if granted_rps is None:

@@ -19,7 +19,7 @@ class CoscaleSpec:
     on others (`benchmarks/policy_quality.py`)."""
 
     rps_limit: float | None = None
-    """Throughput of one replica at its SM limit. None: as learned, see `Observation.capacity_rps`."""
+    """Throughput of one replica at its SM limit. None: as learned, see `Observation.learned_rps`."""
     rps_request: float | None = None
     """Throughput at its SM request, which it has in any case. None: half of the limit."""
     slo_s: float | None = None
