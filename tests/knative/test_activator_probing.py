@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from dilu.http.client.gets import GetClient
 from dilu_autoscaler.knative.scraping.activator_probe import ActivatorProber, ProbeTarget, activator_answers
-from dilu_autoscaler.knative.scraping.http_client import HttpClient
 from knative.queue_proxies import Run, always, answer, pods, until
 
 
@@ -37,7 +37,7 @@ def test_only_an_activators_answer_counts(run: Run) -> None:
     async def main() -> None:
         for sent, wanted in cases:
             async with pods(always(sent), "127.0.0.1") as seen:
-                client = HttpClient()
+                client = GetClient()
                 assert await activator_answers(client, replace(TARGET, port=seen.port)) is wanted
                 head = seen.requests[0][1]
                 assert head.startswith("GET //healthz HTTP/1.1\r\n")
@@ -55,7 +55,7 @@ def test_only_an_activators_answer_counts(run: Run) -> None:
 
 def test_without_a_service_nobody_is_asked(run: Run) -> None:
     async def main() -> None:
-        client = HttpClient()
+        client = GetClient()
         assert not await activator_answers(client, ProbeTarget(namespace="ns", service=""))
         await client.close()
 
@@ -67,7 +67,7 @@ def test_probes_go_on_until_an_activator_answers(run: Run) -> None:
 
     async def main() -> None:
         async with pods(lambda _, before: answer(b"activator" if before == 2 else b"queue"), "127.0.0.1") as seen:
-            client = HttpClient()
+            client = GetClient()
             prober = ActivatorProber(client, lambda key, ok: done.append((key, ok)), period_s=0.001)
             target = replace(TARGET, port=seen.port)
             assert prober.offer("ns/rev", target)
@@ -86,7 +86,7 @@ def test_probes_end_when_their_time_is_over(run: Run) -> None:
 
     async def main() -> None:
         async with pods(lambda _, __: None, "127.0.0.1") as seen:
-            client = HttpClient()
+            client = GetClient()
             prober = ActivatorProber(client, lambda key, ok: done.append((key, ok)), gives_up_after_s=0.05)
             prober.offer("ns/rev", replace(TARGET, port=seen.port))
             await until(lambda: bool(done))
@@ -101,7 +101,7 @@ def test_closing_ends_all_probes_without_a_word(run: Run) -> None:
 
     async def main() -> None:
         async with pods(lambda _, __: answer(b"queue"), "127.0.0.1") as seen:
-            client = HttpClient()
+            client = GetClient()
             prober = ActivatorProber(client, lambda key, ok: done.append((key, ok)), period_s=60.0)
             prober.offer("ns/rev", replace(TARGET, port=seen.port))
             await seen.asked.wait()

@@ -6,26 +6,29 @@ import asyncio
 
 import pytest
 
-from dilu_autoscaler.knative.scraping.http_client import HttpClient, get_request, host_header
-from dilu_autoscaler.knative.scraping.http_connection import MOST_BODY_BYTES, Answer, Failed
+from dilu.http.addresses import host_header
+from dilu.http.client import gets
+from dilu.http.client.gets import MAX_BODY_BYTES, GetClient, GetFailed, GetResponse, get_request
 from knative.queue_proxies import Pods, Run, answer, pods, until
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-async def get(client: HttpClient, seen: Pods, *, host: str = "127.0.0.1", keeps_alive: bool = True) -> Answer | Failed:
-    answered: asyncio.Future[Answer | Failed] = asyncio.get_running_loop().create_future()
+async def get(
+    client: GetClient, seen: Pods, *, host: str = "127.0.0.1", keep_alive: bool = True
+) -> GetResponse | GetFailed:
+    answered: asyncio.Future[GetResponse | GetFailed] = asyncio.get_running_loop().create_future()
     request = get_request("/metrics", {"Host": host_header((host, seen.port))})
-    client.get((host, seen.port), request, answered.set_result, keeps_alive=keeps_alive)
+    client.get((host, seen.port), request, answered.set_result, keep_alive=keep_alive)
     return await answered
 
 
 def test_one_connection_serves_one_request_after_the_other(run: Run) -> None:
     async def main() -> None:
         async with pods(lambda _, before: answer(str(before).encode()), "127.0.0.1") as seen:
-            client = HttpClient()
+            client = GetClient()
             assert [await get(client, seen) for _ in range(3)] == [
-                Answer(status=200, content_type="text/plain", body=body) for body in (b"0", b"1", b"2")
+                GetResponse(status=200, content_type="text/plain", body=body) for body in (b"0", b"1", b"2")
             ]
             assert (seen.connections, client.connections) == (1, 1)
             await client.close()
@@ -37,9 +40,9 @@ def test_one_connection_serves_one_request_after_the_other(run: Run) -> None:
 def test_without_keep_alive_each_request_has_its_own_connection(run: Run) -> None:
     async def main() -> None:
         async with pods(lambda _, __: answer(), "127.0.0.1") as seen:
-            client = HttpClient()
+            client = GetClient()
             for _ in range(2):
-                assert isinstance(await get(client, seen, keeps_alive=False), Answer)
+                assert isinstance(await get(client, seen, keep_alive=False), GetResponse)
             assert seen.connections == 2
             await client.close()
 
@@ -49,9 +52,9 @@ def test_without_keep_alive_each_request_has_its_own_connection(run: Run) -> Non
 def test_a_kept_connection_that_its_server_ended_is_replaced(run: Run) -> None:
     async def main() -> None:
         async with pods(lambda _, __: answer(b"ok"), "127.0.0.1", closes=True) as seen:
-            client = HttpClient()
+            client = GetClient()
             for _ in range(3):
-                assert isinstance(await get(client, seen), Answer)
+                assert isinstance(await get(client, seen), GetResponse)
             assert seen.connections == 3
             await client.close()
 
@@ -65,9 +68,9 @@ def test_an_answer_in_pieces_after_an_interim_one_is_one_answer(run: Run) -> Non
 
     async def main() -> None:
         async with pods(lambda _, __: b"HTTP/1.1 103 Early Hints\r\n\r\n" + chunked, "127.0.0.1") as seen:
-            client = HttpClient()
+            client = GetClient()
             for _ in range(2):
-                assert await get(client, seen) == Answer(status=200, content_type="a/b", body=b"abc")
+                assert await get(client, seen) == GetResponse(status=200, content_type="a/b", body=b"abc")
             assert seen.connections == 1
             await client.close()
 
@@ -77,10 +80,10 @@ def test_an_answer_in_pieces_after_an_interim_one_is_one_answer(run: Run) -> Non
 def test_a_body_is_read_up_to_its_limit(run: Run) -> None:
     async def main() -> None:
         async with pods(lambda _, __: answer(b"x" * 1_000_000), "127.0.0.1") as seen:
-            client = HttpClient()
+            client = GetClient()
             result = await get(client, seen)
-            assert isinstance(result, Answer)
-            assert result.body == b"x" * MOST_BODY_BYTES
+            assert isinstance(result, GetResponse)
+            assert result.body == b"x" * MAX_BODY_BYTES
             await until(lambda: client.connections == 0)
             await client.close()
 
@@ -89,10 +92,10 @@ def test_a_body_is_read_up_to_its_limit(run: Run) -> None:
 
 def test_a_body_of_just_the_limit_keeps_the_connection(run: Run) -> None:
     async def main() -> None:
-        async with pods(lambda _, __: answer(b"x" * MOST_BODY_BYTES), "127.0.0.1") as seen:
-            client = HttpClient()
+        async with pods(lambda _, __: answer(b"x" * MAX_BODY_BYTES), "127.0.0.1") as seen:
+            client = GetClient()
             for _ in range(2):
-                assert isinstance(await get(client, seen), Answer)
+                assert isinstance(await get(client, seen), GetResponse)
             assert seen.connections == 1
             await client.close()
 
@@ -102,9 +105,9 @@ def test_a_body_of_just_the_limit_keeps_the_connection(run: Run) -> None:
 def test_two_answers_to_one_request_end_the_connection(run: Run) -> None:
     async def main() -> None:
         async with pods(lambda _, __: answer(b"first") + answer(b"second"), "127.0.0.1") as seen:
-            client = HttpClient()
+            client = GetClient()
             for _ in range(2):
-                assert await get(client, seen) == Answer(status=200, content_type="text/plain", body=b"first")
+                assert await get(client, seen) == GetResponse(status=200, content_type="text/plain", body=b"first")
             assert seen.connections == 2
             await client.close()
 
@@ -115,17 +118,17 @@ def test_two_answers_to_one_request_end_the_connection(run: Run) -> None:
     ("sent", "why"),
     [
         (b"SSH-2.0-OpenSSH\r\n", "not HTTP"),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20_000, "its head has more than"),
-        (CHUNKED + b"0\r\nX: " + b"x" * 200_000, "bytes and no end of it"),
-        (CHUNKED + b"1;" + b"x" * 200_000, "bytes and no end of it"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20_000, "head is larger than"),
+        (CHUNKED + b"0\r\nX: " + b"x" * 200_000, "no end of the response"),
+        (CHUNKED + b"1;" + b"x" * 200_000, "no end of the response"),
     ],
 )
 def test_what_is_no_answer_is_told(run: Run, sent: bytes, why: str) -> None:
     async def main() -> None:
         async with pods(lambda _, __: sent, "127.0.0.1") as seen:
-            client = HttpClient()
+            client = GetClient()
             result = await get(client, seen)
-            assert isinstance(result, Failed)
+            assert isinstance(result, GetFailed)
             assert why in result.reason
             await client.close()
 
@@ -135,9 +138,9 @@ def test_what_is_no_answer_is_told(run: Run, sent: bytes, why: str) -> None:
 def test_a_server_that_never_answers_is_given_up(run: Run) -> None:
     async def main() -> None:
         async with pods(lambda _, __: None, "127.0.0.1") as seen:
-            client = HttpClient(timeout_s=0.05)
+            client = GetClient(timeout_s=0.05)
             result = await get(client, seen)
-            assert result == Failed(reason=f"127.0.0.1:{seen.port}: no answer within 0.05 s")
+            assert result == GetFailed(reason=f"127.0.0.1:{seen.port}: no response within 0.05 s")
             await client.close()
 
     run(main)
@@ -146,9 +149,9 @@ def test_a_server_that_never_answers_is_given_up(run: Run) -> None:
 def test_nobody_there_and_no_such_name_are_told(run: Run) -> None:
     async def main() -> None:
         async with pods(lambda _, __: answer(), "127.0.0.1") as seen:
-            client = HttpClient()
-            assert isinstance(await get(client, seen, host="127.0.0.9"), Failed)
-            assert isinstance(await get(client, seen, host="a" * 70 + ".invalid"), Failed)
+            client = GetClient()
+            assert isinstance(await get(client, seen, host="127.0.0.9"), GetFailed)
+            assert isinstance(await get(client, seen, host="a" * 70 + ".invalid"), GetFailed)
             await client.close()
 
     run(main)
@@ -157,26 +160,69 @@ def test_nobody_there_and_no_such_name_are_told(run: Run) -> None:
 def test_closing_ends_what_is_under_way(run: Run) -> None:
     async def main() -> None:
         async with pods(lambda _, __: None, "127.0.0.1") as seen:
-            client = HttpClient()
+            client = GetClient()
             under_way = asyncio.ensure_future(get(client, seen))
             await seen.asked.wait()
             await client.close()
-            assert await under_way == Failed(reason="the client was closed")
-            assert await get(client, seen) == Failed(reason="the client was closed")
+            assert await under_way == GetFailed(reason="the client was closed")
+            assert await get(client, seen) == GetFailed(reason="the client was closed")
 
     run(main)
 
 
-def test_of_too_many_idle_connections_the_oldest_goes(run: Run) -> None:
+def test_of_too_many_idle_connections_the_one_that_comes_back_is_closed(run: Run) -> None:
     async def main() -> None:
         async with pods(lambda _, __: answer(), "127.0.0.1", "127.0.0.2", "127.0.0.3") as seen:
-            client = HttpClient(most_idle=2)
+            client = GetClient(max_idle=2)
             for last in (1, 2, 3):
                 await get(client, seen, host=f"127.0.0.{last}")
             await until(lambda: client.connections == 2)
-            await get(client, seen, host="127.0.0.3")
             await get(client, seen, host="127.0.0.1")
+            await get(client, seen, host="127.0.0.2")
+            assert seen.connections == 3
+            await get(client, seen, host="127.0.0.3")
             assert seen.connections == 4
+            await client.close()
+
+    run(main)
+
+
+def test_an_upgrade_is_no_response(run: Run) -> None:
+    async def main() -> None:
+        upgrade = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n?"
+        async with pods(lambda _, __: upgrade, "127.0.0.1") as seen:
+            client = GetClient()
+            result = await get(client, seen)
+            assert isinstance(result, GetFailed)
+            assert "switched to another protocol" in result.reason
+            await client.close()
+
+    run(main)
+
+
+def test_a_body_without_a_length_ends_with_its_connection(run: Run) -> None:
+    async def main() -> None:
+        async with pods(lambda _, __: b"HTTP/1.1 200 OK\r\n\r\nok", "127.0.0.1", closes=True) as seen:
+            client = GetClient()
+            for _ in range(2):
+                assert await get(client, seen) == GetResponse(status=200, content_type="", body=b"ok")
+            assert seen.connections == 2
+            await client.close()
+
+    run(main)
+
+
+def test_idle_connections_are_closed_when_their_time_is_over(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setattr(gets, "MAX_IDLE_S", 0.05)
+
+    async def main() -> None:
+        async with pods(lambda _, __: answer(), "127.0.0.1", "127.0.0.2") as seen:
+            client = GetClient()
+            await get(client, seen)
+            await get(client, seen, host="127.0.0.2")
+            assert client.connections == 2
+            while client.connections == 2:  # until the one to the other address is closed
+                await get(client, seen, host="127.0.0.2")
             await client.close()
 
     run(main)

@@ -6,9 +6,9 @@ import asyncio
 import random
 from dataclasses import replace
 
+from dilu.http.client.gets import GetClient
 from dilu_autoscaler.knative.reports.sampling import Load, Targets, load_of, targets_of
 from dilu_autoscaler.knative.reports.stats import Stat
-from dilu_autoscaler.knative.scraping.http_client import HttpClient
 from dilu_autoscaler.knative.scraping.scraper import Scraped, ScrapeProblem, Scraper, ScrapeTarget
 from knative.queue_proxies import Answers, Pods, always, answer, pods, report, run, until
 
@@ -35,7 +35,7 @@ def one_round(
 
     async def main() -> None:
         async with pods(answers, *addresses(targets.count if up is None else up)) as seen:
-            client = HttpClient()
+            client = GetClient()
             scraper = Scraper(replace(target, port=seen.port), client, random.Random(1))
             found.append((await scraped(scraper, targets), seen))
             assert not scraper.is_busy
@@ -133,7 +133,7 @@ def by_service(head: str) -> bool:
 def test_pods_behind_a_mesh_are_asked_by_their_service_from_then_on() -> None:
     async def main() -> None:
         async with pods(lambda at, before: MESH if before == 0 else report(at), "127.0.0.1") as seen:
-            client = HttpClient()
+            client = GetClient()
             scraper = Scraper(replace(local("auto"), port=seen.port), client, random.Random(1))
             for _ in range(2):
                 assert (await scraped(scraper, Targets(old=("127.0.0.1",)))).load == Load(concurrency=0.0, rps=0.0)
@@ -190,7 +190,7 @@ def test_a_service_that_leads_to_one_pod_only_says_too_little() -> None:
 def test_no_round_begins_while_another_is_under_way() -> None:
     async def main() -> None:
         async with pods(lambda _, __: None, "127.0.0.1") as seen:
-            client = HttpClient()
+            client = GetClient()
             scraper = Scraper(replace(TARGET, port=seen.port), client, random.Random(1))
             results: list[Scraped] = []
             assert scraper.scrape(Targets(old=("127.0.0.1",)), 60.0, results.append)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from dilu.http.client.upstream import Upstream
 from dilu.http.listener import Listener, bind
 from dilu.spec.applications import Route
 from dilu_autoscaler.load_sampler import LoadSampler, whole_us
@@ -19,7 +20,6 @@ from dilu_autoscaler.local.exchange import GatewayLimits, ServedFunction
 from dilu_autoscaler.local.gateway import GatewayApp
 from dilu_autoscaler.local.routing import Router
 from dilu_autoscaler.local.traffic import Outcomes
-from dilu_autoscaler.local.upstream import Upstream
 
 Result = TypeVar("Result")
 

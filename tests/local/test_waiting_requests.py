@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from dilu.errors import RequestError
+from dilu.http.client.upstream import Upstream
 from dilu_autoscaler.local.backends import Backend, Backends, WaitLimits
-from dilu_autoscaler.local.upstream import Upstream
 from local.gateway_bench import run
 
 

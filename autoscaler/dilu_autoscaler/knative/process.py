@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Final
 
 from dilu.errors import ConfigError
+from dilu.http.client.gets import GetClient
 from dilu_autoscaler.knative.buckets.bucket_addresses import BucketAddresses
 from dilu_autoscaler.knative.buckets.hashing import bucket_name, owner
 from dilu_autoscaler.knative.buckets.leases import BucketLeases
@@ -31,7 +32,6 @@ from dilu_autoscaler.knative.reconciling.scale_down import Shrinking
 from dilu_autoscaler.knative.reconciling.writer import Writer
 from dilu_autoscaler.knative.reports.sampling import Targets
 from dilu_autoscaler.knative.reports.stat_traffic import StatTraffic
-from dilu_autoscaler.knative.scraping.http_client import HttpClient
 from dilu_autoscaler.knative.scraping.runtime_stats import MOST_STATS_BYTES, RuntimeStats
 from dilu_autoscaler.knative.scraping.scrape_schedule import ScrapeSchedule
 from dilu_autoscaler.knative.scraping.scraper import Scraped
@@ -67,8 +67,8 @@ class Autoscaler:
             on_complaint=self._config_complaint,
         )
         self.view = ClusterView(client, on_change=self._changed)
-        self._scrape_client, self._probe_client = HttpClient(), HttpClient()
-        self._stats_client = HttpClient(timeout_s=1.0, most_body_bytes=MOST_STATS_BYTES)
+        self._scrape_client, self._probe_client = GetClient(), GetClient()
+        self._stats_client = GetClient(timeout_s=1.0, max_body_bytes=MOST_STATS_BYTES)
         self.runtimes = RuntimeStats(self._stats_client)
         self.deciders = Deciders(
             replicas=self.view.replicas,

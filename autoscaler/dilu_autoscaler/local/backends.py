@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dilu.errors import RequestError
-from dilu_autoscaler.local.upstream import Upstream
+from dilu.http.client.upstream import Upstream
 
 # A process that is killed closes its connections one after the other, and its supervisor learns of it at the end.
 _SUSPENDED_S = 0.25

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 from dilu.errors import RequestError
 from dilu.http.answers import ClientGoneError, Headers, Receive, Scope, Send, read_body, send_error
+from dilu.http.client.connection import ResponseLostError
+from dilu.http.client.upstream import ConnectFailedError, ResponseLateError, StreamedResponse
 from dilu.spec import names
 from dilu_autoscaler.load_sampler import LoadSampler, whole_us
 from dilu_autoscaler.local.backends import Backend, Backends
-from dilu_autoscaler.local.connections import Answer, AnswerLateError, AnswerLostError
 from dilu_autoscaler.local.headers import REFUSED, RequestHead, answer_headers, header
 from dilu_autoscaler.local.traffic import Outcomes
-from dilu_autoscaler.local.upstream import ConnectFailedError
 
 _log = logging.getLogger(__name__)
 ACCESS_LOG = "dilu_autoscaler.local.access"
@@ -108,7 +108,7 @@ class ProxiedRequest:
             await self._fail(error)
         except ClientGoneError:
             self._is_abandoned = True
-        except AnswerLostError as error:
+        except ResponseLostError as error:
             await self._fail_lost(error)
         except Exception:
             _log.exception("the gateway made a mistake", extra={"request_ids": [self.head.request_id]})
@@ -182,7 +182,7 @@ class ProxiedRequest:
                         is_elsewhere, backend = self._elsewhere(refused, tried)
                         if is_elsewhere:
                             continue
-                    if not answer.has_length and not answer.complete:
+                    if not answer.has_length and not answer.is_complete:
                         is_stream = True
                         self._latency_s = time.monotonic() - self._started_s  # a stream counts by its beginning
                         backends.begin_stream(tried)
@@ -198,8 +198,8 @@ class ProxiedRequest:
                 backends.remove(tried)
                 self.function.on_unreachable(tried)
                 backend = None
-            except AnswerLostError as error:
-                if not isinstance(error, AnswerLateError):
+            except ResponseLostError as error:
+                if not isinstance(error, ResponseLateError):
                     backends.suspend(tried)
                 raise
             finally:
@@ -217,14 +217,14 @@ class ProxiedRequest:
         other = backends.free(besides=tried)
         return other is not None, other
 
-    async def _hand_over(self, answer: Answer, watch: _ClientWatch) -> None:
+    async def _hand_over(self, answer: StreamedResponse, watch: _ClientWatch) -> None:
         """The replica's answer to the client, piece by piece as it comes."""
         send = self._send
         headers = answer_headers(answer.headers, self.head.request_id, answer.status)
         self._status = answer.status
         await send({"type": "http.response.start", "status": answer.status, "headers": headers + self._closing()})
         chunk = answer.taken()
-        while not answer.complete:
+        while not answer.is_complete:
             if chunk:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             chunk = await answer.next_chunk()
@@ -238,8 +238,8 @@ class ProxiedRequest:
         self._status = error.status
         await send_error(self._send, error, self.head.request_id, self._closing())
 
-    async def _fail_lost(self, error: AnswerLostError) -> None:
-        late = isinstance(error, AnswerLateError)
+    async def _fail_lost(self, error: ResponseLostError) -> None:
+        late = isinstance(error, ResponseLateError)
         _log.warning("fn=%s %s", self.function.name, error, extra={"request_ids": [self.head.request_id]})
         code = "answer-late" if late else "replica-lost"
         await self._fail(RequestError(504 if late else 502, code, f"{self.function.name}: {error}"))

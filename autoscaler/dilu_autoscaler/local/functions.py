@@ -10,17 +10,17 @@ from pathlib import Path
 
 import msgspec
 
+from dilu.http.client.connection import ResponseLostError
+from dilu.http.client.upstream import ConnectFailedError, Upstream
 from dilu_autoscaler.explaining.decision_log import DecisionLog
 from dilu_autoscaler.explaining.sentence import sentence
 from dilu_autoscaler.load_sampler import LoadSampler, whole_us
 from dilu_autoscaler.local.backends import Backends, WaitLimits
-from dilu_autoscaler.local.connections import AnswerLostError
 from dilu_autoscaler.local.exchange import ServedFunction
 from dilu_autoscaler.local.launch_spec import FunctionPlan
 from dilu_autoscaler.local.status import LocalFunctionStatus
 from dilu_autoscaler.local.supervisor import Supervisor
 from dilu_autoscaler.local.traffic import Outcomes
-from dilu_autoscaler.local.upstream import ConnectFailedError, Upstream
 from dilu_autoscaler.loop import Tick
 from dilu_autoscaler.policy.horizontal import Decision, Observation
 
@@ -153,8 +153,8 @@ async def _learned_rps(statistics: Upstream) -> float | None:
     try:
         answer = await statistics.send(_STATS_HEAD, b"", answer_within_s=_STATS_WITHIN_S)
         body = answer.taken()
-        while not answer.complete:
+        while not answer.is_complete:
             body += await answer.next_chunk()
         return msgspec.json.decode(body, type=_Stats).learned_rps
-    except (ConnectFailedError, AnswerLostError, msgspec.DecodeError):
+    except (ConnectFailedError, ResponseLostError, msgspec.DecodeError):
         return None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from dilu.http.client.upstream import Upstream
 from dilu_autoscaler.local.backends import Backend, Backends
 from dilu_autoscaler.local.replicas import ReplicaProcess
-from dilu_autoscaler.local.upstream import Upstream
 
 # What an ended process had written is read before its connections are cut.
 _UNREAD_S = 0.1

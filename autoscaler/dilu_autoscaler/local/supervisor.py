@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from dilu.errors import RequestError
+from dilu.http.client.upstream import Upstream
 from dilu_autoscaler.local.backends import Backend, Backends
 from dilu_autoscaler.local.crash_loop import SETTLED_S, EarlyEnd, EarlyEnds
 from dilu_autoscaler.local.launch_spec import FunctionPlan
 from dilu_autoscaler.local.replicas import ReplicaProcess, ReplicaState
 from dilu_autoscaler.local.rollout import Living, next_changes
 from dilu_autoscaler.local.routes import Routes
-from dilu_autoscaler.local.upstream import Upstream
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from dilu_autoscaler.knative.scraping.http_client import HttpClient
+from dilu.http.client.gets import GetClient
 from dilu_autoscaler.knative.scraping.runtime_stats import MOST_ASKED, MOST_STATS_BYTES, RuntimeStats
 from knative.queue_proxies import Pods, Run, always, answer, pods
 from replica_process import ServeFunction
@@ -36,8 +36,8 @@ def said(*, in_flight: int = 0, queue: int = 0, capacity: float | None = None, m
 
 
 @asynccontextmanager
-async def asking(port: int, clock: Clock, timeout_s: float = 1.0) -> AsyncIterator[tuple[RuntimeStats, HttpClient]]:
-    client = HttpClient(timeout_s=timeout_s, most_body_bytes=MOST_STATS_BYTES)
+async def asking(port: int, clock: Clock, timeout_s: float = 1.0) -> AsyncIterator[tuple[RuntimeStats, GetClient]]:
+    client = GetClient(timeout_s=timeout_s, max_body_bytes=MOST_STATS_BYTES)
     try:
         yield RuntimeStats(client, port, clock), client
     finally:

@@ -11,12 +11,12 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import web
 
+from dilu.http.addresses import Address
+from dilu.http.client.gets import GetClient, OnGetResult
 from dilu_autoscaler.knative.objects import POD_AUTOSCALERS, SERVERLESS_SERVICES
 from dilu_autoscaler.knative.reconciling.conditions import time_text
 from dilu_autoscaler.knative.reports import stat_pb2
 from dilu_autoscaler.knative.reports.stats import Stat, write_frame
-from dilu_autoscaler.knative.scraping.http_client import HttpClient
-from dilu_autoscaler.knative.scraping.http_connection import Address, OnAnswer
 from dilu_kube.resources import CONFIG_MAPS, DEPLOYMENTS, LEASES, PODS
 from knative.process.kube_server import KubeServer, Object
 
@@ -194,13 +194,13 @@ def _word(is_so: bool) -> str:
     return "True" if is_so else "Unknown"
 
 
-class RoutedClient(HttpClient):
+class RoutedClient(GetClient):
     """The autoscaler's own client, but that fixed ports and cluster names lead to where this test listens."""
 
     routes: dict[Address, Address] = {}  # noqa: RUF012 - each test fills and empties it
 
-    def get(self, address: Address, request: bytes, on_answer: OnAnswer, *, keeps_alive: bool = True) -> None:
-        super().get(self.routes.get(address, address), request, on_answer, keeps_alive=keeps_alive)
+    def get(self, address: Address, request: bytes, on_result: OnGetResult, *, keep_alive: bool = True) -> None:
+        super().get(self.routes.get(address, address), request, on_result, keep_alive=keep_alive)
 
 
 class Activator:

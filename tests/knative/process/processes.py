@@ -96,7 +96,7 @@ async def autoscaling(
     **more: Any,
 ) -> AsyncIterator[Process]:
     """An autoscaler of that cluster; the activator reports to it."""
-    monkeypatch.setattr(process_module, "HttpClient", RoutedClient)
+    monkeypatch.setattr(process_module, "GetClient", RoutedClient)
     monkeypatch.setattr(process_module, "SETTLES_S", settles_s)
     settings = ProcessSettings(
         pod_name="dilu-autoscaler-1",

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from dilu.http.addresses import Address
+from dilu.http.client.gets import GetClient, GetResponse, OnGetResult
 from dilu_autoscaler.knative.configuration.config import AutoscalerConfig, Config
 from dilu_autoscaler.knative.deciding.deciders import Deciders
 from dilu_autoscaler.knative.deciding.loads import Replicas
@@ -21,8 +23,6 @@ from dilu_autoscaler.knative.reconciling.reconciler import Reconciler
 from dilu_autoscaler.knative.reconciling.revision_plan import RevisionPlan, RevisionView
 from dilu_autoscaler.knative.reconciling.writer import Writer
 from dilu_autoscaler.knative.reports.sampling import Load
-from dilu_autoscaler.knative.scraping.http_client import HttpClient
-from dilu_autoscaler.knative.scraping.http_connection import Address, Answer, OnAnswer
 from dilu_autoscaler.knative.scraping.scrape_schedule import ScrapeSchedule
 from dilu_kube.client import KubeClient
 from dilu_kube.resources import DEPLOYMENTS
@@ -33,21 +33,21 @@ from knative.queue_proxies import Run, until
 KEY = "ns/rev"
 
 
-class HeldProbe(HttpClient):
+class HeldProbe(GetClient):
     """Keeps the probes until the test answers them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[Address] = []
-        self.waiting: list[OnAnswer] = []
+        self.waiting: list[OnGetResult] = []
 
-    def get(self, address: Address, request: bytes, on_answer: OnAnswer, *, keeps_alive: bool = True) -> None:
+    def get(self, address: Address, request: bytes, on_result: OnGetResult, *, keep_alive: bool = True) -> None:
         self.asked.append(address)
-        self.waiting.append(on_answer)
+        self.waiting.append(on_result)
 
     def answer(self, body: bytes = b"activator") -> None:
-        for on_answer in self.waiting:
-            on_answer(Answer(status=200, content_type="text/plain", body=body))
+        for on_result in self.waiting:
+            on_result(GetResponse(status=200, content_type="text/plain", body=body))
         self.waiting.clear()
 
     async def close(self) -> None:
@@ -92,7 +92,7 @@ class NoThroughputs:
 async def looking(folder: Path, config: Config) -> AsyncIterator[Looking]:
     async with KubeServer(folder / "kubeconfig") as server:
         client = await KubeClient.connect(server.kubeconfig)
-        scraping, probe = HttpClient(), HeldProbe()
+        scraping, probe = GetClient(), HeldProbe()
         notes: list[RevisionPlan] = []
 
         def note(world: RevisionView, made: RevisionPlan) -> None:

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import pytest
 
+from dilu.http.addresses import Address
+from dilu.http.client.gets import GetClient, GetFailed, GetResponse, OnGetResult
 from dilu_autoscaler.knative.reports.sampling import Targets
 from dilu_autoscaler.knative.scraping import scrape_schedule
-from dilu_autoscaler.knative.scraping.http_client import HttpClient
-from dilu_autoscaler.knative.scraping.http_connection import Address, Answer, Failed, OnAnswer
 from dilu_autoscaler.knative.scraping.scrape_schedule import SLOTS, ScrapeSchedule
 from dilu_autoscaler.knative.scraping.scraper import Scraped, ScrapeTarget
 from knative.queue_proxies import Run, always, pods, report, until
@@ -26,7 +26,7 @@ KEY = TARGET.key
 class Watch:
     """A schedule with what it did; `pods_of` says whom to ask."""
 
-    def __init__(self, client: HttpClient, addresses: tuple[str, ...]) -> None:
+    def __init__(self, client: GetClient, addresses: tuple[str, ...]) -> None:
         self.results: list[tuple[str, Scraped, float]] = []
         self.runtimes: list[str] = []
         self.broken: set[str] = set()
@@ -47,7 +47,7 @@ class Watch:
 
 @asynccontextmanager
 async def scheduled(*addresses: str) -> AsyncIterator[Watch]:
-    client = HttpClient()
+    client = GetClient()
     watch = Watch(client, addresses)
     running = asyncio.create_task(watch.schedule.run())
     try:
@@ -87,7 +87,7 @@ def test_who_is_forgotten_while_it_is_asked_is_not_recorded(run: Run) -> None:
             return None  # until the client gives up
 
         async with pods(answers, "127.0.0.2") as there:
-            client = HttpClient(timeout_s=0.5)
+            client = GetClient(timeout_s=0.5)
             watch = Watch(client, ("127.0.0.2",))
             running = asyncio.create_task(watch.schedule.run())
             watch.schedule.ask(replace(TARGET, port=there.port), 60.0)
@@ -258,19 +258,19 @@ def _ask_now(schedule: ScrapeSchedule) -> None:
         schedule._ask_all(slot)
 
 
-class _Held(HttpClient):
+class _Held(GetClient):
     """Answers when the test says so."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.waiting: list[OnAnswer] = []
+        self.waiting: list[OnGetResult] = []
 
-    def get(self, address: Address, request: bytes, on_answer: OnAnswer, *, keeps_alive: bool = True) -> None:
-        self.waiting.append(on_answer)
+    def get(self, address: Address, request: bytes, on_result: OnGetResult, *, keep_alive: bool = True) -> None:
+        self.waiting.append(on_result)
 
     def answer(self) -> None:
         body = report("pod", concurrency=1.0).partition(b"\r\n\r\n")[2]
-        self.waiting.pop()(Answer(status=200, content_type="application/protobuf", body=body))
+        self.waiting.pop()(GetResponse(status=200, content_type="application/protobuf", body=body))
 
     def fail(self) -> None:
-        self.waiting.pop()(Failed(reason="gone"))
+        self.waiting.pop()(GetFailed(reason="gone"))

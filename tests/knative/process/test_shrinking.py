@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from dilu.http.client.gets import GetClient
 from dilu_autoscaler.knative.reconciling.cluster_view import ClusterView
 from dilu_autoscaler.knative.reconciling.scale_down import COST_ANNOTATION, Shrinking
-from dilu_autoscaler.knative.scraping.http_client import HttpClient
 from dilu_autoscaler.knative.scraping.runtime_stats import RuntimeStats
 from dilu_kube.client import KubeClient
 from dilu_kube.resources import PODS
@@ -37,7 +37,7 @@ def pod(name: str, **more: Any) -> dict[str, Any]:
 class Fewer:
     """The pods of a revision, what they have in flight, and who marks them."""
 
-    def __init__(self, server: KubeServer, client: KubeClient, stats: HttpClient, port: int) -> None:
+    def __init__(self, server: KubeServer, client: KubeClient, stats: GetClient, port: int) -> None:
         self.server = server
         self.view = ClusterView(client, on_change=lambda key: None)
         self.runtimes = RuntimeStats(stats, port)
@@ -64,7 +64,7 @@ async def fewer(folder: Path, *there: dict[str, Any], in_flight: dict[str, int])
         return answer(body.encode(), content_type="application/json")
 
     async with KubeServer(folder / "kubeconfig") as server, pods(answers, *in_flight) as asked:
-        client, stats = await KubeClient.connect(server.kubeconfig), HttpClient(timeout_s=1.0, most_body_bytes=16_384)
+        client, stats = await KubeClient.connect(server.kubeconfig), GetClient(timeout_s=1.0, max_body_bytes=16_384)
         made = Fewer(server, client, stats, asked.port)
         for one in there:
             server.put(PODS, one)

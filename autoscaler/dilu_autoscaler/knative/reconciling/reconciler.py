@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from dilu.http.client.gets import GetClient
 from dilu_autoscaler.knative.configuration.config import KPA_CLASS, Config
 from dilu_autoscaler.knative.configuration.revision_settings import RevisionSettings, settings_of
 from dilu_autoscaler.knative.deciding.deciders import UNKNOWN_SCALE, Deciders
@@ -20,7 +21,6 @@ from dilu_autoscaler.knative.reconciling.revision_plan import RevisionPlan, Revi
 from dilu_autoscaler.knative.reconciling.writer import LostBucketError, Writer
 from dilu_autoscaler.knative.reconciling.writes import Write, metric_status_write
 from dilu_autoscaler.knative.scraping.activator_probe import ActivatorProber, ProbeTarget, activator_answers
-from dilu_autoscaler.knative.scraping.http_client import HttpClient
 from dilu_autoscaler.knative.scraping.scrape_schedule import ScrapeSchedule
 from dilu_autoscaler.knative.scraping.scraper import ScrapeTarget
 from dilu_autoscaler.policy.horizontal.kpa.burst_capacity import first_excess_burst_capacity
@@ -46,7 +46,7 @@ class Reconciler:
         note: Callable[[RevisionView, RevisionPlan], None],
         on_gone: Callable[[str], None],
         settles_for_s: Callable[[str], float],
-        probe_client: HttpClient,
+        probe_client: GetClient,
         cluster_domain: str,
     ) -> None:
         """`note` is told each plan and what became of it, `on_gone` each revision that is to be scaled no more.

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from dilu_autoscaler.knative.scraping.http_client import HttpClient, get_request
-from dilu_autoscaler.knative.scraping.http_connection import Answer, Failed
+from dilu.http.client.gets import GetClient, GetFailed, GetResponse, get_request
 
 PERIOD_S: Final = 1.0
 GIVES_UP_AFTER_S: Final = 45.0
@@ -33,7 +32,7 @@ class ProbeTarget:
         return f"{self.service}.{self.namespace}.svc.{self.cluster_domain}"
 
 
-async def activator_answers(client: HttpClient, target: ProbeTarget) -> bool:
+async def activator_answers(client: GetClient, target: ProbeTarget) -> bool:
     """Whether an activator answers at the Service now."""
     if not target.service:
         return False
@@ -43,16 +42,16 @@ async def activator_answers(client: HttpClient, target: ProbeTarget) -> bool:
         "K-Network-Probe": _ACTIVATOR,
         "Connection": "close",
     }
-    answered: asyncio.Future[Answer | Failed] = asyncio.get_running_loop().create_future()
+    answered: asyncio.Future[GetResponse | GetFailed] = asyncio.get_running_loop().create_future()
 
-    def on_answer(answer: Answer | Failed) -> None:
+    def on_answer(answer: GetResponse | GetFailed) -> None:
         if not answered.done():
             answered.set_result(answer)
 
     # Two slashes, as in Knative's own; activators do not look at the path.
-    client.get((target.host, target.port), get_request("//healthz", headers), on_answer, keeps_alive=False)
+    client.get((target.host, target.port), get_request("//healthz", headers), on_answer, keep_alive=False)
     answer = await answered
-    return isinstance(answer, Answer) and answer.status == 200 and answer.body == _ACTIVATOR.encode()
+    return isinstance(answer, GetResponse) and answer.status == 200 and answer.body == _ACTIVATOR.encode()
 
 
 class ActivatorProber:
@@ -60,7 +59,7 @@ class ActivatorProber:
 
     def __init__(
         self,
-        client: HttpClient,
+        client: GetClient,
         on_done: Callable[[str, bool], None],
         *,
         period_s: float = PERIOD_S,

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
 
-from dilu_autoscaler.knative.scraping.http_client import get_request, host_header
-from dilu_autoscaler.knative.scraping.http_connection import Address, Answer, Failed, OnAnswer
+from dilu.http.addresses import Address, host_header
+from dilu.http.client.gets import GetFailed, GetResponse, OnGetResult, get_request
 from dilu_autoscaler.knative.scraping.runtime_reports import (
     MOST_STATS_BYTES,
     Dated,
@@ -32,9 +32,9 @@ _HTTP_OK: Final = 200
 
 
 class Asks(Protocol):
-    """The part of `HttpClient` that is needed; it is to read bodies of up to `MOST_STATS_BYTES`."""
+    """The part of `GetClient` that is needed; it is to read bodies of up to `MOST_STATS_BYTES`."""
 
-    def get(self, address: Address, request: bytes, on_answer: OnAnswer, *, keeps_alive: bool = True) -> None:
+    def get(self, address: Address, request: bytes, on_result: OnGetResult, *, keep_alive: bool = True) -> None:
         """Send a request, and hand its answer to `on_answer`."""
         ...
 
@@ -122,8 +122,8 @@ class RuntimeStats:
         # A pause that ends too far ahead was set before the clock went back.
         return [pod for pod in pods if not now_s < pod.pause_until_s <= now_s + LONGEST_PAUSE_S]
 
-    def _answered(self, polled: _Polled, pod: _RuntimePod, answer: Answer | Failed) -> None:
-        report = read_report(answer.body) if isinstance(answer, Answer) and answer.status == _HTTP_OK else None
+    def _answered(self, polled: _Polled, pod: _RuntimePod, answer: GetResponse | GetFailed) -> None:
+        report = read_report(answer.body) if isinstance(answer, GetResponse) and answer.status == _HTTP_OK else None
         now_s = self._now_s()
         if report is None:
             pod.failures += 1

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from dilu.http.client.gets import GetClient
 from dilu_autoscaler.knative.reports.sampling import Targets
-from dilu_autoscaler.knative.scraping.http_client import HttpClient
 from dilu_autoscaler.knative.scraping.scraper import Scraped, Scraper, ScrapeTarget
 
 SCRAPE_BOUNDS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
@@ -78,7 +78,7 @@ class ScrapeSchedule:
 
     def __init__(
         self,
-        client: HttpClient,
+        client: GetClient,
         *,
         targets: Callable[[str, float, float], Targets],
         on_scraped: Callable[[str, Scraped, float], None],

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from dilu.http.addresses import host_header
+from dilu.http.client.gets import GetClient, GetFailed, GetResponse, get_request
 from dilu_autoscaler.knative.reports.sampling import Load, Targets, load_of, sample_size
 from dilu_autoscaler.knative.reports.stats import Stat, read_stat
-from dilu_autoscaler.knative.scraping.http_client import HttpClient, get_request, host_header
-from dilu_autoscaler.knative.scraping.http_connection import Answer, Failed
 
 QUEUE_PROXY_PORT: Final = 9090
 PROTOBUF: Final = "application/protobuf"
@@ -76,7 +76,7 @@ class ScrapeTarget:
 class Scraper:
     """Asks one revision's pods, one round at a time."""
 
-    def __init__(self, target: ScrapeTarget, client: HttpClient, randomness: random.Random) -> None:
+    def __init__(self, target: ScrapeTarget, client: GetClient, randomness: random.Random) -> None:
         self.target = target
         self._client = client
         self._random = randomness
@@ -135,7 +135,7 @@ def _in_order(targets: Targets, randomness: random.Random) -> list[str]:
 class _PodRound:
     """As many pods as the sample has are asked at once; for each that fails, the next one."""
 
-    def __init__(self, target: ScrapeTarget, client: HttpClient, pods: list[str], done: OnScraped) -> None:
+    def __init__(self, target: ScrapeTarget, client: GetClient, pods: list[str], done: OnScraped) -> None:
         self._target = target
         self._client = client
         self._pods = pods
@@ -162,7 +162,7 @@ class _PodRound:
             headers |= {"Host": self._target.host, "Knative-Direct-Lb": "true"}
         self._client.get(address, get_request("/metrics", headers), self._answered)
 
-    def _answered(self, answer: Answer | Failed) -> None:
+    def _answered(self, answer: GetResponse | GetFailed) -> None:
         self._under_way -= 1
         stat = _stat_of(answer, self._target.key)
         if isinstance(stat, Stat):
@@ -187,7 +187,7 @@ class _ServiceRound:
     """As many askers as the sample has, of which each asks the Service until it finds an old pod not met before."""
 
     def __init__(
-        self, target: ScrapeTarget, client: HttpClient, pods: int, stable_window_s: float, done: OnScraped
+        self, target: ScrapeTarget, client: GetClient, pods: int, stable_window_s: float, done: OnScraped
     ) -> None:
         address = (target.host, target.port)
         headers = {"Host": host_header(address), "Accept": PROTOBUF, "Connection": "close"}
@@ -214,17 +214,17 @@ class _ServiceRound:
         self._under_way += 1
         ask_again = tries + 1
         self._client.get(
-            self._address, self._request, lambda answer: self._answered(answer, ask_again), keeps_alive=False
+            self._address, self._request, lambda answer: self._answered(answer, ask_again), keep_alive=False
         )
 
-    def _answered(self, answer: Answer | Failed, ask_again: int) -> None:
+    def _answered(self, answer: GetResponse | GetFailed, ask_again: int) -> None:
         self._under_way -= 1
         if self._goes_on(answer, tries=ask_again - 1):
             self._ask(ask_again)
         if not self._under_way:
             self._done(self._result())
 
-    def _goes_on(self, answer: Answer | Failed, *, tries: int) -> bool:
+    def _goes_on(self, answer: GetResponse | GetFailed, *, tries: int) -> bool:
         """Take the answer in. Whether its asker has to ask once more."""
         stat = _stat_of(answer, self._key)
         if not isinstance(stat, Stat) or stat.pod in self._seen:
@@ -249,9 +249,9 @@ class _ServiceRound:
         return Scraped(load=load_of(found[: self._needed], self._pods))
 
 
-def _stat_of(answer: Answer | Failed, key: str) -> Stat | str:
+def _stat_of(answer: GetResponse | GetFailed, key: str) -> Stat | str:
     """The report, or what is wrong with the answer."""
-    if isinstance(answer, Failed):
+    if isinstance(answer, GetFailed):
         return answer.reason
     if not 200 <= answer.status < 300:
         return f"status {answer.status}"
@@ -261,5 +261,5 @@ def _stat_of(answer: Answer | Failed, key: str) -> Stat | str:
     return "no report: its bytes cannot be read" if stat is None else stat
 
 
-def _might_be_mesh(answer: Answer | Failed) -> bool:
-    return isinstance(answer, Answer) and answer.status in _MESH_STATUSES
+def _might_be_mesh(answer: GetResponse | GetFailed) -> bool:
+    return isinstance(answer, GetResponse) and answer.status in _MESH_STATUSES
