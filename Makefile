@@ -11,7 +11,7 @@ help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 demo: setup ## serve a real model, drive a bursty load from zero and back, print a table, write a plot
-	$(BIN)/python examples/embeddings/demo.py
+	$(BIN)/python -m examples.embeddings.demo
 
 # A file's tests stay in one worker, since they share replicas and servers.
 test: setup ## pass the tests

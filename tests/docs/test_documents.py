@@ -67,13 +67,14 @@ def test_each_subcommand_is_in_the_readme() -> None:
     assert sorted(command for command in commands if f"dilu {command}" not in text) == []
 
 
-def test_the_wheel_names_packages_and_no_tests() -> None:
+def test_the_wheel_names_each_package_and_no_tests() -> None:
     packages = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    assert packages == [
-        "sdk/dilu",
-        "kube/dilu_kube",
-        "autoscaler/dilu_autoscaler",
-        "scheduler-extender/dilu_scheduler",
-        "simulator/dilu_simulator",
-    ]
+    parts = ("sdk", "kube", "autoscaler", "scheduler-extender", "simulator")
+    assert sorted(packages) == sorted(
+        str(init.parent.relative_to(ROOT)) for part in parts for init in packages_of(part)
+    )
     assert not [path for package in packages for path in (ROOT / package).rglob("test_*.py")]
+
+
+def packages_of(part: str) -> list[Path]:
+    return list((ROOT / part).glob("*/__init__.py"))
