@@ -1,7 +1,7 @@
 """Runs every benchmark of this folder, one after another, and ends with one line of JSON that holds all their rows.
 
     python benchmarks/run_all.py [--quick] [--only NAME ...]
-    python benchmarks/run_all.py --table      write the table of all kept results into docs/, and measure nothing
+    python benchmarks/run_all.py --table      write the kept results into docs/ and the README, and measure nothing
 
 A full run waits before each script until the machine is at rest. A goal that is not met is shown as such and does not
 fail the run; a script that breaks does (exit code 1).
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import harness
+from harness.headlines import write_headlines
 from harness.tables import write_table
 
 HERE: Final = Path(__file__).parent
@@ -68,7 +69,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 def main() -> None:
     options = harness.arguments(__doc__, _options)
     if options.table:
-        print(write_table())
+        print(write_table(), write_headlines())
         return
     results = {name: run(name, quick=options.quick) for name in options.only or names()}
     rows = [{"benchmark": name, **row} for name, found in results.items() for row in found or []]

@@ -13,7 +13,6 @@ from harness.rows import better, rounded
 from harness.start import MAX_LOAD_AT_START
 
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
-TABLE_PAGE: Final = ROOT / "docs" / "benchmarks-table.md"  # until there is a page with the marks
 _BEGIN, _END = "<!-- table -->\n", "<!-- end of table -->\n"
 # Differences up to this fraction are called the same.
 _SAME: Final = 0.02
@@ -31,12 +30,8 @@ Result = dict[str, Any]
 
 
 def write_table() -> Path:
-    """Put the table between the marks of docs/benchmarks.md, or into a page of its own; return what was written."""
-    table = render_table(kept_results())
-    if not PAGE.exists():
-        TABLE_PAGE.write_text(f"# All rows of all benchmarks\n\n{table}")
-        return TABLE_PAGE
-    PAGE.write_text(between_marks(PAGE.read_text(), table))
+    """Put the table between the marks of docs/benchmarks.md; return the page's path."""
+    PAGE.write_text(between_marks(PAGE.read_text(), render_table(kept_results())))
     return PAGE
 
 

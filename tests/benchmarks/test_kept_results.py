@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from harness.goals import Goal
+from harness.headlines import README, with_headlines
 from harness.results import RESULTS
-from harness.tables import PAGE, TABLE_PAGE, between_marks, kept_results, render_table
+from harness.tables import PAGE, between_marks, kept_results, render_table
 
 KEPT = sorted(path for path in RESULTS.glob("*.json") if "." not in path.stem)
 KEYS = {"metric", "value", "unit", "peer", "peer_value", "ratio", "goal", "met"}
@@ -51,8 +52,9 @@ def test_a_kept_result_is_a_full_run_at_rest_with_its_commit(result: dict[str, A
 
 
 def test_the_table_in_the_documents_is_made_of_the_kept_results() -> None:
-    table = render_table(kept_results())
-    if PAGE.exists():
-        assert PAGE.read_text() == between_marks(PAGE.read_text(), table)
-    else:
-        assert TABLE_PAGE.read_text().endswith(table)
+    assert PAGE.read_text() == between_marks(PAGE.read_text(), render_table(kept_results()))
+
+
+def test_the_numbers_of_the_readme_are_those_of_the_kept_results() -> None:
+    assert README.read_text() == with_headlines(README.read_text(), kept_results())
+    assert README.read_text().count("<!-- headlines -->") == 1
