@@ -1,1 +1,1 @@
-"""The Kubernetes API as the autoscaler uses it: objects, client, informers, a queue of keys."""
+"""The Kubernetes API client, informers, work queue, events, and leader election by one Lease."""

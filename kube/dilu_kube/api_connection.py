@@ -1,4 +1,4 @@
-"""The way to the API server: from a kubeconfig, or from the service account of the pod. Nothing is sent yet."""
+"""The connection to the API server, from a kubeconfig or the pod's service account. Nothing is sent here."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 from dilu.errors import ConfigError
 
 _RELOAD_S: Final = 10.0
-# What the package raises for a file that is not as it should be; ssl.SSLError is an OSError.
-_UNUSABLE: Final = (ConfigException, AttributeError, KeyError, TypeError, ValueError, OSError, yaml.YAMLError)
+# What the package raises for an invalid file; ssl.SSLError is an OSError.
+_INVALID: Final = (ConfigException, AttributeError, KeyError, TypeError, ValueError, OSError, yaml.YAMLError)
 
 
 class _Rest(RESTClientObject):
-    """The package's HTTP client without the second try of its connection pool."""
+    """The package's HTTP client without the retries of its connection pool."""
 
     def _create_pool_manager(self) -> aiohttp.ClientSession:
         session: aiohttp.ClientSession = super()._create_pool_manager()
-        # aiohttp repeats a PUT or DELETE by itself when a kept connection breaks. A process that was frozen meanwhile
-        # would so write after it has lost its lease. The public way to say it is there for aiohttp's own tests only.
+        # aiohttp repeats a PUT or DELETE when a kept-alive connection breaks. A process that was frozen meanwhile would
+        # write after it lost its lease. The public switch is for aiohttp's own tests only.
         session._retry_connection = False
         return session
 
 
 @dataclass(slots=True, kw_only=True)
 class ApiConnection:
-    """A configured client of the package, and a way to read credentials again that the server refuses."""
+    """A configured client of the package, and the means to reload credentials that the server refused."""
 
     api: ApiClient
-    reload: Callable[[], Awaitable[None]] | None  # None: the service account's token is read again every minute
+    reload: Callable[[], Awaitable[None]] | None  # None: the package reloads a service account's token every minute
     reloaded_s: float = float("-inf")
 
     async def renew(self) -> bool:
-        """Reads the credentials again; False where that was done just now or cannot help."""
+        """Reload the credentials; return False if that was done just now or cannot help."""
         now_s = time.monotonic()
         if self.reload is None or now_s - self.reloaded_s < _RELOAD_S:
             return False
@@ -52,7 +52,7 @@ class ApiConnection:
 
 
 async def connection_of(kubeconfig: Path | None, user_agent: str) -> ApiConnection:
-    """The connection that a kubeconfig describes; without one `$KUBECONFIG`, else the pod's service account."""
+    """Return the connection of a kubeconfig; without one that of `$KUBECONFIG`, else of the pod's service account."""
     configuration = _configuration()
     source = str(kubeconfig) if kubeconfig is not None else os.environ.get("KUBECONFIG", "")
 
@@ -68,17 +68,17 @@ async def connection_of(kubeconfig: Path | None, user_agent: str) -> ApiConnecti
         api.rest_client = _Rest(configuration)
     except ConfigError:
         raise
-    except _UNUSABLE as error:
-        raise ConfigError(_complaint(source, error)) from error
+    except _INVALID as error:
+        raise ConfigError(_error_text(source, error)) from error
     api.user_agent = user_agent
-    # Lists in clear: gzip costs both ends more than a network inside a cluster does.
+    # Uncompressed lists: inside a cluster, gzip costs both ends more than the network does.
     api.default_headers["Accept-Encoding"] = "identity"
     return ApiConnection(api=api, reload=reload if source else None)
 
 
 def _configuration() -> Configuration:
-    made = Configuration()  # not the package's default one, which any other code could change
-    # The environment's proxies (and .netrc) are for the internet; one for the API stands in the kubeconfig.
+    made = Configuration()  # not the package's shared default, which other code may change
+    # Proxies of the environment (and .netrc) are for the internet; a proxy for the API stands in the kubeconfig.
     made.client_session_kwargs = {"trust_env": False, "cookie_jar": aiohttp.DummyCookieJar()}
     made.retries = None
     return made
@@ -88,18 +88,18 @@ async def _read_kubeconfig(source: str, configuration: Configuration) -> None:
     paths = [Path(part).expanduser() for part in source.split(os.pathsep) if part]
     if not any(path.is_file() for path in paths):
         raise ConfigError(f"kubeconfig {source}: no such file")
-    load: Any = load_kube_config  # without types in the package
+    load: Any = load_kube_config  # untyped in the package
     try:
-        # Nothing is written back into a person's file.
+        # The user's file is never written.
         await load(config_file=source, client_configuration=configuration, persist_config=False)
-    except _UNUSABLE as error:
-        raise ConfigError(_complaint(source, error)) from error
+    except _INVALID as error:
+        raise ConfigError(_error_text(source, error)) from error
 
 
-def _complaint(source: str, error: Exception) -> str:
+def _error_text(source: str, error: Exception) -> str:
     if source:
         return f"kubeconfig {source} cannot be used: {error or type(error).__name__}"
     return (
         f"no Kubernetes API: {error}. Inside a pod its service account is used (is automountServiceAccountToken off?); "
-        "elsewhere name a kubeconfig, or set KUBECONFIG"
+        "elsewhere pass a kubeconfig, or set KUBECONFIG"
     )

@@ -1,7 +1,7 @@
-"""One request to the API server and its answer: credentials, time limits, and the exception for what went wrong.
+"""One request to the API server and its answer: credentials, time limits, and an exception for each failure.
 
-No request is repeated behind the caller's back, but two that have done nothing: a read whose kept connection broke,
-and one that the server refused for its credentials, once these were read again.
+No request is repeated, except two cases that had no effect: a GET whose kept-alive connection broke, and a request that
+the server refused for its credentials (401), after these were reloaded.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ApiExchange:
         self._rest: Any = connection.api.rest_client  # the package's own method has no types
         self.request_s = request_s
 
-    async def ask(
+    async def request(
         self,
         verb: str,
         method: str,
@@ -44,7 +44,7 @@ class ApiExchange:
         content_type: str = JSON,
         within_s: float | None = None,
     ) -> bytes:
-        """The body of a success; raises a KubeError otherwise."""
+        """Send a request and return the body of a 2xx answer. Raises `KubeError` for anything else."""
         limit_s = within_s or self.request_s
         limits = aiohttp.ClientTimeout(total=limit_s)
         try:
@@ -57,7 +57,7 @@ class ApiExchange:
             raise unreachable(verb, path, error, limit_s) from error
 
     async def stream(self, verb: str, path: str, query: Mapping[str, str], *, quiet_s: float) -> aiohttp.ClientResponse:
-        """The answer to a GET whose body has no end; the caller closes it. Reads fail after `quiet_s` of silence."""
+        """Return the answer to a GET with an endless body, which the caller closes; reads fail after `quiet_s` s."""
         limits = aiohttp.ClientTimeout(sock_connect=self.request_s, sock_read=quiet_s)
         try:
             async with asyncio.timeout(self.request_s):
@@ -70,7 +70,7 @@ class ApiExchange:
             raise unreachable(verb, path, error, self.request_s) from error
 
     async def close(self) -> None:
-        """Closes all connections."""
+        """Close all connections."""
         await self._connection.api.close()
 
     async def _send(
@@ -91,7 +91,7 @@ class ApiExchange:
             try:
                 answer = await self._rest.request(method, url, headers=headers, body=plain, _request_timeout=limits)
             except (aiohttp.ServerDisconnectedError, ConnectionResetError):
-                if may_repeat and method == "GET":  # the server closed a kept connection at this moment
+                if may_repeat and method == "GET":  # the server closed the kept-alive connection
                     may_repeat = False
                     continue
                 raise
@@ -115,16 +115,16 @@ class ApiExchange:
         try:
             return await self._connection.renew()
         except ConfigError:
-            return False  # the server's own words, which the caller gets, say more
+            return False  # the caller gets the server's refusal, which says more
 
     async def _refusal(self, verb: str, path: str, response: aiohttp.ClientResponse) -> KubeError:
-        said = read_status(await response.read())
+        status = read_status(await response.read())
         pause = response.headers.get("Retry-After", "")
-        return refusal(verb, path, response.status, said, retry_after_s=float(pause) if pause.isdigit() else 0.0)
+        return refusal(verb, path, response.status, status, retry_after_s=float(pause) if pause.isdigit() else 0.0)
 
 
 def unreachable(verb: str, path: str, error: BaseException, limit_s: float) -> Unreachable:
-    """The exception for no answer."""
+    """Return the exception for a missing answer."""
     if isinstance(error, asyncio.TimeoutError):
         return Unreachable(f"{verb} {path}: no answer within {limit_s:g} s")
     return Unreachable(f"{verb} {path}: {error or type(error).__name__}")

@@ -1,10 +1,10 @@
-"""The Kubernetes API as the autoscaler uses it: objects in, our structs out, and errors that say what was refused.
+"""A client of the Kubernetes API that reads objects into our structs.
 
-    client = await KubeClient.connect()
+    client = await KubeClient.connect(user_agent="dilu-autoscaler")
     pods = await client.list(PODS, "shop", type=Pod)
     async for event in client.watch(PODS, "shop", type=Pod, resource_version=pods.resource_version): ...
 
-Connections, TLS and credentials are `kubernetes.aio`'s; bodies are read by msgspec (docs/adr/0011).
+`kubernetes.aio` does connections, TLS and credentials; msgspec reads the bodies (docs/adr/0011).
 """
 
 # ruff: noqa: A002  # `type` is called as msgspec calls it
@@ -40,7 +40,7 @@ from dilu_kube.errors import (
     Refused,
     Unreachable,
 )
-from dilu_kube.resources import Resource
+from dilu_kube.resources import JSON_PATCH, MERGE_PATCH, Resource
 
 __all__ = [
     "JSON_PATCH",
@@ -59,12 +59,9 @@ __all__ = [
     "WatchEvent",
 ]
 
-JSON_PATCH: Final = "application/json-patch+json"
-MERGE_PATCH: Final = "application/merge-patch+json"
-USER_AGENT: Final = "dilu-autoscaler"
-PAGE: Final = 500
+PAGE: Final = 500  # objects
 _LIST_S: Final = 30.0  # a page of 500 pods from a slow store
-# The server sends a bookmark a minute. One that says less than this is gone, frozen, or behind a broken network.
+# The server sends a bookmark a minute. One that is silent longer has ended, is frozen, or is cut off from us.
 _QUIET_S: Final = 90.0
 _WATCH_JITTER: Final = 0.5  # so that the watches of all clients do not end together
 
@@ -78,21 +75,24 @@ class KubeClient:
         self._exchange = exchange
 
     @classmethod
-    async def connect(cls, kubeconfig: Path | None = None, *, request_s: float = 10.0) -> KubeClient:
-        """A client from a kubeconfig (None: `$KUBECONFIG` if set, else the service account); ConfigError otherwise.
+    async def connect(
+        cls, kubeconfig: Path | None = None, *, user_agent: str = "dilu", request_s: float = 10.0
+    ) -> KubeClient:
+        """Return a client for a kubeconfig (None: `$KUBECONFIG` if set, else the pod's service account).
 
-        The server is not asked yet: it may be down now.
+        `request_s` limits the time of a request. The server may be down now: nothing is sent yet. Raises `ConfigError`
+        for a kubeconfig or service account that cannot be used.
         """
-        return cls(ApiExchange(await connection_of(kubeconfig, USER_AGENT), request_s=request_s))
+        return cls(ApiExchange(await connection_of(kubeconfig, user_agent), request_s=request_s))
 
     async def get(self, resource: Resource, namespace: str, name: str, *, type: type[T], subresource: str = "") -> T:
-        """One object."""
+        """Return one object."""
         path = resource.path(namespace, name, subresource)
-        data = await self._exchange.ask("get", "GET", path)
+        data = await self._exchange.request("get", "GET", path)
         try:
             return msgspec.json.decode(data, type=type)
         except msgspec.DecodeError as error:
-            raise Refused(f"get {path}: the answer is no {resource.kind}: {error}") from error
+            raise Refused(f"get {path}: the answer is not a {resource.kind}: {error}") from error
 
     async def list(
         self,
@@ -103,13 +103,13 @@ class KubeClient:
         label_selector: str = "",
         field_selector: str = "",
     ) -> Listed[T]:
-        """All objects, read in pages."""
+        """Return all objects, read in pages."""
         path = resource.path(namespace)
         query = _selected(label_selector, field_selector)
         try:
             return await self._pages(path, query | {"limit": str(PAGE)}, type)
         except Gone:
-            # The store was compacted between two pages: all at once then, from the server's memory.
+            # The store was compacted between two pages: read all at once, from the server's memory.
             return await self._pages(path, query, type)
 
     async def _pages(self, path: str, query: Mapping[str, str], type: type[T]) -> Listed[T]:
@@ -118,7 +118,7 @@ class KubeClient:
         within_s = max(_LIST_S, self._exchange.request_s)
         more: dict[str, str] = {}
         while True:
-            data = await self._exchange.ask("list", "GET", path, query={**query, **more}, within_s=within_s)
+            data = await self._exchange.request("list", "GET", path, query={**query, **more}, within_s=within_s)
             page, unread = read_page(path, data, type)
             items += page.items or ()
             broken += unread
@@ -138,10 +138,11 @@ class KubeClient:
         timeout_s: float = 300.0,
         quiet_s: float = _QUIET_S,
     ) -> AsyncIterator[WatchEvent[T]]:
-        """What happens after that version, until the server ends the stream, after `timeout_s` or half as much more.
+        """Yield the events after `resource_version`, until the server ends the stream.
 
-        The first event is a BOOKMARK without an object: the stream is open. Raises Gone where the version is too old,
-        and Unreachable where the stream breaks or nothing, not even a bookmark, comes for `quiet_s`.
+        The server ends it after `timeout_s` to 1.5 `timeout_s`. The first event is a BOOKMARK without an object, which
+        says that the stream is open. Raises `Gone` if the version is too old, and `Unreachable` if the stream breaks
+        or is silent for `quiet_s`, without even a bookmark.
         """
         path = resource.path(namespace)
         server_s = max(1, int(timeout_s * random.uniform(1, 1 + _WATCH_JITTER)))
@@ -159,8 +160,8 @@ class KubeClient:
             async for chunk in response.content.iter_any():
                 for line in lines.feed(chunk):
                     yield read_event(path, line, type)
-                if lines.is_absurd:
-                    raise Refused(f"watch {path}: a line without an end, {lines.pending_bytes} bytes so far")
+                if lines.is_too_long:
+                    raise Refused(f"watch {path}: a line of more than {lines.pending_bytes} bytes")
         except NO_ANSWER as error:
             raise unreachable("watch", path, error, quiet_s) from error
         finally:
@@ -169,31 +170,31 @@ class KubeClient:
             raise Unreachable(f"watch {path}: the stream broke in the middle of an event")
 
     async def create(self, resource: Resource, namespace: str, body: Mapping[str, Any]) -> bytes:
-        """The new object as the server has it; AlreadyExists where the name is taken."""
-        return await self._exchange.ask("create", "POST", resource.path(namespace), body=body)
+        """Create an object and return it as the server has it. Raises `AlreadyExists` if the name is taken."""
+        return await self._exchange.request("create", "POST", resource.path(namespace), body=body)
 
     async def replace(
         self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any], *, subresource: str = ""
     ) -> bytes:
-        """The object after it was replaced; Conflict where the body's resourceVersion is not the last one."""
+        """Replace an object and return it. Raises `Conflict` if the body's resourceVersion is not the current one."""
         path = resource.path(namespace, name, subresource)
-        return await self._exchange.ask("replace", "PUT", path, body=body)
+        return await self._exchange.request("replace", "PUT", path, body=body)
 
     async def patch(
         self, resource: Resource, namespace: str, name: str, body: Body, *, content_type: str, subresource: str = ""
     ) -> bytes:
-        """The object after a JSON_PATCH (a list of operations) or a MERGE_PATCH (an object)."""
+        """Apply a JSON_PATCH (a list of operations) or a MERGE_PATCH (an object) and return the object."""
         if (content_type == JSON_PATCH) is isinstance(body, Mapping):
-            raise ValueError(f"patch with {content_type}: a body of type {type(body).__name__} does not go with it")
+            raise ValueError(f"patch with {content_type}: the body must not be of type {type(body).__name__}")
         path = resource.path(namespace, name, subresource)
-        return await self._exchange.ask("patch", "PATCH", path, body=body, content_type=content_type)
+        return await self._exchange.request("patch", "PATCH", path, body=body, content_type=content_type)
 
     async def delete(self, resource: Resource, namespace: str, name: str) -> None:
-        """Asks for the end of an object; NotFound where it is not there."""
-        await self._exchange.ask("delete", "DELETE", resource.path(namespace, name))
+        """Delete an object. Raises `NotFound` if it does not exist."""
+        await self._exchange.request("delete", "DELETE", resource.path(namespace, name))
 
     async def close(self) -> None:
-        """Closes all connections; watches end as if the server had gone."""
+        """Close all connections; open watches end with an error."""
         await self._exchange.close()
 
 

@@ -1,4 +1,4 @@
-"""Lists and watch streams as the API writes them, read into our structs."""
+"""Reads the API's lists and watch streams into our structs."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import msgspec
 from dilu_kube.errors import Refused, Status, refusal
 from dilu_kube.objects import Meta
 
-_LINE_LIMIT: Final = 64 * 2**20  # an object in etcd has 1.5 MiB at most; this is not one
+_LINE_LIMIT: Final = 64 * 2**20  # an object in etcd has at most 1.5 MiB
 
 
 class KubeObject(Protocol):
-    """Whatever has metadata."""
+    """An object with metadata."""
 
     @property
     def metadata(self) -> Meta:
-        """Its name, version and so on."""
+        """Return its name, version and so on."""
 
 
 T = TypeVar("T", bound=KubeObject)
 
 
 class Broken(msgspec.Struct, frozen=True):
-    """An object that is not of the form that its kind should have."""
+    """An object that does not match the schema of its kind."""
 
     metadata: Meta
     error: str
 
 
 class WatchEvent(msgspec.Struct, Generic[T], frozen=True, gc=False):
-    """One line of a watch. `object` is None where it could not be read, and `broken` says why."""
+    """One line of a watch. `object` is None if it could not be read; then `broken` says why."""
 
     kind: str  # ADDED, MODIFIED, DELETED or BOOKMARK
     object: T | None
@@ -41,7 +41,7 @@ class WatchEvent(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
 
 class Listed(msgspec.Struct, Generic[T], frozen=True):
-    """All objects of a list at one version of the world."""
+    """All objects of a list, at one resource version."""
 
     items: tuple[T, ...]
     resource_version: str
@@ -49,27 +49,27 @@ class Listed(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Lines:
-    """Lines out of the chunks of a stream. A line of some MiB that comes in a thousand chunks is copied once."""
+    """Splits the chunks of a stream into lines. A line of several MiB in a thousand chunks is copied once."""
 
     def __init__(self) -> None:
-        self._begun: list[bytes] = []
+        self._parts: list[bytes] = []
         self.pending_bytes = 0
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The lines that this chunk ends; empty ones are left out."""
+        """Return the lines that end in this chunk, except empty ones."""
         *whole, rest = chunk.split(b"\n")
-        if whole and self._begun:
-            whole[0] = b"".join((*self._begun, whole[0]))
-            self._begun.clear()
+        if whole and self._parts:
+            whole[0] = b"".join((*self._parts, whole[0]))
+            self._parts.clear()
             self.pending_bytes = 0
         if rest:
-            self._begun.append(rest)
+            self._parts.append(rest)
             self.pending_bytes += len(rest)
         return [line for line in whole if line]
 
     @property
-    def is_absurd(self) -> bool:
-        """Whether the line that has begun is longer than any object can be."""
+    def is_too_long(self) -> bool:
+        """Return whether the unfinished line is longer than any object can be."""
         return self.pending_bytes > _LINE_LIMIT
 
 
@@ -89,7 +89,7 @@ class _ListMeta(msgspec.Struct, rename={"resume": "continue", "resource_version"
 
 
 class Page(msgspec.Struct, Generic[T]):
-    """A part of a list; `metadata.resume` leads to the next one."""
+    """One page of a list; `metadata.resume` leads to the next one."""
 
     metadata: _ListMeta
     items: list[T] | None = None
@@ -117,7 +117,7 @@ def _page_decoder(kind: type) -> msgspec.json.Decoder[Any]:
 
 
 def read_event(path: str, line: bytes, kind: type[T]) -> WatchEvent[T]:
-    """One event; raises what an ERROR event stands for, and Refused where the line is not an event at all."""
+    """Return the event of a line. Raises the error of an ERROR event, and `Refused` for a line that is not an event."""
     try:
         read: _WatchLine[T] = _line_decoder(kind).decode(line)
     except msgspec.DecodeError as error:
@@ -140,7 +140,7 @@ def _broken_event(path: str, line: bytes, error: Exception) -> WatchEvent[T]:
         raw = msgspec.json.decode(line, type=_RawLine)
     except msgspec.DecodeError:
         shown = line[:80].decode(errors="replace")
-        raise Refused(f"watch {path}: a line that is no event: {shown!r} ({error})") from error
+        raise Refused(f"watch {path}: a line is not an event: {shown!r} ({error})") from error
     if raw.type == "ERROR":
         raise _watch_error(path, line)
     broken = _broken(raw.object, error)
@@ -156,7 +156,7 @@ def _broken(data: msgspec.Raw, error: Exception) -> Broken:
 
 
 def read_page(path: str, data: bytes, kind: type[T]) -> tuple[Page[T], list[Broken]]:
-    """A page, and those of its objects that could not be read."""
+    """Return a page, and those of its objects that could not be read."""
     try:
         page: Page[T] = _page_decoder(kind).decode(data)
     except msgspec.DecodeError:
@@ -169,7 +169,7 @@ def _page_one_by_one(path: str, data: bytes, kind: type[T]) -> tuple[Page[T], li
         raw = msgspec.json.decode(data, type=_RawPage)
     except msgspec.DecodeError as error:
         raise Refused(
-            f"list {path}: the answer is no list: {data[:80].decode(errors='replace')!r} ({error})"
+            f"list {path}: the answer is not a list: {data[:80].decode(errors='replace')!r} ({error})"
         ) from error
     items: list[T] = []
     broken: list[Broken] = []

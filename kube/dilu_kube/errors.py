@@ -1,13 +1,13 @@
-"""What may go wrong between us and the Kubernetes API. Every message names the verb, the path and what the server said.
+"""Errors of requests to the Kubernetes API. Every message has the verb, the path and the message of the server.
 
 * KubeError
   * NotFound        404
-  * Conflict        409: the object has changed since it was read
+  * Conflict        409: the object was changed since it was read
     * AlreadyExists 409 of a create
-  * Gone            410: this version of the world is forgotten, list again
-  * Forbidden       403: a rule of RBAC is missing
+  * Gone            410: the server no longer has this resource version, list again
+  * Forbidden       403: an RBAC rule is missing
   * Refused         any other 4xx or 5xx, or an answer that cannot be read
-  * Unreachable     no answer, or not in time: whether a write was done is not known
+  * Unreachable     no answer in time: a write may or may not have been done
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _SHOWN: Final = 300
 
 
 class KubeError(DiluError):
-    """A request to the Kubernetes API did not do what was asked.
+    """A request to the Kubernetes API failed.
 
-    `status` is the HTTP status (0 where there was no answer), `reason` the API's word for programs, `retry_after_s`
-    how long the server asks to be left alone.
+    `status` is the HTTP status (0: no answer), `reason` the API's code for programs, `retry_after_s` the pause that the
+    server requests before the next attempt.
     """
 
     def __init__(self, message: str, *, status: int = 0, reason: str = "", retry_after_s: float = 0.0) -> None:
@@ -37,31 +37,31 @@ class KubeError(DiluError):
 
 
 class NotFound(KubeError):  # noqa: N818 - named as the API's reasons are
-    """There is no such object, or no such kind."""
+    """The object, or its kind, does not exist."""
 
 
 class Conflict(KubeError):  # noqa: N818
-    """The object has changed since it was read: read it again."""
+    """The object was changed since it was read: read it again."""
 
 
 class AlreadyExists(Conflict):
-    """There is an object with this name."""
+    """An object with this name exists."""
 
 
 class Gone(KubeError):  # noqa: N818
-    """The server no longer knows (or does not know yet) the version from which to go on: list again."""
+    """The server no longer has the resource version to resume from, or does not have it yet: list again."""
 
 
 class Forbidden(KubeError):  # noqa: N818
-    """The service account may not do this."""
+    """The service account lacks the permission."""
 
 
 class Refused(KubeError):  # noqa: N818
-    """Any other answer that is not the one asked for."""
+    """Any other unexpected answer."""
 
 
 class Unreachable(KubeError):  # noqa: N818
-    """No answer, or not in time. Of a write it is not known whether it was done."""
+    """No answer in time. A write may or may not have been done."""
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -71,14 +71,14 @@ class Cause(msgspec.Struct, frozen=True):
 
 
 class StatusDetails(msgspec.Struct, frozen=True, rename="camel"):
-    """More of a Status, for programs."""
+    """Details of a Status, for programs."""
 
     retry_after_seconds: float = 0.0
     causes: tuple[Cause, ...] = ()
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The API's way to say that it did not do something."""
+    """The body of the API's failures."""
 
     message: str = ""
     reason: str = ""
@@ -90,25 +90,25 @@ _BY_STATUS: Final[Mapping[int, type[KubeError]]] = {403: Forbidden, 404: NotFoun
 
 
 def read_status(body: bytes) -> Status:
-    """The server's Status; where it sent something else (a proxy's page), that as the message."""
+    """Return the Status in a body; for any other body (a proxy's page), a Status with its text as message."""
     try:
         return msgspec.json.decode(body, type=Status)
     except msgspec.DecodeError:
         return Status(message=" ".join(body[:_SHOWN].decode(errors="replace").split()))
 
 
-def refusal(verb: str, path: str, status: int, said: Status, *, retry_after_s: float = 0.0) -> KubeError:
-    """The exception for an answer that is not a success."""
-    details = said.details or StatusDetails()
+def refusal(verb: str, path: str, status: int, answer: Status, *, retry_after_s: float = 0.0) -> KubeError:
+    """Return the exception for an answer that is not a success."""
+    details = answer.details or StatusDetails()
     if any(cause.reason == "ResourceVersionTooLarge" for cause in details.causes):
-        kind: type[KubeError] = Gone  # the store was set back: what we know is newer than what there is
-    elif said.reason == "AlreadyExists":
+        kind: type[KubeError] = Gone  # the store was restored from a backup: our version is newer than its own
+    elif answer.reason == "AlreadyExists":
         kind = AlreadyExists
     else:
         kind = _BY_STATUS.get(status, Refused)
     return kind(
-        f"{verb} {path}: {status} {said.message or said.reason or '(no message)'}",
+        f"{verb} {path}: {status} {answer.message or answer.reason or '(no message)'}",
         status=status,
-        reason=said.reason,
+        reason=answer.reason,
         retry_after_s=max(retry_after_s, details.retry_after_seconds),
     )

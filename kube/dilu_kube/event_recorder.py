@@ -1,4 +1,4 @@
-"""Events on objects, as `kubectl describe` shows them. Recording never waits, and never fails the one who records."""
+"""Events on objects, as `kubectl describe` shows them. Recording never waits and never raises."""
 
 # ruff: noqa: A002  # `type` is called as the API calls it
 
@@ -21,29 +21,29 @@ from dilu_kube.work_queue import WorkQueue
 log = logging.getLogger(__name__)
 
 EventType = Literal["Normal", "Warning"]
-_SAME_S: Final = 600.0
+_SAME_EVENT_S: Final = 600.0
 _PATCH_EVERY_S: Final = 60.0
-_REMEMBERED: Final = 1_000
-_LONGEST_MESSAGE: Final = 1_024
-_LONGEST_PREFIX: Final = 220  # a name has 253 characters at most
+_MAX_EVENTS: Final = 1_000
+_MAX_MESSAGE: Final = 1_024
+_MAX_NAME_PREFIX: Final = 220  # a name has at most 253 characters
 
 
 @dataclass(slots=True, kw_only=True)
 class _RecordedEvent:
-    """One event, and how much of it the server knows."""
+    """One event, and when it was last written."""
 
     name: str
     namespace: str
     body: Mapping[str, Any]
     count: int
     seen_s: float  # wall time of the last sighting
-    sent_s: float | None = None  # wall time of the last write; None: the server does not have it
+    sent_s: float | None = None  # wall time of the last write; None: not written yet
 
 
 class EventRecorder:
-    """Writes events in the background; the same one of ten minutes is one event with a count.
+    """Writes events in the background. Equal events within ten minutes are one event with a count.
 
-    Bounded: of more than a thousand different events the oldest are forgotten, and what the server does not take is.
+    It keeps at most a thousand different events and drops the oldest beyond, and events that the server refuses.
     """
 
     def __init__(self, client: KubeClient, component: str, now_s: Callable[[], float], *, instance: str = "") -> None:
@@ -57,22 +57,22 @@ class EventRecorder:
         self.dropped = 0
 
     def record(self, resource: Resource, meta: Meta, *, type: EventType, reason: str, message: str) -> None:
-        """Tells of something that happened to the object."""
+        """Record that something happened to the object."""
         now_s = self._now_s()
-        message = message[:_LONGEST_MESSAGE]
+        message = message[:_MAX_MESSAGE]
         key = "\0".join((resource.kind, meta.uid or meta.key, type, reason, message))
         known = self._events.get(key)
-        if known is not None and now_s - known.seen_s < _SAME_S:
+        if known is not None and now_s - known.seen_s < _SAME_EVENT_S:
             known.count += 1
             known.seen_s = now_s
             self._events.move_to_end(key)
             if known.sent_s is not None:
-                # Not longer than that, however the wall clock was set meanwhile.
+                # The minimum holds where the wall clock was set back meanwhile.
                 self._queue.add_after(key, min(_PATCH_EVERY_S, known.sent_s + _PATCH_EVERY_S - now_s))
             return
         self._events[key] = self._new(resource, meta, type, reason, message, now_s)
         self._events.move_to_end(key)
-        if len(self._events) > _REMEMBERED:
+        if len(self._events) > _MAX_EVENTS:
             _, oldest = self._events.popitem(last=False)
             self.dropped += oldest.sent_s is None
         self._queue.start()
@@ -81,7 +81,7 @@ class EventRecorder:
     def _new(
         self, resource: Resource, meta: Meta, type: EventType, reason: str, message: str, now_s: float
     ) -> _RecordedEvent:
-        name = f"{meta.name[:_LONGEST_PREFIX]}.{int(now_s * 1e6):x}{next(self._numbers) % 256:02x}"
+        name = f"{meta.name[:_MAX_NAME_PREFIX]}.{int(now_s * 1e6):x}{next(self._numbers) % 256:02x}"
         namespace = meta.namespace or "default"
         involved = {
             "apiVersion": resource.api_version,
@@ -109,7 +109,7 @@ class EventRecorder:
     async def _send(self, key: str) -> None:
         event = self._events.get(key)
         if event is None:
-            return  # forgotten meanwhile
+            return  # dropped meanwhile
         counted = {"count": event.count, "lastTimestamp": _timestamp(event.seen_s)}
         is_new, event.sent_s = event.sent_s is None, self._now_s()
         try:
@@ -121,7 +121,7 @@ class EventRecorder:
             self.dropped += 1
             if self._events.get(key) is event:
                 del self._events[key]
-            log.debug("an event was dropped: %s", error)
+            log.debug("event dropped: %s", error)
 
     async def _count(self, event: _RecordedEvent, counted: Mapping[str, Any]) -> None:
         try:
@@ -130,7 +130,7 @@ class EventRecorder:
             await self._client.create(EVENTS, event.namespace, {**event.body, **counted})
 
     async def close(self) -> None:
-        """Gives the event that is being written a second; what is not written is lost."""
+        """Wait up to a second for the event that is being written; all others are lost."""
         await self._queue.close(grace_s=1.0)
 
 

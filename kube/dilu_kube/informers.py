@@ -1,4 +1,4 @@
-"""All objects of a kind as they are now, kept by one list and a watch that goes on from it.
+"""All objects of a kind as they are now, kept by one list and a watch that resumes from it.
 
     pods = Informer(client, PODS, type=Pod, label_selector=REVISION_LABEL, index=revision_of)
     pods.on_change(lambda key, before, after: queue.add(key))
@@ -7,13 +7,13 @@
 
 | what happens                                           | what the informer does                            |
 |--------------------------------------------------------|---------------------------------------------------|
-| the server ends the watch, its time is up              | goes on from the last version                     |
-| no answer, a broken or a silent stream                 | keeps what it knows, goes on from there           |
-| the version is too old (410), a line is no event, or   | lists again, and tells what differs               |
-| a stream is silent from its begin                      |                                                   |
-| one object cannot be read                              | keeps it as it was before, logs once, counts      |
-| a handler raises                                       | logs it; the others are called                    |
-| `resync_s` have passed                                 | lists again, and tells of every object            |
+| the server ends the watch at its time limit            | resumes from the last version                     |
+| no answer, a broken or a silent stream                 | keeps its objects, resumes from the last version  |
+| the version is too old (410), a line is not an event,  | lists again, and calls handlers for differences   |
+| or a stream was silent from its start                  |                                                   |
+| one object cannot be read                              | keeps its last readable state, logs once, counts  |
+| a handler raises                                       | logs it, and calls the others                     |
+| `resync_s` have passed                                 | lists again, and calls handlers for every object  |
 """
 
 # ruff: noqa: A002  # `type` is called as msgspec calls it
@@ -39,10 +39,10 @@ T = TypeVar("T", bound=KubeObject)
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE_S: Final = 0.1
-_LONGEST_PAUSE_S: Final = 10.0
-_TOO_MANY_REQUESTS: Final = 429  # from here on it is the server's trouble, below it is ours
-_PROVEN_S: Final = 5.0  # a watch that lasts as long has worked, even if nothing happened
+_MIN_PAUSE_S: Final = 0.1
+_MAX_PAUSE_S: Final = 10.0
+_TOO_MANY_REQUESTS: Final = 429  # at or above, the server is at fault; below, our request is
+_PROVEN_S: Final = 5.0  # a watch that lasted this long worked, even without an event
 
 
 def _key_of(found: Any) -> str:
@@ -51,7 +51,7 @@ def _key_of(found: Any) -> str:
 
 
 class Informer(Generic[T]):
-    """What the API server knows of one kind. For one event loop."""
+    """The API server's objects of one kind. For one event loop."""
 
     def __init__(
         self,
@@ -81,31 +81,32 @@ class Informer(Generic[T]):
         self._changes: Reflector[T] = Reflector(self._cache, resource, key)
         self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._version = ""  # from which to watch on; "" = list first
+        self._version = ""  # to resume from; "": list first
         self._listed_s = float("-inf")
         self._contact_s = float("-inf")
         self._failures = 0  # in a row
-        self._is_mute = False  # whether the watch has said nothing since it was opened
+        self._is_mute = False  # whether the open watch has sent no event yet
         self.restarts = 0
         self.relists = 0
 
     def on_change(self, handler: Handler[T]) -> None:
-        """Calls `handler(key, before, after)` at each change: before is None of a new object, after of one that went.
+        """Call `handler(key, before, after)` at each change.
 
-        It is called from within the loop, and must neither wait nor take long.
+        `before` is None for a new object, `after` for a deleted one. The handler runs on the event loop: it must
+        neither wait nor take long.
         """
         self._changes.handlers.append(handler)
 
     def get(self, key: str) -> T | None:
-        """The object with this key (NAMESPACE/NAME), as last seen."""
+        """Return the object with this key (NAMESPACE/NAME), as last seen."""
         return self._cache.get(key)
 
     def items(self) -> Iterable[T]:
-        """All objects as last seen; not to be walked across an await."""
+        """Return all objects as last seen. Do not iterate across an await."""
         return self._cache.items()
 
     def indexed(self, value: str) -> Sequence[T]:
-        """Those of which `index` says `value`, without looking at the others."""
+        """Return the objects for which `index` returned `value`, in time of their number."""
         return self._cache.indexed(value)
 
     def __len__(self) -> int:
@@ -113,31 +114,31 @@ class Informer(Generic[T]):
 
     @property
     def has_synced(self) -> bool:
-        """Whether all objects were seen once."""
+        """Return whether all objects were listed once."""
         return self._ready.is_set()
 
     async def synced(self) -> None:
-        """Returns when all objects were seen once, and the handlers told."""
+        """Wait until all objects were listed once and the handlers called."""
         await self._ready.wait()
 
     @property
     def unreadable(self) -> int:
-        """How many objects could not be read so far; what came again counts again."""
+        """Return how many objects could not be read so far, each time counted."""
         return self._changes.unreadable
 
     @property
     def last_contact_s(self) -> float:
-        """How long ago the server last said something: what is known may be as old. Infinite before the first word."""
+        """Return the seconds since the server last sent anything, the maximum age of the objects. Infinite at first."""
         now_s: float = asyncio.get_running_loop().time()
         return now_s - self._contact_s
 
     def start(self) -> None:
-        """Begins to list and watch."""
+        """Start to list and watch."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"informer of {self._resource.plural}")
 
     async def close(self) -> None:
-        """Ends the watch; what is known stays."""
+        """End the watch. The objects stay."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -164,34 +165,34 @@ class Informer(Generic[T]):
             self._failures = 0
         self._failures += 1
         self.restarts += 1
-        # A server whose store was set back waits in silence for our version to come: no bookmark, no 410.
+        # A server whose store was restored from a backup waits silently until it reaches our version, without a 410.
         was_mute = self._is_mute and lasted_s >= self._quiet_s
         if was_mute or self._must_list(error):
             self._version = ""
         if error is not None:
-            self._complain(error)
-        longest_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
-        asked_s = error.retry_after_s if isinstance(error, KubeError) else 0.0
-        return min(_LONGEST_PAUSE_S, max(asked_s, longest_s * random.uniform(0.5, 1.0)))
+            self._log_failure(error)
+        max_s = min(_MAX_PAUSE_S, _MIN_PAUSE_S * 2.0 ** min(self._failures, 10))
+        requested_s = error.retry_after_s if isinstance(error, KubeError) else 0.0
+        return min(_MAX_PAUSE_S, max(requested_s, max_s * random.uniform(0.5, 1.0)))
 
     def _must_list(self, error: Exception | None) -> bool:
-        """Whether going on from the last version is hopeless. A server with too much to do is left alone at first."""
+        """Return whether a watch cannot resume from the last version. At first not under overload."""
         if isinstance(error, Refused):
             return error.status < _TOO_MANY_REQUESTS or self._failures >= 3
         return isinstance(error, Gone)
 
-    def _complain(self, error: Exception) -> None:
+    def _log_failure(self, error: Exception) -> None:
         if not isinstance(error, KubeError):
-            log.error("informer of %s: %r; listing again", self._resource.plural, error, exc_info=error)
+            log.error("informer of %s failed, listing again: %r", self._resource.plural, error, exc_info=error)
             self._version = ""
-        elif self._failures == 2:  # once may be a restart of the server; the second one is an outage
-            log.warning("%s; what is known of %d %s stays, trying on", error, len(self), self._resource.plural)
+        elif self._failures == 2:  # one failure may be a restart of the server, two are an outage
+            log.warning("%s; keeping the %d %s known so far and retrying", error, len(self), self._resource.plural)
         else:
-            log.debug("%s (failure %d in a row)", error, self._failures)
+            log.debug("%s (consecutive failure %d)", error, self._failures)
 
     def _recovered(self) -> None:
         if self._failures >= 2:
-            log.info("watching %s again after %d failures", self._resource.plural, self._failures)
+            log.info("watch of %s works again after %d failures", self._resource.plural, self._failures)
         self._failures = 0
 
     async def _list_if_due(self, now_s: float) -> None:
@@ -208,7 +209,7 @@ class Informer(Generic[T]):
         self.relists += 1
         self._listed_s = self._contact_s = asyncio.get_running_loop().time()
         self._version = listed.resource_version
-        self._changes.take_all(listed.items, listed.broken, tell_all=resync)
+        self._changes.take_all(listed.items, listed.broken, notify_all=resync)
         self._ready.set()
 
     async def _follow(self) -> None:
@@ -224,7 +225,7 @@ class Informer(Generic[T]):
         )
         loop = asyncio.get_running_loop()
         self._is_mute = False
-        async with aclosing(events):  # type: ignore[type-var]  # an async generator, whatever its annotation says
+        async with aclosing(events):  # type: ignore[type-var]  # it is an async generator
             async for event in events:
                 self._contact_s = loop.time()
                 self._changes.take(event)

@@ -1,4 +1,4 @@
-"""One bucket's lease in the cluster: look at it, take it, renew it, release it; and know for how long it is held."""
+"""Leader election by one Lease: read it, take it, renew it, release it, and know until when it is held."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from dilu_kube.lease_rules import (
 from dilu_kube.objects import Lease
 from dilu_kube.resources import LEASES
 
-_LOOKS: Final = 3  # in one attempt: somebody else may write between our look and our write
+_MAX_READS: Final = 3  # in one attempt: another process may write between our read and our write
 _decode: Final = msgspec.json.Decoder(Lease).decode
 
 
 def boot_time_s() -> float:
-    """Seconds on a clock that nobody sets, and that goes on while the process is stopped or the machine suspended."""
+    """Return seconds on a clock that cannot be set, and that counts while the process or the machine is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class LeaderElector:
-    """One lease, as this process sees it and holds it."""
+    """One Lease, as this process last read it and as far as it holds it."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class LeaderElector:
     ) -> None:
         self.name = name
         self.term = 0
-        """Counts up with each time that the lease becomes ours, also where nobody else had it in between."""
+        """Increases each time that we take the lease, also if no other process had it in between."""
         self.renewals = 0
         self._client = client
         self._namespace = namespace
@@ -59,72 +59,72 @@ class LeaderElector:
         self._clock_s = clock_s
         self._wall_s = wall_s
         self._seen: Seen | None = None
-        self._is_current = False  # no write has failed since we saw it
-        self._renewed_s = -math.inf  # when the request was sent by which we hold it
+        self._is_current = False  # no write failed since we read it
+        self._renewed_s = -math.inf  # when the request of the last renewal was sent
 
     def holds(self) -> bool:
-        """Whether it is ours, at this very moment."""
+        """Return whether we hold it at this moment."""
         return self._clock_s() - self._renewed_s < self._durations.renew_s
 
     def left_s(self) -> float:
-        """For how long it stays ours without another renewal."""
+        """Return for how many seconds we hold it without another renewal."""
         return self._renewed_s + self._durations.renew_s - self._clock_s()
 
     @property
     def holder(self) -> str:
-        """Who has it, as of the last look; "" for nobody, and where we had it and let its time run out."""
+        """Return the holder's identity, as last read; "" if it has none, or if ours ran out of time."""
         if self.holds():
             return self._identity
         seen = self._seen
         return "" if seen is None or seen.holder == self._identity else seen.holder
 
     def takeable_in_s(self) -> float | None:
-        """When another's time will be over; None where that says nothing about what we do next."""
+        """Return in how many seconds another holder's time is over; None if no other holder keeps us from taking it."""
         seen = self._seen
         if not self._takes or seen is None or seen.holder in ("", self._identity):
             return None
         return seen.until_s - self._clock_s()
 
     async def attempt(self) -> None:
-        """Look, and take or renew it where that is ours to do. Raises `KubeError`."""
-        for looks_left in reversed(range(_LOOKS)):
+        """Read the lease, and take or renew it if the rules allow. Raises `KubeError`."""
+        for reads_left in reversed(range(_MAX_READS)):
             seen = self._seen
-            # After a time without it, such as a freeze, look first: it may be another's by now.
+            # After a time without it, such as a freeze, read first: another process may hold it by now.
             if seen is None or not (self._is_current and self.holds()):
-                seen = await self._look()
+                seen = await self._read()
             step = decide(seen, self._identity, takes=self._takes, now_s=self._clock_s())
             if step in (Step.WATCH, Step.WAIT):
                 return
             try:
                 await self._hold(seen.lease)
             except (Conflict, NotFound):
-                if not looks_left:
+                if not reads_left:
                     raise
             else:
                 return
 
     def let_go(self) -> None:
-        """Hold it no more, whatever the cluster says."""
+        """Stop holding it, without a write to the cluster."""
         self._renewed_s = -math.inf
 
     async def release(self) -> None:
-        """Let go of it, and let others take it at once. Raises `KubeError`."""
+        """Stop holding it, and let others take it at once. Raises `KubeError`."""
         self.let_go()
-        for looks_left in reversed(range(_LOOKS)):
+        for reads_left in reversed(range(_MAX_READS)):
             seen = self._seen
             if seen is None or not self._is_current:
-                seen = await self._look()
+                seen = await self._read()
             if seen.lease is None or seen.holder != self._identity:
                 return
             try:
                 await self._write(seen.lease, spec_to_release(seen.lease, wall_s=self._wall_s()))
             except (Conflict, NotFound):
-                if not looks_left:
+                if not reads_left:
                     raise
             else:
                 return
 
-    async def _look(self) -> Seen:
+    async def _read(self) -> Seen:
         try:
             lease = await self._client.get(LEASES, self._namespace, self.name, type=Lease)
         except NotFound:
@@ -148,13 +148,13 @@ class LeaderElector:
         self.renewals += 1
 
     async def _write(self, lease: Lease | None, spec: dict[str, Any]) -> None:
-        self._is_current = False  # until an answer comes: without one, nobody knows whether it was written
+        self._is_current = False  # until the answer: without one, the write may or may not have been done
         if lease is None:
             metadata = {"name": self.name, "namespace": self._namespace}
             body = {"apiVersion": LEASES.api_version, "kind": LEASES.kind, "metadata": metadata, "spec": spec}
             data = await self._client.create(LEASES, self._namespace, body)
         else:
-            # The version makes the server refuse the patch if anybody has written since.
+            # The version makes the server refuse the patch after any other write.
             change = {"metadata": {"resourceVersion": lease.metadata.resource_version}, "spec": spec}
             data = await self._client.patch(LEASES, self._namespace, self.name, change, content_type=MERGE_PATCH)
         self._see(_decode(data))

@@ -1,14 +1,14 @@
-"""Who may have a lease, and what is written then: client-go's rules, as functions of what was seen and when.
+"""client-go's rules of who may hold a lease, and what is written to it, as functions of what was read and when.
 
-    the record says             and                                   then
-    us                                                                renew it (put it back where it was deleted)
-    another                     its time is not over                  wait
-    another                     its time is over                      take it
-    nobody, or there is none                                          take it, or create it
+    holder in the record        and                                   then
+    this process                                                      renew it (create it again if it was deleted)
+    another process             its time is not over                  wait
+    another process             its time is over                      take it
+    none, or no record                                                take it, or create it
 
-A record's time is its own `leaseDurationSeconds`, counted on our clock from when we first saw that very record. What
-it says of the time of day (`renewTime`) is for people: no rule depends on it, so wrong clocks harm nothing. Each write
-carries the record's version, and fails if anybody has written since.
+A record's time is its own `leaseDurationSeconds`, counted on our clock from the first read of that version. No rule
+depends on its time of day (`renewTime`), so wrong clocks do no harm. Each write carries the record's version, and fails
+after any other write.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from dilu_kube.objects import Lease
 class LeaseDurations:
     """The three times of an election. Two holders at once are excluded as long as `lease_s` exceeds `renew_s`."""
 
-    lease_s: int = 15  # others leave a lease alone for so long after they saw it renewed
-    renew_s: float = 10.0  # a holder trusts its last renewal for so long
-    retry_s: float = 2.0  # a holder renews so often, and others look so often
+    lease_s: int = 15  # other processes take the lease only this long after they saw a renewal
+    renew_s: float = 10.0  # the holder trusts a renewal for this time
+    retry_s: float = 2.0  # interval of renewals, and of reads by others
 
     def __post_init__(self) -> None:
         if self.lease_s != int(self.lease_s):
@@ -42,17 +42,17 @@ class LeaseDurations:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A lease as it was at the last look."""
+    """A lease as it was last read."""
 
-    lease: Lease | None  # None: there is none
-    holder: str  # "": nobody. Of a lease that was deleted: who had it
-    until_s: float  # our clock's time at which others may take it
+    lease: Lease | None  # None: it does not exist
+    holder: str  # "": none. Of a deleted lease: its last holder
+    until_s: float  # when others may take it, on our clock
 
 
 def see(before: Seen | None, lease: Lease | None, durations: LeaseDurations, now_s: float) -> Seen:
-    """What is known after a look at the lease. A record that was seen before does not get more time by that."""
+    """Return what is known after a read. Reading the same version again does not extend its time."""
     if lease is None:
-        # Deleted under its holder, who knows nothing of it yet: until its time is over, only the holder puts it back.
+        # Deleted, which its holder does not know yet: until its time is over, only the holder creates it again.
         if before is None:
             return Seen(lease=None, holder="", until_s=now_s)
         return Seen(lease=None, holder=before.holder, until_s=before.until_s)
@@ -61,7 +61,7 @@ def see(before: Seen | None, lease: Lease | None, durations: LeaseDurations, now
     spec = lease.spec
     if not spec.holder_identity:
         return Seen(lease=lease, holder="", until_s=now_s)
-    # A record may lack its duration. It is no reason to think that its holder is gone.
+    # A record may lack its duration; that does not mean that its holder ended.
     duration_s = spec.lease_duration_seconds or durations.lease_s
     return Seen(lease=lease, holder=spec.holder_identity, until_s=now_s + duration_s)
 
@@ -71,9 +71,9 @@ def _version(lease: Lease) -> str:
 
 
 class Step(StrEnum):
-    """What to do about a lease."""
+    """What to do with a lease."""
 
-    WATCH = "watch"  # we never take one
+    WATCH = "watch"  # this process never takes one
     WAIT = "wait"
     RENEW = "renew"
     TAKE = "take"
@@ -81,7 +81,7 @@ class Step(StrEnum):
 
 
 def decide(seen: Seen, identity: str, *, takes: bool, now_s: float) -> Step:
-    """What `identity` is to do, having seen the lease so."""
+    """Return what the process `identity` must do with the lease."""
     if not takes:
         return Step.WATCH
     is_ours = seen.holder == identity
@@ -93,7 +93,7 @@ def decide(seen: Seen, identity: str, *, takes: bool, now_s: float) -> Step:
 
 
 def spec_to_hold(lease: Lease | None, identity: str, durations: LeaseDurations, *, wall_s: float) -> dict[str, Any]:
-    """The lease's `spec` by which `identity` has it, from the one that it replaces."""
+    """Return the `spec` by which `identity` holds the lease, given the one that it replaces."""
     before = None if lease is None else lease.spec
     now = micro_time(wall_s, other_than=None if before is None else before.renew_time)
     acquired, transitions = now, 0
@@ -105,7 +105,7 @@ def spec_to_hold(lease: Lease | None, identity: str, durations: LeaseDurations, 
 
 
 def spec_to_release(lease: Lease, *, wall_s: float) -> dict[str, Any]:
-    """The lease's `spec` by which nobody has it; anybody may take it at once."""
+    """Return the `spec` of a released lease, which any process may take at once."""
     now = micro_time(wall_s, other_than=lease.spec.renew_time)
     return _spec("", 1, now, now, lease.spec.lease_transitions)
 
@@ -121,10 +121,10 @@ def _spec(holder: str, duration_s: int, acquired: str, renewed: str, transitions
 
 
 def micro_time(wall_s: float, *, other_than: str | None = None) -> str:
-    """RFC 3339 with microseconds, as leases have it; a microsecond later where that would be `other_than`.
+    """Return a time as leases have it: RFC 3339 with microseconds. Never `other_than`, but a microsecond later.
 
-    A renewal must differ from what it replaces, or the API server keeps the old version and nobody sees it. A clock
-    that was set back can show the same time twice.
+    A renewal must differ from what it replaces: otherwise the API server keeps the old version, and other processes do
+    not see the renewal. A clock that was set back can show the same time twice.
 
     >>> micro_time(0.25)
     '1970-01-01T00:00:00.250000Z'
@@ -137,12 +137,3 @@ def micro_time(wall_s: float, *, other_than: str | None = None) -> str:
 def _micros_text(micros: int) -> str:
     seconds, rest = divmod(micros, 1_000_000)
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{rest:06d}Z"
-
-
-def holder_ip(holder: str) -> str | None:
-    """The address in a holder's identity, which is everything after the first `_`; None if it has none.
-
-    >>> holder_ip("autoscaler-5c6b_10.0.0.7")
-    '10.0.0.7'
-    """
-    return holder.partition("_")[2] or None

@@ -1,4 +1,4 @@
-"""What an informer knows: objects by key and by an index, with what they have in common kept once."""
+"""The objects of an informer by key and by index; equal parts of them are stored once."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from dilu_kube.decoding import KubeObject
 from dilu_kube.objects import Pod
 
 T = TypeVar("T", bound=KubeObject)
-_SPARE: Final = 1_000
+_MIN_TRIMMED: Final = 1_000
 
 
 class Sharing:
-    """Makes one of the equal labels, annotations, owners and conditions of many objects.
+    """Stores equal labels, annotations, owners and conditions of many objects once.
 
-    The pods of a revision have the same ones: of 3,000 pods at three a revision that is 60 % of the memory, for 3 µs an
-    event.
+    The pods of a revision have the same ones: with 3,000 pods, three per revision, this saves 60 % of the memory for
+    3 µs per event.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Sharing:
         self._values: dict[Any, Any] = {}
 
     def share(self, found: KubeObject) -> None:
-        """Replaces what is equal to something seen before by that."""
+        """Replace parts of the object by equal ones that are stored already."""
         metadata = found.metadata
         for field in ("labels", "annotations"):
             pairs: dict[str, str] = getattr(metadata, field)
@@ -34,7 +34,7 @@ class Sharing:
                 msgspec.structs.force_setattr(metadata, field, self._pairs.setdefault(tuple(pairs.items()), pairs))
         self._share_value(metadata, "namespace")
         self._share_value(metadata, "owner_references")
-        if isinstance(found, Pod):  # only there they have no times
+        if isinstance(found, Pod):  # only their conditions are read without times
             self._share_value(found.status, "conditions")
 
     def _share_value(self, struct: msgspec.Struct, field: str) -> None:
@@ -42,14 +42,14 @@ class Sharing:
         msgspec.structs.force_setattr(struct, field, self._values.setdefault(value, value))
 
     def trim(self, objects: int) -> None:
-        """Forgets all when much of it can be of objects that are gone: it only costs that new ones share less."""
-        if len(self._pairs) + len(self._values) > 4 * objects + _SPARE:
+        """Drop all stored parts if many may belong to deleted objects; later objects share less then."""
+        if len(self._pairs) + len(self._values) > 4 * objects + _MIN_TRIMMED:
             self._pairs.clear()
             self._values.clear()
 
 
 class ObjectCache(Generic[T]):
-    """Objects by key, and by what `index` says of them."""
+    """Objects by key, and by the value of `index`."""
 
     def __init__(self, index: Callable[[T], str | None] | None) -> None:
         self._index = index
@@ -61,23 +61,23 @@ class ObjectCache(Generic[T]):
         return len(self._objects)
 
     def get(self, key: str) -> T | None:
-        """The object with this key."""
+        """Return the object with this key."""
         return self._objects.get(key)
 
     def keys(self) -> Iterable[str]:
-        """All keys."""
+        """Return all keys."""
         return self._objects.keys()
 
     def items(self) -> Iterable[T]:
-        """All objects; not to be walked while something is put."""
+        """Return all objects. Do not iterate across a change."""
         return self._objects.values()
 
     def indexed(self, value: str) -> Sequence[T]:
-        """The objects of which the index says this."""
+        """Return the objects with this index value."""
         return tuple(self._groups.get(value, {}).values())
 
     def put(self, key: str, new: T) -> T | None:
-        """What was there before."""
+        """Store an object and return the one it replaces."""
         self._sharing.share(new)
         before = self._objects.get(key)
         self._objects[key] = new
@@ -87,7 +87,7 @@ class ObjectCache(Generic[T]):
         return before
 
     def remove(self, key: str) -> T | None:
-        """What was there, if anything."""
+        """Remove an object and return it."""
         before = self._objects.pop(key, None)
         if before is not None and self._index is not None:
             self._regroup(key, before, None)

@@ -1,7 +1,7 @@
-"""The core kinds, with just those fields that are read. What is absent in an object has the API's zero value here.
+"""The core kinds, with only the fields that are read. A field that an object lacks has the API's zero value.
 
-Every kind decodes from the JSON of the API with `msgspec.json.decode(data, type=Pod)`; other fields are skipped, which
-is what keeps thousands of pods small.
+Every kind decodes from the JSON of the API with `msgspec.json.decode(data, type=Pod)`; other fields are skipped, so
+that thousands of pods stay small.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import msgspec
 
 
 class ApiStruct(msgspec.Struct, rename="camel", frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """Frozen, with the API's spelling of the names."""
+    """A frozen struct with the API's spelling of names."""
 
 
 class OwnerReference(ApiStruct, frozen=True):
-    """Who an object belongs to."""
+    """The owner of an object."""
 
     api_version: str = ""
     kind: str = ""
@@ -42,12 +42,12 @@ class Meta(ApiStruct, frozen=True):
 
     @property
     def key(self) -> str:
-        """NAMESPACE/NAME."""
+        """Return NAMESPACE/NAME."""
         return f"{self.namespace}/{self.name}"
 
     @property
     def controller(self) -> OwnerReference | None:
-        """The owner that manages the object."""
+        """Return the owner that manages the object."""
         return next((owner for owner in self.owner_references if owner.controller), None)
 
 
@@ -71,13 +71,13 @@ class TargetReference(ApiStruct, frozen=True):
 
 
 class DeploymentSpec(ApiStruct, frozen=True):
-    """How many pods there are to be."""
+    """The number of pods."""
 
     replicas: int = 1
 
 
 class Deployment(ApiStruct, frozen=True):
-    """The pods' owner."""
+    """A Deployment."""
 
     metadata: Meta
     spec: DeploymentSpec = DeploymentSpec()
@@ -91,7 +91,7 @@ class PodCondition(ApiStruct, frozen=True):
 
 
 class PodStatus(ApiStruct, frozen=True):
-    """What the kubelet says of a pod; absent until it does."""
+    """A pod's status as the kubelet reports it."""
 
     phase: str = ""
     pod_ip: str = msgspec.field(default="", name="podIP")
@@ -107,19 +107,19 @@ class Pod(ApiStruct, frozen=True):
 
     @property
     def is_ready(self) -> bool:
-        """Whether its condition Ready is True."""
+        """Return whether its condition Ready is True."""
         return any(one.type == "Ready" and one.status == "True" for one in self.status.conditions)
 
 
 class ConfigMap(ApiStruct, frozen=True):
-    """Settings."""
+    """A ConfigMap."""
 
     metadata: Meta
     data: dict[str, str] = {}
 
 
 class LeaseSpec(ApiStruct, frozen=True):
-    """Who holds a lease, and until when if nobody renews it."""
+    """The holder of a lease, and for how long without another renewal."""
 
     holder_identity: str = ""
     lease_duration_seconds: int = 0
@@ -129,12 +129,12 @@ class LeaseSpec(ApiStruct, frozen=True):
 
 
 class Lease(ApiStruct, frozen=True):
-    """One bucket's holder."""
+    """A lease."""
 
     metadata: Meta
     spec: LeaseSpec = LeaseSpec()
 
 
 def to_json(value: object) -> Any:
-    """A struct, or what contains some, as the plain values that JSON has."""
+    """Return a struct, or a container of structs, as plain values of JSON."""
     return msgspec.to_builtins(value)

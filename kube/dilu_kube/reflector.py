@@ -1,4 +1,4 @@
-"""Lists and events become what is known of a kind, and what differs is told to handlers."""
+"""Applies lists and watch events to a cache, and calls handlers for what they change."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Handler = Callable[[str, T | None, T | None], None]
 
 log = logging.getLogger(__name__)
 
-_MOST_BROKEN: Final = 1_000  # remembered, so that each is logged once
+_MAX_BROKEN: Final = 1_000  # remembered, so that each is logged once
 
 
 class Reflector(Generic[T]):
-    """Takes what the server sends into a cache, and tells handlers what that changes."""
+    """Applies what the server sends to a cache, and calls the handlers."""
 
     def __init__(self, cache: ObjectCache[T], resource: Resource, key: Callable[[T], str]) -> None:
         self._cache = cache
@@ -29,8 +29,8 @@ class Reflector(Generic[T]):
         self.handlers: list[Handler[T]] = []
         self.unreadable = 0
 
-    def take_all(self, found: Sequence[T], broken: Sequence[Broken], *, tell_all: bool) -> None:
-        """First all is taken, then all is told: a handler that looks around sees one version of the world."""
+    def take_all(self, found: Sequence[T], broken: Sequence[Broken], *, notify_all: bool) -> None:
+        """Apply a list, then call the handlers: a handler that reads other objects sees one version of all of them."""
         for one in broken:
             self._note_broken(one)
         missing = set(self._cache.keys()).difference(one.metadata.key for one in broken)
@@ -40,14 +40,14 @@ class Reflector(Generic[T]):
             missing.discard(key)
             self._broken_keys.discard(key)
             before = self._cache.put(key, one_found)
-            if tell_all or before is None or _differs(before, one_found):
+            if notify_all or before is None or _differs(before, one_found):
                 changes.append((key, before, one_found))
         changes += [(key, self._cache.remove(key), None) for key in sorted(missing)]
         for key, before, after in changes:
-            self._tell(key, before, after)
+            self._notify(key, before, after)
 
     def take(self, event: WatchEvent[T]) -> None:
-        """What one event of a watch brings."""
+        """Apply one event of a watch."""
         if event.kind == "BOOKMARK":
             return
         if event.object is None:
@@ -56,43 +56,43 @@ class Reflector(Generic[T]):
         key = self._key(event.object)
         self._broken_keys.discard(key)
         if event.kind == "DELETED":
-            self._tell_removed(key)
+            self._remove(key)
         else:
             before = self._cache.put(key, event.object)
             if before is None or _differs(before, event.object):
-                self._tell(key, before, event.object)
+                self._notify(key, before, event.object)
 
     def _take_broken(self, event: WatchEvent[T]) -> None:
         if event.broken is None:
             return
         self._note_broken(event.broken)
         if event.kind == "DELETED":
-            self._tell_removed(event.broken.metadata.key)
+            self._remove(event.broken.metadata.key)
 
-    def _tell_removed(self, key: str) -> None:
+    def _remove(self, key: str) -> None:
         before = self._cache.remove(key)
         if before is not None:
-            self._tell(key, before, None)
+            self._notify(key, before, None)
 
     def _note_broken(self, broken: Broken) -> None:
         self.unreadable += 1
         key = broken.metadata.key
         if key in self._broken_keys:
             return
-        if len(self._broken_keys) >= _MOST_BROKEN:
+        if len(self._broken_keys) >= _MAX_BROKEN:
             self._broken_keys.clear()
         self._broken_keys.add(key)
-        log.warning("%s %s cannot be read and is left out: %s", self._resource.kind, key, broken.error)
+        log.warning("%s %s cannot be read and is ignored: %s", self._resource.kind, key, broken.error)
 
-    def _tell(self, key: str, before: T | None, after: T | None) -> None:
+    def _notify(self, key: str, before: T | None, after: T | None) -> None:
         for handler in self.handlers:
             try:
                 handler(key, before, after)
             except Exception:
-                log.exception("a handler of %s failed at %s", self._resource.plural, key)
+                log.exception("a handler of %s failed for %s", self._resource.plural, key)
 
 
 def _differs(before: KubeObject, after: KubeObject) -> bool:
-    """A watch that goes on may repeat what is known."""
+    """Return whether a version is new: a resumed watch may repeat events."""
     old, new = before.metadata, after.metadata
     return old.resource_version != new.resource_version or old.uid != new.uid

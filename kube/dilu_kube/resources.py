@@ -1,14 +1,17 @@
-"""The core kinds of objects and their API paths."""
+"""The core kinds of objects, their API paths, and the content types of patches."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
+JSON_PATCH: Final = "application/json-patch+json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """One kind, as the API serves it."""
+    """One kind and its place in the API."""
 
     group: str  # "" for the core group
     version: str
@@ -17,11 +20,11 @@ class Resource:
 
     @property
     def api_version(self) -> str:
-        """As objects say it: `v1` or `apps/v1`."""
+        """Return the apiVersion of objects: `v1` or `apps/v1`."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """The path of one object, or of the list in a namespace, or ("") in all.
+        """Return the path of one object, or of the list of a namespace ("": of all namespaces).
 
         >>> DEPLOYMENTS.path("shop", "embed", "scale")
         '/apis/apps/v1/namespaces/shop/deployments/embed/scale'

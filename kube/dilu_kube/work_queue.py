@@ -1,11 +1,11 @@
-"""Keys to be handled: each one at a time, at once or later, again after a failure, and never twice in the queue.
+"""A queue of keys to handle: at once or later, again after a failure, never twice in the queue or at the same time.
 
-| a key is …          | and is added                                              |
-|---------------------|-----------------------------------------------------------|
-| nowhere             | it queues, behind those that were added before            |
-| in the queue        | nothing: it will be handled once, after this              |
-| being handled       | it is handled once more, when that is done                |
-| to be added later   | it queues now, and again then                             |
+| a key that is added … | then                                                    |
+|-----------------------|---------------------------------------------------------|
+| is not in the queue   | queues behind those that were added before              |
+| is in the queue       | is handled once, not twice                              |
+| is being handled      | is handled once more afterwards                         |
+| is due later          | queues now, and again at that time                      |
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from dilu_kube.errors import Conflict, KubeError, NotFound
 
 log = logging.getLogger(__name__)
 
-_FIRST_RETRY_S: Final = 0.005
-_LONGEST_RETRY_S: Final = 60.0
+_MIN_RETRY_S: Final = 0.005
+_MAX_RETRY_S: Final = 60.0
 
 
 def retry_s(failures: int) -> float:
-    """How long a key waits that has failed so many times in a row.
+    """Return the pause after a number of failures in a row.
 
     >>> [retry_s(failures) for failures in (1, 2, 3, 20)]
     [0.005, 0.01, 0.02, 60.0]
     """
-    return min(_LONGEST_RETRY_S, _FIRST_RETRY_S * 2.0 ** min(failures - 1, 30))
+    return min(_MAX_RETRY_S, _MIN_RETRY_S * 2.0 ** min(failures - 1, 30))
 
 
 class WorkQueue:
-    """Handles keys, at most `workers` at a time, and no key twice at a time. For one event loop."""
+    """Handles keys, at most `workers` at the same time, and each key once at a time. For one event loop."""
 
     def __init__(self, handle: Callable[[str], Awaitable[None]], *, workers: int = 8) -> None:
         self._handle = handle
         self._workers = workers
         self._ready: deque[str] = deque()
-        self._waiting: set[str] = set()  # in the queue, or to be put there when they are done
+        self._waiting: set[str] = set()  # in the queue, or added while being handled
         self._running: dict[str, asyncio.Task[None]] = {}
         self._later: list[tuple[float, int, str]] = []
-        self._due_s: dict[str, float] = {}  # what counts; other entries of the heap are stale
+        self._due_s: dict[str, float] = {}  # entries of the heap with other times are stale
         self._numbers = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = float("inf")
@@ -53,16 +53,16 @@ class WorkQueue:
         self._started = False
 
     def __len__(self) -> int:
-        """How many keys are to be handled now; those for later do not count."""
+        """Return the number of keys that wait for a worker, without those that are due later."""
         return len(self._waiting)
 
     @property
     def delayed(self) -> int:
-        """How many keys are to be added later."""
+        """Return the number of keys that are due later."""
         return len(self._due_s)
 
     def add(self, key: str) -> None:
-        """Handles the key as soon as its turn comes."""
+        """Queue a key."""
         if key in self._waiting:
             return
         self._waiting.add(key)
@@ -71,7 +71,7 @@ class WorkQueue:
             self._begin()
 
     def add_after(self, key: str, seconds: float) -> None:
-        """Adds the key then; of several times the first counts."""
+        """Queue a key after some seconds; the earliest of several times counts."""
         if seconds <= 0:
             self.add(key)
             return
@@ -82,13 +82,13 @@ class WorkQueue:
             self._set_timer()
 
     def start(self) -> None:
-        """Begins to handle; what was added before is not lost."""
+        """Start to handle keys, also those that were added before."""
         self._started = True
         self._set_timer()
         self._begin()
 
     async def close(self, grace_s: float = 5.0) -> None:
-        """Begins nothing more, and gives what is being handled so long to end."""
+        """Start no more handling, and cancel what has not ended after `grace_s`."""
         self._started = False
         if self._timer is not None:
             self._timer.cancel()
@@ -124,7 +124,7 @@ class WorkQueue:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         pause_s = retry_s(failures)
         if isinstance(error, KubeError):
-            pause_s = min(_LONGEST_RETRY_S, max(pause_s, error.retry_after_s))
+            pause_s = min(_MAX_RETRY_S, max(pause_s, error.retry_after_s))
         self.add_after(key, pause_s)
         _log_failure(key, error, failures, pause_s)
 
@@ -140,7 +140,7 @@ class WorkQueue:
 
     def _on_timer(self) -> None:
         self._timer = None
-        # Not the clock: a loop calls a timer up to its clock's resolution before its time.
+        # Not the clock's time: a loop may call a timer early by up to its clock's resolution.
         due_s, self._timer_s = self._timer_s, float("inf")
         while self._later and self._later[0][0] <= due_s:
             at_s, _, key = heapq.heappop(self._later)
@@ -152,9 +152,9 @@ class WorkQueue:
 
 def _log_failure(key: str, error: Exception, failures: int, pause_s: float) -> None:
     if not isinstance(error, KubeError):
-        log.error("%s failed, %d in a row, again in %g s: %r", key, failures, pause_s, error, exc_info=error)
+        log.error("%s failed (%d in a row), retry in %g s: %r", key, failures, pause_s, error, exc_info=error)
     elif isinstance(error, Conflict) or (isinstance(error, NotFound) and failures == 1) or failures & (failures - 1):
-        # Somebody else was faster, or it is just being deleted, or said already: at the 1st, 2nd, 4th … in a row.
-        log.debug("%s: %s; again in %g s", key, error, pause_s)
+        # A lost race or a deletion, both usual; or a repeated failure, logged at the 1st, 2nd, 4th, 8th … in a row.
+        log.debug("%s: %s; retry in %g s", key, error, pause_s)
     else:
-        log.warning("%s: %s; %d in a row, again in %g s", key, error, failures, pause_s)
+        log.warning("%s: %s (%d in a row), retry in %g s", key, error, failures, pause_s)

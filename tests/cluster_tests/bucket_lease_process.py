@@ -17,9 +17,10 @@ from typing import Any
 import uvloop
 
 from dilu_autoscaler.knative.buckets.bucket_addresses import BucketAddresses
+from dilu_autoscaler.knative.buckets.holder_identity import holder_ip
 from dilu_autoscaler.knative.buckets.leases import BucketLeases
 from dilu_kube.client import KubeClient
-from dilu_kube.lease_rules import LeaseDurations, holder_ip
+from dilu_kube.lease_rules import LeaseDurations
 from dilu_kube.resources import Resource
 
 DURATIONS = LeaseDurations(lease_s=6, renew_s=4.0, retry_s=0.8)

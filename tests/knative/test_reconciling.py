@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from dilu_autoscaler.knative.configuration.config import AutoscalerConfig, Config
+from dilu_autoscaler.knative.objects import UNKNOWN_SCALE
 from dilu_autoscaler.knative.reconciling.cluster_view import PodCounts
 from dilu_autoscaler.knative.reconciling.revision_plan import RevisionView, needs_activator_answer, plan
-from dilu_autoscaler.knative.reconciling.scaling import UNKNOWN_SCALE
 from dilu_autoscaler.knative.reconciling.writes import Verb, WriteKind
 from dilu_kube.objects import ConditionObject, OwnerReference, TargetReference
 from knative.revisions import (

@@ -17,8 +17,6 @@ from dilu_autoscaler.knative.reconciling.cluster_view import PodCounts, count_po
 from dilu_autoscaler.knative.reconciling.metric_status import metric_status
 from dilu_autoscaler.knative.reconciling.owned_objects import is_owned, metric_spec, metric_write, sks_spec, sks_write
 from dilu_autoscaler.knative.reconciling.writes import (
-    JSON_PATCH,
-    MERGE_PATCH,
     Verb,
     metric_status_write,
     scalable,
@@ -27,7 +25,7 @@ from dilu_autoscaler.knative.reconciling.writes import (
 )
 from dilu_autoscaler.knative.scraping.scraper import Scraped, ScrapeProblem
 from dilu_kube.objects import ConditionObject, Meta, OwnerReference, Pod, PodCondition, PodStatus, TargetReference
-from dilu_kube.resources import DEPLOYMENTS
+from dilu_kube.resources import DEPLOYMENTS, JSON_PATCH, MERGE_PATCH
 from knative.revisions import NOW_S, TARGET, active, autoscaler, condition, metric, services
 
 OWNER = {

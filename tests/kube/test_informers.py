@@ -202,8 +202,8 @@ def test_an_outage_keeps_what_is_known(run: Run, caplog: pytest.LogCaptureFixtur
         run(main)
     warnings = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
     [warning] = warnings
-    assert "what is known of 1 configmaps stays" in warning
-    assert any("again after" in record.message for record in caplog.records)
+    assert "keeping the 1 configmaps known so far and retrying" in warning
+    assert any("works again after" in record.message for record in caplog.records)
 
 
 def test_it_waits_for_a_server_that_comes_later(run: Run) -> None:
@@ -247,8 +247,8 @@ def test_an_object_that_cannot_be_read_is_left_as_it_was(run: Run, caplog: pytes
         run(main)
     warned = [record.message for record in caplog.records]
     assert [message.split(":")[0] for message in warned] == [
-        "ConfigMap ns/a cannot be read and is left out",
-        "ConfigMap / cannot be read and is left out",
+        "ConfigMap ns/a cannot be read and is ignored",
+        "ConfigMap / cannot be read and is ignored",
     ]
 
 
@@ -269,7 +269,7 @@ def test_a_handler_that_raises_stops_nothing(run: Run, caplog: pytest.LogCapture
             await watched.told("add a", "add b")
 
     run(main)
-    assert "a handler of configmaps failed at ns/b" in caplog.text
+    assert "a handler of configmaps failed for ns/b" in caplog.text
 
 
 def test_a_resync_lists_again_and_tells_of_all(run: Run) -> None:

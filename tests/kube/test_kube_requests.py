@@ -90,7 +90,7 @@ def test_the_server_says_how_long_to_wait(run: Run) -> None:
 
 def test_writes_go_out_as_they_are(run: Run) -> None:
     async def main(server: ApiServer) -> None:
-        client = await server.client()
+        client = await server.client(user_agent="dilu-agent")
         await client.create(CONFIG_MAPS, "ns", {"data": {"a": "b"}})
         await client.replace(CONFIG_MAPS, "ns", "a", {"data": {}}, subresource="status")
         scale = [{"op": "replace", "path": "/spec/replicas", "value": 3}]
@@ -105,7 +105,7 @@ def test_writes_go_out_as_they_are(run: Run) -> None:
             ("PATCH", f"{PATH}/a", {"data": None}, "application/merge-patch+json"),
             ("DELETE", f"{PATH}/a", None, "application/json"),
         ]
-        assert server.requests[0].headers["User-Agent"] == "dilu-autoscaler"
+        assert server.requests[0].headers["User-Agent"] == "dilu-agent"
         await client.close()
 
     run(main)
@@ -197,7 +197,7 @@ BROKEN_WATCHES = [
     (streaming(line("ADDED", config_map("a", 6))[:-9], then="end"), Unreachable, "in the middle of an event"),
     (streaming(line("ADDED", config_map("a", 6)), then="break"), Unreachable, "(?i)payload|reset|closed"),
     (streaming(line("ADDED", config_map("a", 6))), Unreachable, "no answer within 0.2 s"),
-    (streaming(b"<html>sorry</html>\n"), Refused, "no event"),
+    (streaming(b"<html>sorry</html>\n"), Refused, "not an event"),
     (streaming(line("ERROR", status(410, "Expired", "too old"))), Gone, "410 too old"),
     (answering(410, status(410, "Expired", "too old")), Gone, "410 too old"),
     (answering(403, status(403, "Forbidden", "no")), Forbidden, "403 no"),

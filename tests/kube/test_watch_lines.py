@@ -31,9 +31,9 @@ def test_a_line_without_end_is_noticed() -> None:
     lines = Lines()
     for _ in range(64):
         lines.feed(b"x" * 2**20)
-        assert not lines.is_absurd
+        assert not lines.is_too_long
     lines.feed(b"x")
-    assert lines.is_absurd
+    assert lines.is_too_long
 
 
 def read(data: bytes) -> WatchEvent[ConfigMap]:
@@ -82,7 +82,7 @@ def test_an_error_event_is_raised(said: object, wanted: type[KubeError], message
     "data", [b"", b"{", b"\xff\xfe", b"[]", b"null", b'{"type": "ADDED"}', b'{"type": 1, "object": {}}', b"<html>"]
 )
 def test_a_line_that_is_no_event_says_so(data: bytes) -> None:
-    with pytest.raises(Refused, match="watch /x: a line that is no event"):
+    with pytest.raises(Refused, match="watch /x: a line is not an event"):
         read(data)
 
 
@@ -119,5 +119,5 @@ def test_a_list_may_have_null_for_no_items() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"<html>", b"[]", b'{"items": 5, "metadata": {}}'])
 def test_what_is_no_list_says_so(data: bytes) -> None:
-    with pytest.raises(Refused, match="list /x: the answer is no list"):
+    with pytest.raises(Refused, match="list /x: the answer is not a list"):
         read_page("/x", data, ConfigMap)

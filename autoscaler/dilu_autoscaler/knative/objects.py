@@ -1,4 +1,4 @@
-"""Knative's internal kinds, with just those fields that the autoscaler reads, and their API paths."""
+"""Knative's internal kinds, with only the fields that the autoscaler reads, and their API paths."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ METRICS: Final = Resource(group="autoscaling.internal.knative.dev", version="v1a
 SERVERLESS_SERVICES: Final = Resource(
     group="networking.internal.knative.dev", version="v1alpha1", kind="ServerlessService", plural="serverlessservices"
 )
+UNKNOWN_SCALE: Final = -1
+"""A PodAutoscaler's desiredScale and actualScale while they are not known."""
 
 
 class PodAutoscalerSpec(ApiStruct, frozen=True):

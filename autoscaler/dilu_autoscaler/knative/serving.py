@@ -23,7 +23,7 @@ from dilu_autoscaler.knative.configuration.process_settings import (
     mode_named,
     required,
 )
-from dilu_autoscaler.knative.process import Autoscaler
+from dilu_autoscaler.knative.process import COMPONENT, Autoscaler
 from dilu_autoscaler.knative.reports.stat_traffic import StatTraffic
 from dilu_autoscaler.policy.horizontal import policy_named
 from dilu_kube.client import KubeClient
@@ -81,7 +81,7 @@ async def _serve(settings: ProcessSettings) -> int:
         raise ConfigError(f"port {settings.stat_port} cannot be listened on: {error.strerror}") from None
     _log.info("mode=%s identity=%s port=%d policy=%s", settings.mode, settings.identity, port, settings.policy)
     try:
-        client = await KubeClient.connect(settings.kubeconfig)
+        client = await KubeClient.connect(settings.kubeconfig, user_agent=COMPONENT)
         try:
             return await _until(stopped, Autoscaler(settings, client, traffic), traffic)
         finally:

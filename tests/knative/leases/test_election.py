@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dilu.errors import ConfigError
+from dilu_autoscaler.knative.buckets.holder_identity import holder_ip
 from dilu_autoscaler.knative.reconciling.conditions import time_s
 from dilu_kube.lease_rules import (
     LeaseDurations,
     Seen,
     Step,
     decide,
-    holder_ip,
     micro_time,
     see,
     spec_to_hold,

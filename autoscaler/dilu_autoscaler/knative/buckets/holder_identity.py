@@ -45,3 +45,12 @@ def _side_of(pod: str, ours: str) -> Side:
     if pod.startswith(f"{ours}-"):
         return Side.OURS
     return Side.STOCK if pod.startswith(f"{STOCK_DEPLOYMENT}-") else Side.OTHER
+
+
+def holder_ip(identity: str) -> str | None:
+    """Return the address in an identity, which is everything after the first `_`; None if it has none.
+
+    >>> holder_ip("autoscaler-5c6b_10.0.0.7")
+    '10.0.0.7'
+    """
+    return identity.partition("_")[2] or None

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from dilu.errors import ConfigError
+from dilu_autoscaler.knative.buckets.holder_identity import holder_ip
 from dilu_kube.client import KubeClient
 from dilu_kube.errors import KubeError
 from dilu_kube.leader_election import LeaderElector, boot_time_s
-from dilu_kube.lease_rules import LeaseDurations, holder_ip
+from dilu_kube.lease_rules import LeaseDurations
 
 Handler = Callable[[str, bool, str], None]
 """Called with a bucket, whether we hold it, and the identity of who does ("" for nobody)."""

@@ -17,6 +17,7 @@ from dilu_autoscaler.knative.configuration.revision_settings import RevisionSett
 from dilu_autoscaler.knative.deciding.from_zero import activated, is_for_nobody, is_given_up
 from dilu_autoscaler.knative.deciding.kpa_policy import AVERAGED_KPA
 from dilu_autoscaler.knative.deciding.loads import Loads, Replicas, Throughputs, WatchedRevision
+from dilu_autoscaler.knative.objects import UNKNOWN_SCALE
 from dilu_autoscaler.knative.reports.collector import Collector
 from dilu_autoscaler.loop import ScaleLoop, Tick
 from dilu_autoscaler.policy.horizontal import Decision, ScaleSpec, policy_named
@@ -29,7 +30,6 @@ from dilu_autoscaler.policy.horizontal.kpa.burst_capacity import (
 )
 from dilu_autoscaler.policy.horizontal.kpa.settings import ScalingMetric
 
-UNKNOWN_SCALE: Final = -1
 BATCH_S: Final = 0.02
 """Evaluations that are due within so long are made at once; pokes do not wait."""
 STEP_S: Final = 2.0

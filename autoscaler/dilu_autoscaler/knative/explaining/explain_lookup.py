@@ -32,7 +32,9 @@ class Responsible:
 
 async def find_responsible(key: str, namespace: str, kubeconfig: Path | None, ours: str) -> Responsible:
     """Who decides on `key`, by the Leases in Knative's namespace. Raises `DiluError` where that cannot be known."""
-    client = await KubeClient.connect(kubeconfig or default_kubeconfig(os.environ), request_s=REQUEST_S)
+    client = await KubeClient.connect(
+        kubeconfig or default_kubeconfig(os.environ), user_agent="dilu-explain", request_s=REQUEST_S
+    )
     try:
         leases = await client.list(LEASES, namespace, type=Lease)
     finally:

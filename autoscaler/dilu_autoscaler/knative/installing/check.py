@@ -87,7 +87,7 @@ async def check(environment: Mapping[str, str]) -> None:
     """Raises with the first thing that is wrong."""
     namespace = environment.get("SYSTEM_NAMESPACE", "knative-serving")
     mode = environment.get("DILU_AUTOSCALER_MODE", "replace")
-    client = await KubeClient.connect()
+    client = await KubeClient.connect(user_agent="dilu-install")
     try:
         serving = ServingNamespace(client=client, name=namespace, within_s=_RENEWED_S)
         addresses = await our_addresses(serving)

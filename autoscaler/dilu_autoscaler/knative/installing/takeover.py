@@ -161,7 +161,7 @@ _VERBS: Final = {"take": take, "give-back": give_back, "leave": leave}
 
 async def run(arguments: argparse.Namespace) -> None:
     """One verb, with a client of its own."""
-    client = await KubeClient.connect(arguments.kubeconfig)
+    client = await KubeClient.connect(arguments.kubeconfig, user_agent="dilu-install")
     try:
         serving = ServingNamespace(client=client, name=arguments.namespace, within_s=arguments.timeout)
         if arguments.verb == "check":

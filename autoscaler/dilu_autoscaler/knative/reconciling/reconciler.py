@@ -11,8 +11,8 @@ from typing import Final
 from dilu.http.client.gets import GetClient
 from dilu_autoscaler.knative.configuration.config import KPA_CLASS, Config
 from dilu_autoscaler.knative.configuration.revision_settings import RevisionSettings, settings_of
-from dilu_autoscaler.knative.deciding.deciders import UNKNOWN_SCALE, Deciders
-from dilu_autoscaler.knative.objects import PodAutoscaler, ServerlessService
+from dilu_autoscaler.knative.deciding.deciders import Deciders
+from dilu_autoscaler.knative.objects import UNKNOWN_SCALE, PodAutoscaler, ServerlessService
 from dilu_autoscaler.knative.reconciling import conditions
 from dilu_autoscaler.knative.reconciling.cluster_view import CLASS_ANNOTATION, ClusterView
 from dilu_autoscaler.knative.reconciling.conditions import ACTIVE, TRUE

@@ -14,13 +14,18 @@ from dataclasses import dataclass, replace
 from dilu.errors import ConfigError
 from dilu_autoscaler.knative.configuration.config import Config
 from dilu_autoscaler.knative.configuration.revision_settings import RevisionSettings
-from dilu_autoscaler.knative.objects import Metric, PodAutoscaler, PodAutoscalerStatus, ServerlessService
+from dilu_autoscaler.knative.objects import (
+    UNKNOWN_SCALE,
+    Metric,
+    PodAutoscaler,
+    PodAutoscalerStatus,
+    ServerlessService,
+)
 from dilu_autoscaler.knative.reconciling import owned_objects
 from dilu_autoscaler.knative.reconciling.cluster_view import PodCounts
 from dilu_autoscaler.knative.reconciling.owned_objects import PROXY, SERVE
 from dilu_autoscaler.knative.reconciling.scaling import (
     FEWEST_ACTIVATORS,
-    UNKNOWN_SCALE,
     Activity,
     Revision,
     Scaling,

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-UNKNOWN_SCALE: Final = -1
+from dilu_autoscaler.knative.objects import UNKNOWN_SCALE
+
 ACTIVATION_BUFFER_S: Final = 30.0
 """Beyond the Deployment's own progress deadline, so that the Deployment reports its failure first."""
 PROXY_AGAIN_S: Final = 3.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from dilu_autoscaler.knative.configuration.revision_settings import RevisionSettings
-from dilu_autoscaler.knative.objects import PodAutoscaler, PodAutoscalerStatus
+from dilu_autoscaler.knative.objects import UNKNOWN_SCALE, PodAutoscaler, PodAutoscalerStatus
 from dilu_autoscaler.knative.reconciling import conditions
 from dilu_autoscaler.knative.reconciling.conditions import (
     ACTIVE,
@@ -16,7 +16,7 @@ from dilu_autoscaler.knative.reconciling.conditions import (
     UNKNOWN,
     Conditions,
 )
-from dilu_autoscaler.knative.reconciling.scaling import UNKNOWN_SCALE, Activity, Bounds
+from dilu_autoscaler.knative.reconciling.scaling import Activity, Bounds
 
 _ACTIVITIES: Final = {TRUE: Activity.ACTIVE, FALSE: Activity.INACTIVE}
 _STATUSES: Final = {Activity.ACTIVE: TRUE, Activity.ACTIVATING: UNKNOWN, Activity.INACTIVE: FALSE}

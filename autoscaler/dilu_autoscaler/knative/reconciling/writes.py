@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
 from dilu.errors import ConfigError
 from dilu_autoscaler.knative.objects import (
@@ -18,10 +18,7 @@ from dilu_autoscaler.knative.objects import (
 )
 from dilu_autoscaler.knative.reconciling.conditions import condition_json
 from dilu_kube.objects import TargetReference, to_json
-from dilu_kube.resources import DEPLOYMENTS, Resource
-
-JSON_PATCH: Final = "application/json-patch+json"
-MERGE_PATCH: Final = "application/merge-patch+json"
+from dilu_kube.resources import DEPLOYMENTS, JSON_PATCH, MERGE_PATCH, Resource
 
 
 class Verb(StrEnum):
