@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dilu.spec import names
+
 if TYPE_CHECKING:
     from dilu.events import Event
-
-DEFAULT_URGENCY = 3  # RFC 9218
 
 
 def _never() -> bool:
@@ -23,7 +23,7 @@ class Context:
 
     request_id: str
     deadline_s: float | None = None  # on the clock of `time.monotonic`; None: no deadline
-    urgency: int = DEFAULT_URGENCY  # 0 (most urgent) to 7, from the Priority header (RFC 9218)
+    urgency: int = names.DEFAULT_URGENCY  # 0 (most urgent) to 7, from the Priority header (RFC 9218)
     event: Event | None = None  # the CloudEvent that carried the item; None if none did
     traceparent: str | None = None  # the W3C trace context of the request, unparsed
     is_abandoned: Callable[[], bool] = _never

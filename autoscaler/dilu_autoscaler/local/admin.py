@@ -11,12 +11,9 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
-import uvicorn
-from uvicorn.server import ServerState
 
 from dilu.errors import RequestError
 from dilu.http.answers import Receive, Scope, Send, request_id, send_error, send_json
-from dilu.http.bounded_protocol import BoundedHttpProtocol
 from dilu_autoscaler.local.replicas import last_lines
 
 _FOLLOW_S = 0.25  # how often the logs are looked at while somebody follows them
@@ -136,32 +133,3 @@ async def _until_gone(work: Any, receive: Receive) -> None:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-
-
-class AdminServer:
-    """Serves an application on a Unix socket."""
-
-    def __init__(self, app: Any, path: Path) -> None:
-        self._config = uvicorn.Config(
-            app, http=BoundedHttpProtocol, ws="none", lifespan="off", log_config=None, access_log=False
-        )
-        self._config.load()
-        self._state = ServerState()
-        self._path = path
-        self._server: asyncio.AbstractServer | None = None
-
-    async def start(self) -> None:
-        """Listen. The folder of the socket keeps others out."""
-        self._server = await asyncio.get_running_loop().create_unix_server(
-            lambda: BoundedHttpProtocol(self._config, self._state, {}), path=str(self._path)
-        )
-
-    async def close(self) -> None:
-        """Close, cutting whoever follows logs."""
-        if self._server is not None:
-            self._server.close()
-        for connection in list(self._state.connections):
-            if connection.transport is not None:
-                connection.transport.abort()
-        while self._state.tasks:
-            await asyncio.wait(self._state.tasks)

@@ -6,6 +6,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
+from dilu.http.listener import SERVER_LOG
 from dilu.runtime.logs import JsonFormatter
 from dilu_autoscaler.local.exchange import ACCESS_LOG
 
@@ -50,7 +51,7 @@ def configure_events(*, log_format: str, access_log: bool, console: Console | No
     handler.setFormatter(JsonFormatter(None, None) if log_format == "json" else LineFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # What the server library says of single connections repeats what clients see, or what the gateway says better.
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    logging.getLogger(SERVER_LOG).setLevel(logging.CRITICAL)
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
     access = logging.getLogger(ACCESS_LOG)
     access.setLevel(logging.INFO if access_log else logging.WARNING)

@@ -10,9 +10,9 @@ import socket
 import time
 
 from dilu.errors import DiluError
-from dilu.http.listener import Listener
+from dilu.http.listener import Listener, UnixListener
 from dilu.spec.applications import Route
-from dilu_autoscaler.local.admin import AdminApp, AdminServer
+from dilu_autoscaler.local.admin import AdminApp
 from dilu_autoscaler.local.backends import WaitLimits
 from dilu_autoscaler.local.driver import ScaleDriver
 from dilu_autoscaler.local.exchange import GatewayLimits
@@ -62,7 +62,7 @@ class Platform:
         served = {name: function.served for name, function in self._functions.items()}
         self._gateway = GatewayApp(self._router, served, gateway_limits or GatewayLimits())
         self._listener = Listener(self._gateway, gateway_socket)
-        self._admin = AdminServer(AdminApp(self.status, claim.logs), claim.socket)
+        self._admin = UnixListener(AdminApp(self.status, claim.logs), claim.socket)
         self._stops: asyncio.Queue[int] = asyncio.Queue()
 
     async def run(self) -> int:

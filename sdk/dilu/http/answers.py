@@ -1,4 +1,4 @@
-"""HTTP pieces that every ASGI application here shares: reading a bounded body, writing JSON answers and errors."""
+"""What every ASGI application here shares: it reads a bounded body, and writes JSON answers and errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
-BODY_TIMEOUT_S = 30.0  # for a body that comes in pieces, from its first piece to its last
+BODY_TIMEOUT_S = 30.0  # for a body in pieces, from the first one to the last
 _JSON = (b"content-type", b"application/json")
 CLOSE = (b"connection", b"close")
 
@@ -33,17 +33,17 @@ class ClientGoneError(Exception):
 
 
 def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """The caller's id (`X-Request-Id`, `X-Call-Id`, `ce-id`) if it is printable and short, else a new one."""
+    """Return the caller's id (`X-Request-Id`, `X-Call-Id`, `ce-id`) if it is printable and short, else a new one."""
     return CallHeaders(headers).request_id or new_request_id()
 
 
 def new_request_id() -> str:
-    """An id that no other request of any process has."""
+    """Return an id that no other request of any process has."""
     return f"{_id_prefix}-{next(_id_numbers):x}"
 
 
 async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
-    """The whole body. Raises `RequestError` (413 too large, 408 too slow) or `ClientGoneError`."""
+    """Read the whole body. Raises `RequestError` (413 too large, 408 too slow) or `ClientGoneError`."""
     for name, value in scope["headers"]:
         # The parser has checked that it is a number.
         if name == b"content-length" and int(value) > max_bytes:
@@ -57,7 +57,7 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             return await _read_pieces(receive, max_bytes)
     except TimeoutError:
-        raise RequestError(408, "slow-body", f"the body did not come within {BODY_TIMEOUT_S:g} s") from None
+        raise RequestError(408, "slow-body", f"the body did not arrive within {BODY_TIMEOUT_S:g} s") from None
 
 
 async def _read_pieces(receive: Receive, max_bytes: int) -> bytes:
@@ -78,19 +78,19 @@ def _too_large(max_bytes: int) -> RequestError:
 
 
 async def send_json(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-    """One complete JSON answer."""
+    """Send one complete JSON answer."""
     length = (b"content-length", b"%d" % len(body))
     await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, *headers]})
     await send({"type": "http.response.body", "body": body})
 
 
 async def send_error(send: Send, error: RequestError, id_: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-    """An error as the JSON object that every part of Dilu answers with."""
+    """Send an error as the JSON object that every part of Dilu answers with."""
     await send_json(send, error.status, error_body(error, id_), [*error_headers(error, id_), *headers])
 
 
 def error_headers(error: RequestError, id_: str) -> Headers:
-    """What an error says in headers: the request's id, when to come again, and whether nothing was executed."""
+    """Return an error's headers: the request's id, Retry-After, and whether the request was refused unexecuted."""
     extra: Headers = [(names.HEADER_REQUEST_ID.lower().encode(), id_.encode())]
     if error.retry_after_s is not None:
         extra.append((b"retry-after", b"%d" % error.retry_after_s))
@@ -100,12 +100,12 @@ def error_headers(error: RequestError, id_: str) -> Headers:
 
 
 def readable(text: str) -> str:
-    """The text as JSON can state it: half of a character that has two becomes a question mark."""
+    """Return the text as JSON can hold it: half of a surrogate pair becomes a question mark."""
     return text.encode("utf-8", "replace").decode()
 
 
 def error_body(error: RequestError, id_: str) -> bytes:
-    """`{"error": {"code", "message", "field"?, "request_id"}}`."""
+    """Return `{"error": {"code", "message", "field"?, "request_id"}}`."""
     content: dict[str, str] = {"code": str(error.code), "message": readable(str(error))}
     if error.field is not None:
         content["field"] = readable(str(error.field))

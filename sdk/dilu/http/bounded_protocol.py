@@ -1,7 +1,7 @@
 """uvicorn's HTTP/1.1 protocol with bounds on what a client may send before, and leave unread after, it is served.
 
-All that we know of uvicorn's inner life is in this module: the bounds, a body that can be taken without waiting, an
-answer that is written at once.
+Only this module and `listener` know uvicorn's internals. Here: the bounds, a body that can be taken without waiting,
+and an answer that is written at once.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ MAX_HEAD_BYTES = 64 * 1024  # request line and headers together; also a chunk's 
 MAX_HEADERS = 128
 HEAD_TIMEOUT_S = 10.0  # from the first byte of a request (or the connection) to the end of its headers
 UNREAD_TIMEOUT_S = 60.0  # for a client that reads nothing of what is sent to it
-# An answer may go out before the body came in (413). What follows is read and thrown away, since closing at
-# once would reset the connection and take the answer with it; but not for ever.
+# An answer may be sent before the body has arrived (413). The rest of the body is read and discarded up to this limit:
+# closing at once would reset the connection, and the client would lose the answer.
 MAX_DISCARDED_BYTES = 64 * 1024 * 1024
 
 CYCLE = "dilu.cycle"  # key of uvicorn's request in the scope's extensions
 
 
 def whole_body(scope: Mapping[str, Any]) -> bytes | None:
-    """The request's body if all of it has come already, else None."""
+    """Return the request's body if all of it has arrived, else None."""
     cycle = _cycle(scope)
     if cycle is None or cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue:
         return None
@@ -44,10 +44,10 @@ def is_abandoned(scope: Mapping[str, Any]) -> bool:
 
 
 def answer_at_once(scope: Mapping[str, Any], status: int, head: bytes, body: bytes) -> bool:
-    """Write a whole answer in one piece; False where only the ordinary way will do.
+    """Write a whole answer in one piece. Return False if it has to be sent through ASGI instead.
 
-    `head` holds complete header lines, the body's length among them. uvicorn writes head and body separately, which
-    is one system call more and a tenth of what a small answer costs.
+    `head` is complete header lines, with the content length. uvicorn writes head and body separately: one more system
+    call, a tenth of the cost of a small answer.
     """
     cycle = _cycle(scope)
     if cycle is None or cycle.response_started or cycle.flow.write_paused or cycle.scope["method"] == "HEAD":
@@ -75,14 +75,14 @@ def _cycle(scope: Mapping[str, Any]) -> RequestResponseCycle | None:
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """Refuses floods of headers with 431 and clients that never finish their headers with 408."""
+    """Refuses too many or too large headers with 431, and headers that do not end in time with 408."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._data = b""
         self._in_head = False  # a request has begun and its headers have not ended
         self._in_body = False
-        self._unparsed_bytes = 0  # that came since the parser last had something to say
+        self._unparsed_bytes = 0  # received since the parser's last callback
         self._header_count = 0
         self._head_bytes = 0
         self._discarded_bytes = 0
@@ -96,7 +96,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     @property
     def is_receiving(self) -> bool:
-        """Whether a request has begun to come and is not complete."""
+        """Whether a request has begun to arrive and is not complete."""
         return self._in_head or self._in_body
 
     @property
@@ -105,12 +105,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
 
     def abort(self) -> None:
-        """Cut the connection now."""
+        """Cut the connection at once."""
         if self.transport is not None:
             self.transport.abort()
 
     def check_unread(self, now_s: float) -> None:
-        """Cut the connection of a client that has read nothing for too long. Called about once a second."""
+        """Cut the connection of a client that has read nothing for `UNREAD_TIMEOUT_S`. Called about once a second."""
         size = self.transport.get_write_buffer_size()
         if size == 0 or size < self._unread_bytes or not self._unread_since_s:
             self._unread_since_s = now_s
@@ -121,17 +121,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     # -- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        """Start the clock for the first request's headers."""
+        """Start the time limit of the first request's headers."""
         super().connection_made(transport)
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._head_timed_out)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer with the connection."""
+        """Stop the timer."""
         self._stop_head_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and bound what the parser makes nothing of."""
+        """Parse, and bound what the parser has not used."""
         self._data = data
         self._unparsed_bytes += len(data)
         super().data_received(data)
@@ -144,14 +144,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     # -- the parser's callbacks
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Begin a request."""
         super().on_message_begin()
         self._in_head = True
         self._header_count = 0
         self._head_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; what comes after the body (a trailer) is counted and ignored."""
+        """Take a header; one after the body (a trailer) is counted and ignored."""
         self._header_count += 1
         if self._header_count > MAX_HEADERS:
             self._refusal = (431, f"more than {MAX_HEADERS} headers")
@@ -161,7 +161,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is complete: stop its clock, and let the application begin."""
+        """End the head: stop its time limit and let the application begin."""
         if len(self.url) + self._head_bytes > MAX_HEAD_BYTES:
             self._refusal = (431, f"the headers are larger than {MAX_HEAD_BYTES} bytes")
             raise ValueError("headers too large")
@@ -171,14 +171,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._stop_head_timer()
         self._ignores_upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
         if self._ignores_upgrade:
-            return  # it is parsed once more, without that wish
+            return  # it is parsed once more without the Upgrade header
         self._in_body = True
         super().on_headers_complete()
         extensions: Any = {CYCLE: self.cycle}
         self.scope["extensions"] = extensions
 
     def on_body(self, body: bytes) -> None:
-        """Hand the body on, or throw it away after the answer, within bounds."""
+        """Pass the body on, or discard it after the answer, up to `MAX_DISCARDED_BYTES`."""
         self._unparsed_bytes = 0
         if self.cycle.response_complete:
             self._discarded_bytes += len(body)
@@ -187,7 +187,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The next byte belongs to the next request's head."""
+        """End the request: the next byte belongs to the next one's head."""
         self._unparsed_bytes = 0
         if self._ignores_upgrade:
             return
@@ -195,30 +195,30 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """An answer is out; a refusal of what came behind its request may follow."""
+        """Send the refusal of what followed the answered request, if there is one."""
         super().on_response_complete()
         if self._refusal is not None:
             self._refuse(*self._refusal)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what the parser refused; the reason may be one of our bounds."""
+        """Answer what the parser rejected; the reason may be one of our bounds."""
         status, text = self._refusal or (400, msg)
         self._refuse(status, text)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Serve a request that wishes to upgrade (h2c, websocket) as the plain request that it also is (RFC 9110 7.8).
+        """Serve a request with an Upgrade header (h2c, websocket) as the plain request that it also is (RFC 9110 7.8).
 
-        The parser stops at such a head and skips the body; so the same head, without the wish, and what follows it
-        go through a new parser. uvicorn calls this while it handles `HttpParserUpgrade`.
+        The parser stops at such a head and skips the body. So a new parser gets the same head without these headers,
+        and what follows it. uvicorn calls this while it handles `HttpParserUpgrade`.
         """
         stopped = sys.exception() if sys.version_info >= (3, 12) else sys.exc_info()[1]
         if not self._ignores_upgrade or not isinstance(stopped, httptools.HttpParserUpgrade):
             return
         self._ignores_upgrade = False
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
-        wish = (b"upgrade", b"http2-settings")
+        upgrade = (b"upgrade", b"http2-settings")
         lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
-        lines += [b"%b: %b" % (name, value) for name, value in self.headers if name not in wish]
+        lines += [b"%b: %b" % (name, value) for name, value in self.headers if name not in upgrade]
         rest = self._data[stopped.args[0] :]
         self.parser = httptools.HttpRequestParser(self)
         self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
@@ -228,9 +228,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._in_head:
-            self._refuse(408, f"the headers did not come within {HEAD_TIMEOUT_S:g} s")
+            self._refuse(408, f"the headers did not arrive within {HEAD_TIMEOUT_S:g} s")
         else:
-            self.transport.close()  # a connection on which nothing was ever sent
+            self.transport.close()  # nothing was ever sent on this connection
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
@@ -238,7 +238,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._head_timer = None
 
     def _refuse(self, status: int, text: str) -> None:
-        """Answer with a refusal and close; after the answer to a complete request before it, if there is one."""
+        """Refuse and close; where an earlier complete request is being answered, after its answer."""
         self._stop_head_timer()
         if self.transport.is_closing():
             return

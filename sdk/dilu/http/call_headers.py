@@ -1,4 +1,4 @@
-"""What a request's head says to the runtime: one look at the headers, whatever they are."""
+"""The headers of a request that mean something to the runtime, read in one pass."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ import math
 import re
 from collections.abc import Iterable
 
-from dilu.context import DEFAULT_URGENCY
 from dilu.errors import RequestError
 from dilu.spec import names
 
 _MAX_ID_LENGTH = 128
-_LONGEST_NUMBER = 16
+_MAX_DIGITS = 16
 _TIMEOUT = names.HEADER_TIMEOUT_MS.lower().encode()
 _ENVOY_TIMEOUT = names.HEADER_ENVOY_TIMEOUT_MS.lower().encode()
 _PRIORITY = names.HEADER_PRIORITY.lower().encode()
-# By the first of these, in this order, a request is known.
+# The first of these that is present names the request.
 _IDS = (b"x-request-id", b"x-call-id", b"ce-id")
-# Any of them says that a CloudEvent is meant, well or badly formed.
+# Any of them marks a CloudEvent, valid or not.
 _EVENT_ATTRIBUTES = frozenset({b"ce-specversion", b"ce-id", b"ce-source", b"ce-type"})
 _EVENT_MEDIA = b"application/cloudevents"
 _CONTENT_TYPE = b"content-type"
@@ -27,7 +26,7 @@ _URGENCY = re.compile(rb"(?:^|[,\s])u=([0-7])(?=$|[,;\s])")
 
 
 class CallHeaders:
-    """The headers that mean something here, each by its lower-case name."""
+    """The known headers of a request, each by its lower-case name."""
 
     __slots__ = ("_found", "_is_ordinary", "request_id", "urgency")
 
@@ -37,22 +36,22 @@ class CallHeaders:
         for name, value in headers:
             if name in _KNOWN:
                 found[name] = value
-        # The usual request says nothing but its type; then nothing else is looked for.
+        # The usual request has only a content type; then nothing else is searched for.
         self._is_ordinary = len(found) == (_CONTENT_TYPE in found)
         if self._is_ordinary:
-            self.request_id, self.urgency = None, DEFAULT_URGENCY
+            self.request_id, self.urgency = None, names.DEFAULT_URGENCY
             return
         self.request_id = _request_id(found)
         priority = found.get(_PRIORITY)
-        self.urgency = DEFAULT_URGENCY if priority is None else _urgency(priority)
+        self.urgency = names.DEFAULT_URGENCY if priority is None else _urgency(priority)
 
     def __getitem__(self, name: bytes) -> bytes:
-        """The header's value, empty where it is missing; only for the names that this module knows."""
+        """Return the value of a header that this module knows, empty where it is missing."""
         return self._found.get(name, b"")
 
     @property
     def is_cloud_event(self) -> bool:
-        """Whether the request says that it carries a CloudEvent, in its headers or in its body."""
+        """Whether the request carries a CloudEvent, in its headers or in its body."""
         kind = self._found.get(_CONTENT_TYPE, b"")
         if kind[: len(_EVENT_MEDIA)].lower() == _EVENT_MEDIA:
             return True
@@ -65,14 +64,14 @@ class CallHeaders:
         return None if value is None else value.decode("latin-1")
 
     def timeout_s(self) -> float | None:
-        """How long the client waits, or None. Raises `RequestError` (400) if it does not say a number."""
+        """Return how long the client waits, or None. Raises `RequestError` (400) if the header is not a number above 0."""
         if self._is_ordinary:
             return None
         own, envoy = self._found.get(_TIMEOUT), self._found.get(_ENVOY_TIMEOUT)
         timeout_ms = None if own is None else _milliseconds(own)
         if (
-            envoy is not None and len(envoy) < _LONGEST_NUMBER and envoy.isdigit() and int(envoy) > 0
-        ):  # 0: Envoy waits for ever
+            envoy is not None and len(envoy) < _MAX_DIGITS and envoy.isdigit() and int(envoy) > 0
+        ):  # 0: Envoy waits without limit
             timeout_ms = int(envoy) if timeout_ms is None else min(timeout_ms, int(envoy))
         return None if timeout_ms is None else timeout_ms / 1000.0
 
@@ -94,13 +93,13 @@ def _milliseconds(value: bytes) -> float:
 
 
 def _urgency(value: bytes) -> int:
-    """RFC 9218: what cannot be read counts as absent."""
+    """Read the urgency as RFC 9218 has it: an invalid one counts as absent."""
     match = _URGENCY.search(value)
-    return DEFAULT_URGENCY if match is None else int(match[1])
+    return names.DEFAULT_URGENCY if match is None else int(match[1])
 
 
 def _request_id(found: dict[bytes, bytes]) -> str | None:
-    """The caller's id if it is printable and short."""
+    """Return the caller's id if it is printable and short."""
     for name in _IDS:
         value = found.get(name)
         if value and len(value) <= _MAX_ID_LENGTH and value.isascii() and (text := value.decode()).isprintable():

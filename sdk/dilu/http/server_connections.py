@@ -1,4 +1,7 @@
-"""Connections of a server that anybody in the cluster can reach: at most so many, and none that asks for nothing."""
+"""Connections of an aiohttp server that every pod of a cluster can reach: a cap per address, and a limit on idle ones.
+
+The only module of dilu.http that needs aiohttp.
+"""
 
 from __future__ import annotations
 
@@ -12,28 +15,28 @@ _IDLE_S = 75.0  # between two requests
 
 
 class ConnectionSlots:
-    """How many connections each address has: who takes all that there are leaves none for others."""
+    """Counts connections per address, so that one address cannot take all that a server has."""
 
-    def __init__(self, most_each: int) -> None:
-        self._most_each = most_each
+    def __init__(self, max_each: int) -> None:
+        self._max_each = max_each
         self._taken: Counter[str] = Counter()
 
     def take(self, address: str) -> bool:
-        """One more of that address. False: it has its part already, and gets none."""
-        if self._taken[address] >= self._most_each:
+        """Count one more connection of this address. Return False if it has its maximum."""
+        if self._taken[address] >= self._max_each:
             return False
         self._taken[address] += 1
         return True
 
     def leave(self, address: str) -> None:
-        """One less of that address."""
+        """Count one connection less of this address."""
         self._taken[address] -= 1
         if self._taken[address] <= 0:
             del self._taken[address]
 
 
 class ServerConnection(web.RequestHandler):
-    """A connection that is cut if it does not ask for anything in time, or if its address has too many."""
+    """A connection that is cut if no request arrives in time, or if its address has too many."""
 
     __slots__ = ("on_crowd", "place", "places", "quiet_timer")
     quiet_timer: asyncio.TimerHandle
@@ -42,7 +45,7 @@ class ServerConnection(web.RequestHandler):
     place: str | None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection is there."""
+        """Count the connection, or cut it where its address has too many."""
         super().connection_made(transport)
         peer = transport.get_extra_info("peername")
         if self.places is None or not peer:
@@ -53,11 +56,11 @@ class ServerConnection(web.RequestHandler):
             self.on_crowd(self)
 
     def stop_timer(self) -> None:
-        """It has asked, or is gone."""
+        """Stop the time limit of the first request: it has arrived, or the connection has ended."""
         self.quiet_timer.cancel()
 
     def connection_lost(self, error: BaseException | None) -> None:
-        """The connection is gone."""
+        """Free the connection's place."""
         self.stop_timer()
         if self.places is not None and self.place is not None:
             self.places.leave(self.place)
@@ -66,10 +69,10 @@ class ServerConnection(web.RequestHandler):
 
 
 class ConnectionRefused(asyncio.Protocol):
-    """One connection too many."""
+    """A connection that is closed at once: the server has its maximum."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """End it."""
+        """Close it."""
         transport.close()
 
 
@@ -80,12 +83,12 @@ def accepted(
     on_cut: Callable[[ServerConnection], None],
     places: ConnectionSlots | None = None,
 ) -> ServerConnection:
-    """A new connection of the server; `on_cut` is called with it where it has no place, or asks for nothing in time."""
+    """Return a new connection. `on_cut` gets it if its address has too many, or no request arrives in time."""
     loop = asyncio.get_running_loop()
     connection = ServerConnection(
         server,
         loop=loop,
-        access_log=None,  # type: ignore[arg-type]  # None is what turns it off, as in web.Server
+        access_log=None,  # type: ignore[arg-type]  # None turns it off, as in web.Server
         lingering_time=0,
         keepalive_timeout=_IDLE_S,
     )
@@ -95,7 +98,7 @@ def accepted(
 
 
 def cut(connection: web.RequestHandler) -> None:
-    """End a connection at once, whatever it is about to say."""
+    """End a connection at once, without sending what is still buffered."""
     if connection.transport is not None:
         connection.transport.abort()
     connection.force_close()

@@ -73,6 +73,7 @@ HEADER_RETRY_AFTER: Final = "Retry-After"
 HEADER_TIMEOUT_MS: Final = "X-Request-Timeout-Ms"  # how long the client waits for an answer, from its arrival
 HEADER_ENVOY_TIMEOUT_MS: Final = "X-Envoy-Expected-Rq-Timeout-Ms"  # how long Envoy waits, where a route says so
 HEADER_PRIORITY: Final = "Priority"  # RFC 9218
+DEFAULT_URGENCY: Final = 3  # of a request without it; 0 is the most urgent, 7 the least
 HEADER_SERVER_TIMING: Final = "Server-Timing"
 
 # Values of Dilu-Refused.

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dilu.context import DEFAULT_URGENCY, Context
+from dilu.context import Context
+from dilu.spec import names
 
 if TYPE_CHECKING:
     from dilu.runtime.execution.streams import PartStream
@@ -26,7 +27,7 @@ class Job:
     arrived_s: float  # monotonic
     answer: asyncio.Future[Any]
     is_abandoned: Callable[[], bool] = _never  # whether its client has disconnected; thread-safe
-    urgency: int = DEFAULT_URGENCY
+    urgency: int = names.DEFAULT_URGENCY
     deadline_s: float | None = None  # monotonic; after it the client wants no answer
     context: Context | None = None  # None if the handler does not take it
     parts: PartStream | None = None  # None if the handler does not stream

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from dilu.errors import RequestError
+from dilu.http import sse
 from dilu.http.answers import error_body
 from dilu.runtime.calls.call import Call, CallRoute
 from dilu.runtime.codec import encode_result
@@ -13,7 +14,7 @@ from dilu.runtime.execution.service import FunctionService
 from dilu.runtime.protocols.cloud_events import answer_event
 
 # A stream that ends without this was cut: the client cannot tell otherwise.
-LAST_EVENT = b"event: done\ndata: {}\n\n"
+LAST_EVENT = sse.event(b"{}", name=b"done")
 
 
 def plain_route(service: FunctionService, path: str) -> CallRoute:
@@ -49,10 +50,10 @@ def _wants_json(call: Call) -> bool:
 
 async def _events(parts: AsyncIterator[Any]) -> AsyncIterator[bytes]:
     async for part in parts:
-        yield b"data: %b\n\n" % encode_result(part)
+        yield sse.event(encode_result(part))
     yield LAST_EVENT
 
 
 def error_event(error: RequestError, request_id: str) -> bytes:
     """How a stream ends that fails after it has begun."""
-    return b"event: error\ndata: %b\n\n" % error_body(error, request_id)
+    return sse.event(error_body(error, request_id), name=b"error")
