@@ -64,7 +64,7 @@ class CallHeaders:
         return None if value is None else value.decode("latin-1")
 
     def timeout_s(self) -> float | None:
-        """Return how long the client waits, or None. Raises `RequestError` (400) if the header is not a number above 0."""
+        """Return how long the client waits, or None. Raises `RequestError` (400) unless it is a number above 0."""
         if self._is_ordinary:
             return None
         own, envoy = self._found.get(_TIMEOUT), self._found.get(_ENVOY_TIMEOUT)
