@@ -157,10 +157,10 @@ def poke_rows(found: Mapping[str, Found], busy_revisions: int) -> list[dict[str,
     """Return the milliseconds from a report to /scale: of both, and how much later ours is, by turn."""
 
     def each_ms(name: str, percent: float) -> list[float]:
-        turns = (
-            [pokes for pokes in found[name].pokes if pokes.busy_revisions == busy_revisions] if name in found else []
-        )
-        return [1000 * harness.percentile(pokes.took_s, percent) for pokes in turns]
+        if name not in found:
+            return []
+        seen = [pokes for pokes in found[name].pokes if pokes.busy_revisions == busy_revisions]
+        return [1000 * harness.percentile(pokes.took_s, percent) for pokes in seen]
 
     (ours, stock), (worst_ours, worst_stock) = ([each_ms(name, percent) for name in BOTH] for percent in (50, 95))
     later = [mine - theirs for mine, theirs in zip(ours, stock, strict=False)]  # one of them may be missing

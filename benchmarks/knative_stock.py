@@ -1,8 +1,8 @@
-"""Stock Knative on a real Kubernetes: the yardstick of what Dilu puts in its place.
+"""Stock Knative on a real Kubernetes: the yardstick for our autoscaler.
 
     python benchmarks/knative_stock.py [--quick] [--knative RELEASE]
 
-Needs root; builds the cluster first where it is not in the cache (docs/test-cluster.md), and leaves nothing running.
+Needs root; builds the cluster first if it is not in the cache (docs/test-cluster.md), and leaves nothing running.
 
 * 0 → first answer: from the request to the whole answer of a function that has no pod; the image is on the node.
 * What the autoscaler uses at rest: revisions with no pod and no traffic, over a minute, from its control group.
@@ -59,7 +59,7 @@ QUICK: Final = Sizes(services=2, rounds=1, revisions=(1, 10), rest_s=10.0, own_t
 
 @contextmanager
 def running(release: str) -> Iterator[Cluster]:
-    """A cluster of this benchmark's own."""
+    """Run a cluster of this benchmark's own until the end of the block."""
     try:
         cluster = up(CLUSTER, release)
     except ClusterError as error:
@@ -74,7 +74,7 @@ def running(release: str) -> Iterator[Cluster]:
 
 
 def cold_starts_s(cluster: Cluster, sizes: Sizes) -> list[float]:
-    """Seconds from a request to its answer, each time with no pod of the function."""
+    """Return the seconds from a request to its answer, each time without a pod of the function."""
     names = [f"cold-{number}" for number in range(sizes.services)]
     urls = {name: services.create_service(cluster, NAMESPACE, name)["status"]["url"] for name in names}
     found: list[float] = []
@@ -89,7 +89,7 @@ def cold_starts_s(cluster: Cluster, sizes: Sizes) -> list[float]:
 
 
 def cold_start_s(cluster: Cluster, url: str) -> float:
-    """One of them."""
+    """Return the seconds of one of them."""
     began_s = time.monotonic()
     answer = cluster.http(url)
     took_s = time.monotonic() - began_s
@@ -108,7 +108,7 @@ class AtRest:
 
 
 def at_rest(cluster: Cluster, sizes: Sizes) -> list[AtRest]:
-    """One line for each number of revisions, which only grows."""
+    """Measure the use at rest for each number of revisions, which only grows."""
     namespace = f"{NAMESPACE}-rest"
     services.new_namespace(cluster, namespace)
     # With no pod to begin with, 200 revisions are at rest at once, and a small machine can have them.
@@ -127,14 +127,14 @@ def at_rest(cluster: Cluster, sizes: Sizes) -> list[AtRest]:
 
 
 def add_revision(cluster: Cluster, namespace: str, number: int) -> None:
-    """A service with one revision and no pod."""
+    """Make a service with one revision and no pod."""
     annotations = {"autoscaling.knative.dev/initial-scale": "0"}
     services.create_service(cluster, namespace, f"rest-{number}", annotations=annotations, ready_s=300)
     cluster.api.close()  # a thread has a connection of its own
 
 
 def rest(cluster: Cluster, revisions: int, seconds: float) -> AtRest:
-    """The autoscaler's use over so many seconds."""
+    """Return the autoscaler's use over this time."""
     before = autoscaler_usage(cluster)
     time.sleep(seconds)
     after = autoscaler_usage(cluster)
@@ -143,13 +143,13 @@ def rest(cluster: Cluster, revisions: int, seconds: float) -> AtRest:
 
 
 def autoscaler_usage(cluster: Cluster) -> Usage:
-    """What the autoscaler has used so far."""
+    """Return what the autoscaler has used so far."""
     [pod] = cluster.api.items("v1", "Pod", "knative-serving", labels="app=autoscaler")
     return container_usage(cluster, pod, "autoscaler")
 
 
 def own_tests(cluster: Cluster, sizes: Sizes) -> list[knative_tests.Outcome]:
-    """What Knative's own tests say of it."""
+    """Run Knative's own tests of its autoscaler."""
     if not sizes.own_tests:
         return []
     program = build_knative_tests(knative_release(cluster.record.knative))
@@ -164,7 +164,7 @@ def own_tests(cluster: Cluster, sizes: Sizes) -> list[knative_tests.Outcome]:
 def rows(
     cold_s: Sequence[float], rested: Sequence[AtRest], own: Sequence[knative_tests.Outcome]
 ) -> list[dict[str, object]]:
-    """The yardstick: no peer and no goal."""
+    """Return the yardstick: no peer and no goal."""
     found = [
         harness.row("0 → first answer, p50", statistics.median(cold_s), "s"),
         harness.row("0 → first answer, p95", harness.percentile(cold_s, 95), "s"),
@@ -177,9 +177,9 @@ def rows(
 
 
 def measure(release: str, sizes: Sizes) -> tuple[list[dict[str, object]], dict[str, Any]]:
-    """The rows and the details."""
+    """Return the rows and the details."""
     with running(release) as cluster:
-        own = own_tests(cluster, sizes)  # first: they want the machine as it is after a start
+        own = own_tests(cluster, sizes)  # first: they need the cluster as it is after its start
         services.new_namespace(cluster, NAMESPACE)
         cold_s = cold_starts_s(cluster, sizes)
         rested = at_rest(cluster, sizes)
@@ -196,13 +196,13 @@ def measure(release: str, sizes: Sizes) -> tuple[list[dict[str, object]], dict[s
 
 
 def described(outcome: knative_tests.Outcome) -> dict[str, object]:
-    """One of Knative's own tests for the result file."""
+    """Return one of Knative's own tests for the result file."""
     took_s = round(outcome.took_s, 1)
     return {"name": outcome.name, "verdict": outcome.verdict, "took_s": took_s, "output": tail(outcome)}
 
 
 def tail(outcome: knative_tests.Outcome) -> list[str]:
-    """The end of what a failed test said; of one that passed there is nothing to read."""
+    """Return the end of the output of a failed test; nothing of one that passed."""
     lines = [line[:300] for line in outcome.output.splitlines() if "crd.go" not in line]
     return [] if outcome.passed else lines[-30:]
 

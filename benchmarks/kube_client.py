@@ -1,4 +1,4 @@
-"""What it costs to know all pods of a cluster: our informer beside the one of the package `kubernetes`.
+"""The cost of knowing all pods of a cluster: our informer beside the one of the package `kubernetes`.
 
     python benchmarks/kube_client.py [--quick] [--cluster NAME]
 
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -68,7 +67,7 @@ QUICK: Final = Sizes(pods=300, events=300, rounds=1, imports=3)
 
 @contextmanager
 def running(name: str | None) -> Iterator[Cluster]:
-    """The named cluster, or one of this benchmark's own."""
+    """Open the named cluster, or run one of this benchmark's own."""
     try:
         cluster = open_cluster(name) if name else up(CLUSTER)
     except ClusterError as error:
@@ -84,7 +83,7 @@ def running(name: str | None) -> Iterator[Cluster]:
 
 
 def pod(number: int, owner_uid: str) -> dict[str, Any]:
-    """One as Knative and the kubelet write it, give or take."""
+    """Return one much as Knative and the kubelet write it."""
     revision = f"shop-{number // PODS_OF_A_REVISION:05}"
     labels = {
         "app": revision,
@@ -99,7 +98,7 @@ def pod(number: int, owner_uid: str) -> dict[str, Any]:
     }
     owner = {
         "apiVersion": "v1",
-        "kind": "ConfigMap",  # in place of a ReplicaSet, which would come to life
+        "kind": "ConfigMap",  # in place of a ReplicaSet, which its controller would act on
         "name": owner_of(number),
         "uid": owner_uid,
         "controller": True,
@@ -128,7 +127,7 @@ def name_of(number: int) -> str:
 
 
 def container(name: str, variables: int) -> dict[str, Any]:
-    """A container with so many environment variables."""
+    """Return a container with `variables` environment variables."""
     return {
         "name": name,
         "image": f"registry.example.com/team/{name}@sha256:{'ab' * 32}",
@@ -139,7 +138,7 @@ def container(name: str, variables: int) -> dict[str, Any]:
 
 
 def status(number: int, *, ready: bool) -> dict[str, Any]:
-    """What a kubelet would write."""
+    """Return the status that a kubelet would write."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     names = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
     conditions = [
@@ -171,7 +170,7 @@ def status(number: int, *, ready: bool) -> dict[str, Any]:
 
 
 def in_threads(cluster: Cluster, work: Any, numbers: Sequence[int]) -> None:
-    """Does the work for each number, some at a time."""
+    """Do the work for each number, some at a time."""
 
     def part(offset: int) -> None:
         for number in numbers[offset::_THREADS]:
@@ -183,7 +182,7 @@ def in_threads(cluster: Cluster, work: Any, numbers: Sequence[int]) -> None:
 
 
 def make_pods(cluster: Cluster, count: int) -> int:
-    """So many pods that run; returns the bytes of one as the API sends it."""
+    """Make `count` running pods; return the bytes of one as the API sends it."""
     services.new_namespace(cluster, NAMESPACE)
 
     owners: dict[str, str] = {}
@@ -203,13 +202,13 @@ def make_pods(cluster: Cluster, count: int) -> int:
 
 
 def set_status(cluster: Cluster, number: int, *, ready: bool) -> None:
-    """One event for the watchers."""
+    """Cause one event for the watchers."""
     change = {"status": status(number, ready=ready)}
     cluster.api.patch("v1", "Pod", name_of(number), NAMESPACE, change, part="status")
 
 
 class Watcher:
-    """A process that watches, and what it says of itself."""
+    """A process that watches, and its reports."""
 
     def __init__(self, cluster: Cluster, which: str, pods: int) -> None:
         command = cluster.command([sys.executable, str(WATCHER), which, NAMESPACE, str(pods)])
@@ -221,69 +220,69 @@ class Watcher:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.imported = self._said("imported")
-        self.synced = self._said("synced")
+        self.imported = self._next_report("imported")
+        self.synced = self._next_report("synced")
         if self.synced["objects"] != pods:
             raise BenchmarkError(f"{which} knows {self.synced['objects']} pods of {pods}")
 
     def mark(self) -> dict[str, Any]:
-        """What it has used so far."""
+        """Return what it has used so far."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        return self._said("mark")
+        return self._next_report("mark")
 
     def close(self) -> None:
-        """Ends it."""
+        """End the process."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
         try:
             self._process.wait(10 if self.which == OURS else 1)
         except subprocess.TimeoutExpired:
-            self._process.kill()  # the package's informer waits for an event before it looks whether it shall end
+            self._process.kill()  # the package's informer waits for an event before it checks whether to end
             self._process.wait()
         self._process.stdout.close()
 
-    def _said(self, what: str) -> dict[str, Any]:
+    def _next_report(self, what: str) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             raise BenchmarkError(f"the watcher {self.which} ended before it was {what}")
-        said: dict[str, Any] = json.loads(line)
-        if said["what"] != what:
-            raise BenchmarkError(f"the watcher {self.which} said {said['what']}, not {what}")
-        return said
+        report: dict[str, Any] = json.loads(line)
+        if report["what"] != what:
+            raise BenchmarkError(f"the watcher {self.which} reported {report['what']}, not {what}")
+        return report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Of one contestant."""
+    """The cost of one contestant."""
 
-    event_us: float
+    event_us: tuple[float, ...]  # by round
     pod_kib: float
     whole_mib: float
     list_ms: float
-    import_ms: float
+    import_ms: tuple[float, ...]
 
 
 def measure(cluster: Cluster, sizes: Sizes) -> tuple[dict[str, Cost], dict[str, Any]]:
-    """What each costs."""
+    """Measure the cost of each."""
     size_bytes = make_pods(cluster, sizes.pods)
     harness.progress(f"{sizes.pods} pods of {size_bytes} bytes")
     with ExitStack() as stack:
         watchers = [Watcher(cluster, which, sizes.pods) for which in (OURS, PACKAGE)]
         for one in watchers:
             stack.callback(one.close)
-        turns: list[dict[str, float]] = []
+        events_us: list[dict[str, float]] = []
         for turn in range(sizes.rounds):
-            turns.append(cpu_of_events(cluster, watchers, sizes, ready=bool(turn % 2)))
-            harness.progress(f"round {turn + 1} of {sizes.rounds}: µs an event {turns[-1]}")
+            events_us.append(cpu_of_events(cluster, watchers, sizes, ready=bool(turn % 2)))
+            harness.progress(f"round {turn + 1} of {sizes.rounds}: µs an event {events_us[-1]}")
         marks = {one.which: one.mark() for one in watchers}
     imports = import_times_ms(sizes.imports)
     costs = {
         one.which: Cost(
-            event_us=statistics.median(turn[one.which] for turn in turns),
+            event_us=tuple(turn[one.which] for turn in events_us),
             pod_kib=(one.synced["mib"] - one.imported["mib"]) * 1024 / sizes.pods,
             whole_mib=marks[one.which]["mib"],
             list_ms=(one.synced["cpu_s"] - one.imported["cpu_s"]) * 1e3,
@@ -291,11 +290,11 @@ def measure(cluster: Cluster, sizes: Sizes) -> tuple[dict[str, Cost], dict[str, 
         )
         for one in watchers
     }
-    return costs, {"pod_bytes": size_bytes, "event_us": turns}
+    return costs, {"pod_bytes": size_bytes, "event_us": events_us}
 
 
 def cpu_of_events(cluster: Cluster, watchers: Sequence[Watcher], sizes: Sizes, *, ready: bool) -> dict[str, float]:
-    """Microseconds of each, of one round of events."""
+    """Return the microseconds of an event in one round, by contestant."""
     before = {one.which: one.mark() for one in watchers}
     in_threads(cluster, lambda number: set_status(cluster, number % sizes.pods, ready=ready), range(sizes.events))
     after = {one.which: wait_for(one, before[one.which]["events"] + sizes.events) for one in watchers}
@@ -307,7 +306,7 @@ def cpu_of_events(cluster: Cluster, watchers: Sequence[Watcher], sizes: Sizes, *
 
 
 def wait_for(watcher: Watcher, events: int) -> dict[str, Any]:
-    """What it has used when it has seen so many events."""
+    """Wait until it has seen `events` events, and return what it has used."""
     deadline_s = time.monotonic() + _SETTLE_S
     while (mark := watcher.mark())["events"] < events:
         if time.monotonic() > deadline_s:
@@ -316,20 +315,20 @@ def wait_for(watcher: Watcher, events: int) -> dict[str, Any]:
     return mark
 
 
-def import_times_ms(count: int) -> dict[str, float]:
-    """The CPU time of the import in fresh processes, taking turns."""
+def import_times_ms(count: int) -> dict[str, tuple[float, ...]]:
+    """Return the CPU times of the import in fresh processes, alternately."""
     program = "import time; began_s = time.process_time(); {}; print((time.process_time() - began_s) * 1e3)"
     found: dict[str, list[float]] = {which: [] for which in IMPORTS}
     for _ in range(count + 1):
         for which, statement in IMPORTS.items():
             command = [sys.executable, "-c", program.format(statement)]
-            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            found[which].append(float(said))
-    return {which: statistics.median(times[1:]) for which, times in found.items()}  # the first fills the page cache
+            printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            found[which].append(float(printed))
+    return {which: tuple(times[1:]) for which, times in found.items()}  # the first fills the page cache
 
 
 def rows(costs: dict[str, Cost], pods: int) -> list[dict[str, object]]:
-    """Ours beside the package's."""
+    """Return ours beside the package's."""
     ours, package = costs[OURS], costs[PACKAGE]
 
     def beside(metric: str, field: str, unit: str, goal: str | None = None) -> dict[str, object]:

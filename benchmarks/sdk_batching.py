@@ -27,7 +27,7 @@ from typing import Any, Final
 import harness
 from apps.kernel import KERNEL_S, MAX_BATCH, Counts, new_counts, read_counts
 from harness import BenchmarkError, Load, Server
-from harness.peers import BENCHMARKS_PATH, LITSERVE
+from harness.peers import BENCHMARKS_PATH, LITSERVE_API_SERVERS, litserve_environment
 
 NAME: Final = "sdk_batching"
 OURS: Final = "dilu"
@@ -81,13 +81,13 @@ def _mosec(wait_ms: int, codec: str = "json") -> Contender:
     )
 
 
-def _litserve(timeout_s: str) -> Contender:
+def _litserve(wait_ms: int, api_servers: int) -> Contender:
     return Contender(
         system="LitServe",
         command=(sys.executable, f"{APPS}/batching_litserve.py"),
         ready="/health",
         path="/predict",
-        env={**LITSERVE, "BATCH_TIMEOUT_S": timeout_s},
+        env=litserve_environment(api_servers, BATCH_TIMEOUT_S=str(wait_ms / 1e3)),
     )
 
 
@@ -103,9 +103,11 @@ CONTENDERS: Final[Mapping[str, Contender]] = {
     "mosec, waits 1 ms, msgspec": _mosec(1, "msgspec"),
     "mosec, waits 5 ms, msgspec": _mosec(5, "msgspec"),
     "mosec, waits 10 ms, msgspec": _mosec(10, "msgspec"),
-    "LitServe, waits 2 ms": _litserve("0.002"),
-    "LitServe, waits 5 ms": _litserve("0.005"),
-    "LitServe, waits 10 ms": _litserve("0.01"),
+    **{
+        f"LitServe x{api_servers}, waits {wait_ms} ms": _litserve(wait_ms, api_servers)
+        for api_servers in LITSERVE_API_SERVERS
+        for wait_ms in (2, 10)
+    },
     "BentoML, adaptive": Contender(
         system="BentoML",
         command=(
@@ -126,7 +128,7 @@ QUICK: Final = Sizes(
     repeats=1,
     kernel_calls=100,
     both_sets=False,
-    contenders=(OURS, "mosec, waits 10 ms, msgspec", "LitServe, waits 10 ms", "BentoML, adaptive"),
+    contenders=(OURS, "mosec, waits 10 ms, msgspec", "LitServe x2, waits 10 ms", "BentoML, adaptive"),
 )
 BOTH: Final = f"{harness.SERVER_CORE},{harness.CLIENT_CORE}"
 ONE: Final = str(harness.SERVER_CORE)

@@ -31,7 +31,7 @@ PACKAGES: Final = ("uvicorn", "httptools", "uvloop", "granian", "gunicorn", "a2w
 
 
 def measure(sizes: Sizes) -> dict[str, Found]:
-    """Everything, by candidate."""
+    """Measure everything, by candidate."""
     found: dict[str, Found] = {name: {} for name in CANDIDATES}
     measure_running(found, sizes)
     measure_drains(found, sizes.drains)
@@ -42,7 +42,7 @@ def measure(sizes: Sizes) -> dict[str, Found]:
 
 
 def measure_running(found: dict[str, Found], sizes: Sizes) -> None:
-    """What is measured while all candidates run; only one of them has work at any time."""
+    """Measure while all candidates run; only one of them has work at any time."""
     with contextlib.ExitStack() as stack:
         servers = {}
         for name in CANDIDATES:
@@ -56,7 +56,7 @@ def measure_running(found: dict[str, Found], sizes: Sizes) -> None:
 
 
 def stored(*, quick: bool) -> dict[str, Any]:
-    """The last result; a plain sentence where there is none."""
+    """Return the last result; raises BenchmarkError if there is none."""
     path = harness.result_path(NAME, quick=quick)
     if not path.exists():
         where = path.relative_to(harness.ROOT)

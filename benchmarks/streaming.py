@@ -5,8 +5,8 @@
 A function counts, each number is a server-sent event (`apps/stream_*.py`). The first chunk: one client, one request
 after the other on one connection, streams of eight events; the first tenth of them warms up and does not count. Chunks
 a second: eight clients at once, long streams. Every server is on one core and has the same number of repeats; the bare
-one is Starlette's StreamingResponse on uvicorn with httptools and uvloop, LitServe has the processes that it has in all
-benchmarks.
+one is Starlette's StreamingResponse on uvicorn with httptools and uvloop. LitServe runs with one and with two HTTP
+processes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import uvloop
 
 import harness
 from harness import BenchmarkError, Server
-from harness.peers import LITSERVE
+from harness.peers import LITSERVE_API_SERVERS, litserve_environment
 
 NAME: Final = "streaming"
 PACKAGES: Final = ("dilu", "uvicorn", "httptools", "uvloop", "starlette", "litserve")
@@ -32,7 +32,7 @@ OURS: Final = ("dilu async", "dilu sync")
 BARE: Final = "bare server"
 LAST: Final = b"event: done\ndata: {}\n\n"
 SHORT, LONG, CLIENTS = 8, 2000, 8
-_PATIENCE_S: Final = 30.0
+_MAX_WAIT_S: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +73,16 @@ def _dilu(function: str) -> Contender:
     return Contender(command=command, ready="/readyz", env={"DILU_STATS_PORT": "0"})
 
 
+def _litserve(api_servers: int) -> Contender:
+    return Contender(
+        command=(sys.executable, f"{APPS}/stream_litserve.py"),
+        ready="/health",
+        path="/predict",
+        body='{"n": %d}',
+        env=litserve_environment(api_servers),
+    )
+
+
 CONTENDERS: Final[Mapping[str, Contender]] = {
     "dilu async": _dilu("count"),
     "dilu sync": _dilu("count_sync"),
@@ -84,13 +94,7 @@ CONTENDERS: Final[Mapping[str, Contender]] = {
         ),
         ready="/",
     ),
-    "LitServe": Contender(
-        command=(sys.executable, f"{APPS}/stream_litserve.py"),
-        ready="/health",
-        path="/predict",
-        body='{"n": %d}',
-        env=LITSERVE,
-    ),
+    **{f"LitServe x{api_servers}": _litserve(api_servers) for api_servers in LITSERVE_API_SERVERS},
 }
 
 
@@ -127,7 +131,7 @@ class Reader(asyncio.Protocol):
         self._ended = asyncio.get_running_loop().create_future()
         began_s = time.perf_counter()
         self.transport.write(request)
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(_MAX_WAIT_S):
             await self._ended
         return self.first_s - began_s, time.perf_counter() - began_s
 

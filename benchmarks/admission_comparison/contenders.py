@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from harness.peers import BENCHMARKS_PATH, LITSERVE
+from harness.peers import BENCHMARKS_PATH, LITSERVE_API_SERVERS, litserve_environment
 
 OURS: Final = "dilu"
 APPS: Final = "benchmarks/apps"
@@ -59,14 +59,14 @@ def _mosec(setting: Setting, name: str | None = None) -> Contender:
 
 
 def _litserve(setting: Setting, name: str | None = None) -> Contender:
-    env = {"BATCH_TIMEOUT_S": str(setting["wait_s"]), "TIMEOUT_S": str(setting["timeout_s"])}
+    limits = {"BATCH_TIMEOUT_S": str(setting["wait_s"]), "TIMEOUT_S": str(setting["timeout_s"])}
     return Contender(
         name=name or _name("LitServe", setting),
         system="LitServe",
         command=(sys.executable, f"{APPS}/linear_litserve.py"),
         ready="/health",
         path="/predict",
-        env={**LITSERVE, **env},
+        env=litserve_environment(int(setting["api_servers"]), **limits),
     )
 
 
@@ -76,7 +76,7 @@ def _name(system: str, setting: Setting) -> str:
 
 # Its defaults are a capacity of 1,024, a timeout of 3 s, and JSON by the standard library.
 _MOSEC_DEFAULTS: Final[Setting] = {"capacity": 1024, "wait_ms": 10, "timeout_ms": 3000, "codec": "json"}
-_LITSERVE_DEFAULTS: Final[Setting] = {"timeout_s": 30.0, "wait_s": 0.0}
+_LITSERVE_DEFAULTS: Final[Setting] = {"timeout_s": 30.0, "wait_s": 0.0, "api_servers": 1}
 AS_THEY_COME: Final = (
     _ours(),
     _mosec(_MOSEC_DEFAULTS, "mosec as it comes"),
@@ -96,8 +96,12 @@ SEARCHES: Final[Mapping[str, Search]] = {
     ),
     "LitServe": Search(
         make=_litserve,
-        first={"timeout_s": 0.047, "wait_s": 0.005},
-        options={"timeout_s": (0.02, 0.03, 0.04, 0.047, 0.06, 0.1, 0.3), "wait_s": (0.0, 0.002, 0.005, 0.01)},
+        first={"timeout_s": 0.047, "wait_s": 0.005, "api_servers": 2},
+        options={
+            "timeout_s": (0.02, 0.03, 0.04, 0.047, 0.06, 0.1, 0.3),
+            "wait_s": (0.0, 0.002, 0.005, 0.01),
+            "api_servers": LITSERVE_API_SERVERS,
+        },
     ),
 }
 QUICK_SEARCHES: Final[Mapping[str, Search]] = {

@@ -17,5 +17,5 @@ class Infer:
     # The types are checked where BentoML is not installed.
     @bentoml.api(batchable=True, max_batch_size=MAX_BATCH, route="/infer")  # type: ignore[untyped-decorator]  # see above
     def infer(self, items: list[list[float]]) -> list[int]:
-        """One batch."""
+        """Run one batch."""
         return self._kernel.run(items)

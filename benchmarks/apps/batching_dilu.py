@@ -18,5 +18,5 @@ class Infer:
         self._kernel = Kernel()
 
     def predict(self, items: list[list[float]]) -> list[int]:
-        """One batch."""
+        """Run one batch."""
         return self._kernel.run(items)

@@ -18,23 +18,23 @@ class Infer(litserve.LitAPI):  # type: ignore[misc]  # LitServe is not installed
         self._kernel = Kernel()
 
     def decode_request(self, request: list[float]) -> list[float]:
-        """The item as it came."""
+        """Return the item as it came."""
         return request
 
     def predict(self, batch: list[list[float]]) -> list[int]:
-        """One batch."""
+        """Run one batch."""
         return self._kernel.run(batch)
 
     def batch(self, inputs: list[list[float]]) -> list[list[float]]:
-        """The items as they are: the default would make an array of them."""
+        """Return the items as they are: the default would make an array of them."""
         return inputs
 
     def unbatch(self, output: list[int]) -> list[int]:
-        """The answers as they are."""
+        """Return the answers as they are."""
         return output
 
     def encode_response(self, output: int) -> int:
-        """The answer as it is."""
+        """Return the answer as it is."""
         return output
 
 

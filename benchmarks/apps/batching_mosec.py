@@ -23,7 +23,7 @@ class Infer(Worker):  # type: ignore[misc]  # mosec is not installed where the t
         self._kernel = Kernel()
 
     def forward(self, data: list[list[float]]) -> list[int]:
-        """One batch."""
+        """Run one batch."""
         return self._kernel.run(data)
 
 
@@ -31,11 +31,11 @@ class InferWithMsgspec(Infer):
     """The same with another JSON codec."""
 
     def deserialize(self, data: bytes) -> Any:
-        """One item from the body of its request."""
+        """Decode one item from the body of its request."""
         return msgspec.json.decode(data)
 
     def serialize(self, data: Any) -> bytes:
-        """One answer as JSON."""
+        """Encode one answer."""
         return msgspec.json.encode(data)
 
 

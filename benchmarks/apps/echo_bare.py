@@ -11,7 +11,7 @@ import msgspec
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """What came."""
+    """Answer with what came."""
     body = b""
     more = True
     while more:

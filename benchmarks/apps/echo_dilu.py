@@ -12,11 +12,11 @@ import dilu
 
 @dilu.function
 def echo(x: Any) -> Any:
-    """What came."""
+    """Answer with what came."""
     return x
 
 
 @dilu.function
 async def echo_async(x: Any) -> Any:
-    """What came."""
+    """Answer with what came."""
     return x

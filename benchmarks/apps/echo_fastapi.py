@@ -16,11 +16,11 @@ app = FastAPI()
 
 @app.post("/sync")  # type: ignore[untyped-decorator]  # FastAPI is not installed where types are checked
 def echo(x: Any = Body()) -> Any:  # noqa: B008  # this is how FastAPI declares a body
-    """What came."""
+    """Answer with what came."""
     return x
 
 
 @app.post("/async")  # type: ignore[untyped-decorator]  # as above
 async def echo_async(x: Any = Body()) -> Any:  # noqa: B008  # this is how FastAPI declares a body
-    """What came."""
+    """Answer with what came."""
     return x

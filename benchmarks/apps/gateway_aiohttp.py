@@ -1,6 +1,6 @@
-"""The least proxy that one would write with libraries: an ASGI application that asks UPSTREAM with aiohttp's client.
+"""A minimal proxy made of libraries: an ASGI application that sends to UPSTREAM with aiohttp's client.
 
-It holds no queue, retries nothing and counts nothing; an answer goes on piece by piece as it comes.
+It holds no queue, retries nothing and counts nothing; an answer is passed on piece by piece as it comes.
 
 UPSTREAM=http://127.0.0.1:9000 python -m uvicorn --app-dir benchmarks/apps gateway_aiohttp:app
 """
@@ -19,7 +19,7 @@ session: aiohttp.ClientSession
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """One request to UPSTREAM and its answer back."""
+    """Pass one request to UPSTREAM and its answer back."""
     if scope["type"] == "lifespan":
         await live(receive, send)
         return
@@ -42,13 +42,13 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 def kept(headers: Any) -> list[tuple[bytes, bytes]]:
-    """The headers that speak of the request or the answer, not of one connection."""
+    """Return the headers of the request or the answer, without those of one connection."""
     lower = ((name.lower(), value) for name, value in headers)
     return [(name, value) for name, value in lower if name not in OF_THE_CONNECTION]
 
 
 async def live(receive: Any, send: Any) -> None:
-    """The client lives as long as the server does."""
+    """Keep the client for as long as the server runs."""
     global session
     await receive()
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)

@@ -31,5 +31,5 @@ def events() -> Response:
 
 @dilu.function(app=pages)
 async def echo(x: Any) -> Any:
-    """What came."""
+    """Answer with what came."""
     return x

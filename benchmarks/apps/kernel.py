@@ -22,14 +22,14 @@ _LAYOUT: Final = struct.Struct("=ddd")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What the kernel ran so far; `busy_s` is how long its calls took as the handler saw them."""
+    """What the kernel has run so far; `busy_s` is the duration of its calls in the handler."""
 
     batches: float = 0.0
     items: float = 0.0
     busy_s: float = 0.0
 
     def since(self, earlier: Counts) -> Counts:
-        """What was added after `earlier`."""
+        """Return what was added after `earlier`."""
         return Counts(
             batches=self.batches - earlier.batches,
             items=self.items - earlier.items,
@@ -46,7 +46,7 @@ class Kernel:
             self._shared = mmap.mmap(file.fileno(), _LAYOUT.size)
 
     def run(self, items: Sequence[Sequence[float]]) -> list[int]:
-        """The length of each item, after 5 ms for all of them."""
+        """Return the length of each item, after 5 ms for all of them."""
         began_s = time.monotonic()
         time.sleep(KERNEL_S)
         seen = self._counts
@@ -60,11 +60,11 @@ class Kernel:
 
 
 def new_counts(path: Path) -> None:
-    """Makes an empty file of counts."""
+    """Make an empty file of counts."""
     path.write_bytes(bytes(_LAYOUT.size))
 
 
 def read_counts(path: Path) -> Counts:
-    """What the file says now."""
+    """Return the counts of the file."""
     batches, items, busy_s = _LAYOUT.unpack(path.read_bytes())
     return Counts(batches=batches, items=items, busy_s=busy_s)

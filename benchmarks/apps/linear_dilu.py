@@ -11,5 +11,5 @@ class Linear:
     """Numbers in, the same numbers out."""
 
     def predict(self, items: list[list[float]]) -> list[list[float]]:
-        """One batch."""
+        """Run one batch."""
         return linear_kernel.run(items)

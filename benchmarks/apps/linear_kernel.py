@@ -12,6 +12,6 @@ SLO_S: Final = 0.060
 
 
 def run(items: list[list[float]]) -> list[list[float]]:
-    """What came, after the time that a batch of this size takes."""
+    """Return the items, after the time that a batch of this size takes."""
     time.sleep(FIXED_S + PER_ITEM_S * len(items))
     return items

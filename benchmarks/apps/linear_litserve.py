@@ -16,23 +16,23 @@ class Linear(litserve.LitAPI):  # type: ignore[misc]  # LitServe is not installe
         """Nothing to load."""
 
     def decode_request(self, request: list[float]) -> list[float]:
-        """The item as it came."""
+        """Return the item as it came."""
         return request
 
     def predict(self, batch: list[list[float]]) -> list[list[float]]:
-        """One batch."""
+        """Run one batch."""
         return linear_kernel.run(batch)
 
     def batch(self, inputs: list[list[float]]) -> list[list[float]]:
-        """The items as they are: the default would make an array of them."""
+        """Return the items as they are: the default would make an array of them."""
         return inputs
 
     def unbatch(self, output: list[list[float]]) -> list[list[float]]:
-        """The answers as they are."""
+        """Return the answers as they are."""
         return output
 
     def encode_response(self, output: list[float]) -> list[float]:
-        """The answer as it is."""
+        """Return the answer as it is."""
         return output
 
 

@@ -15,11 +15,11 @@ VECTOR: Final = [round(math.sin(n), 6) for n in range(64)]
 
 @dilu.function
 async def echo(x: list[float]) -> list[float]:
-    """What came."""
+    """Answer with what came."""
     return x
 
 
 @dilu.function(openai="embeddings")
 async def embed(text: str) -> list[float]:
-    """The same vector for every text."""
+    """Return the same vector for every text."""
     return VECTOR

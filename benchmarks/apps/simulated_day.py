@@ -38,7 +38,7 @@ class Seen:
     requests: int
     cold_starts: int
     slo_violation_ratio: float
-    most_gpus: int
+    max_gpus: int
     peak_mib: float
 
 
@@ -80,7 +80,7 @@ def run(policy: str, duration_s: float) -> Seen:
         requests=results.total.requests,
         cold_starts=results.total.cold_starts,
         slo_violation_ratio=results.total.slo_violation_ratio,
-        most_gpus=results.total.most_gpus,
+        max_gpus=results.total.most_gpus,
         peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     )
 

@@ -17,11 +17,11 @@ class Count(litserve.LitAPI):  # type: ignore[misc]  # LitServe is not installed
         """Nothing to load."""
 
     def decode_request(self, request: dict[str, int]) -> int:
-        """How far to count; LitServe takes a bare number for a query parameter."""
+        """Return how far to count; LitServe would take a bare number for a query parameter."""
         return request["n"]
 
     def predict(self, n: int) -> Iterator[int]:
-        """The numbers."""
+        """Yield the numbers."""
         yield from range(n)
 
     def encode_response(self, output: Iterator[int]) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """The linear model with another rule for waiting: CONSTANT_WAIT_MS, or ours where it is not set.
 
-A batch that waits for a constant time is how others do it; the SDK has no such option, so it is put in here.
+Other servers wait for a constant time; the SDK has no such option, so it is patched in here.
 python -m dilu serve benchmarks/apps/waiting_dilu.py
 """
 
@@ -19,7 +19,7 @@ if "CONSTANT_WAIT_MS" in os.environ:
     def constant_wait_s(
         rule: BatchRule, *, queued: int, oldest_wait_s: float, arrival_rps: float, fit: ExecutionFit | None
     ) -> float:
-        """A batch closes when it is full, or so long after its first item came."""
+        """Close a batch when it is full, or WAIT_S after its first item came."""
         return 0.0 if queued >= rule.max_size else max(0.0, WAIT_S - oldest_wait_s)
 
     vars(batch_queue)["batch_wait_s"] = constant_wait_s
@@ -31,5 +31,5 @@ class Linear:
     """Numbers in, the same numbers out."""
 
     def predict(self, items: list[list[float]]) -> list[list[float]]:
-        """One batch."""
+        """Run one batch."""
         return linear_kernel.run(items)

@@ -1,4 +1,4 @@
-"""Watches the pods of a namespace and says what it costs: `watch_pods.py ours|package NAMESPACE`.
+"""Watches the pods of a namespace and reports the cost: `watch_pods.py ours|package NAMESPACE`.
 
 Writes a line of JSON after the import and after the first list, and one for every line that it reads.
 """
@@ -13,20 +13,20 @@ from typing import Any, cast
 
 
 def resident_mib() -> float:
-    """What only this process holds in memory."""
+    """Return the memory that only this process holds."""
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     kib = sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean:", "Private_Dirty:")))
     return kib / 1024
 
 
 class Report:
-    """What was used so far."""
+    """The use so far, as lines of JSON."""
 
     def __init__(self) -> None:
         self.events = 0
 
-    def say(self, what: str, **more: Any) -> None:
-        """One line."""
+    def write(self, what: str, **more: Any) -> None:
+        """Write one line."""
         line = {"what": what, "cpu_s": time.process_time(), "mib": resident_mib(), "events": self.events, **more}
         print(json.dumps(line), flush=True)
 
@@ -41,7 +41,7 @@ def ours(namespace: str, report: Report) -> None:
     from dilu_kube.objects import Pod
     from dilu_kube.resources import PODS
 
-    report.say("imported")
+    report.write("imported")
 
     def count(key: str, before: Pod | None, after: Pod | None) -> None:
         report.events += 1
@@ -55,9 +55,9 @@ def ours(namespace: str, report: Report) -> None:
         informer.on_change(count)
         informer.start()
         await informer.synced()
-        report.say("synced", objects=len(informer))
+        report.write("synced", objects=len(informer))
         while await asyncio.to_thread(sys.stdin.readline):
-            report.say("mark")
+            report.write("mark")
         await informer.close()
         await client.close()
 
@@ -71,7 +71,7 @@ def package(namespace: str, report: Report) -> None:
     load, new_informer = cast("Any", config.load_kube_config), cast("Any", SharedInformer)  # without types
     load()
     api = client.CoreV1Api()
-    report.say("imported")
+    report.write("imported")
 
     def count(pod: object) -> None:
         report.events += 1
@@ -81,11 +81,11 @@ def package(namespace: str, report: Report) -> None:
         informer.add_event_handler(kind, count)
     informer.start()
     wanted = int(sys.argv[3])
-    while report.events < wanted:  # it does not tell when it has seen all
+    while report.events < wanted:  # it does not report when it has seen all
         time.sleep(0.05)
-    report.say("synced", objects=len(informer.cache.list()))
+    report.write("synced", objects=len(informer.cache.list()))
     while sys.stdin.readline():
-        report.say("mark")
+        report.write("mark")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from testcluster.sockets import connect_in
 _POD: Final = "activator-6c9f7d5b8-x2x4z"
 _PERIOD_S: Final = 1.0
 _PING_S: Final = 10 / 3
-_PATIENCE_S: Final = 60.0  # an overloaded one is slow to answer
+_MAX_WAIT_S: Final = 60.0  # an overloaded one is slow to answer
 _BINARY, _PING = 0x82, 0x89
 _HANDSHAKE: Final = (
     f"GET / HTTP/1.1\r\nHost: autoscaler.knative-serving.svc.cluster.local:{STATS_PORT}\r\n"
@@ -31,7 +31,7 @@ _HANDSHAKE: Final = (
 
 
 def report(in_flight: Mapping[str, float], *, count: float = 0.0) -> bytes:
-    """The reports about these revisions, as one message."""
+    """Return the reports about these revisions as one message."""
     return write_frame(
         Stat(
             key=key,
@@ -59,7 +59,7 @@ class Activator:
         self._error: OSError | None = None
 
     def poke(self, key: str) -> float:
-        """A first request has come for a revision; the monotonic time just before this was reported."""
+        """Report a first request for a revision; return the monotonic time just before the report."""
         frame = _frame(_BINARY, report({key: 1.0}, count=1.0))
         with self._sending:
             self._in_flight[key] = 1.0
@@ -68,27 +68,27 @@ class Activator:
         return sent_s
 
     def is_over(self, key: str) -> None:
-        """The revision's last request was answered."""
+        """Report that the revision's last request was answered."""
         with self._sending:
             self._in_flight[key] = 0.0
             self._over.add(key)
 
     def watch(self, key: str) -> None:
-        """Reports of the revision, each second, that nothing is in flight."""
+        """Report each second that nothing is in flight for the revision."""
         with self._sending:
             self._in_flight[key] = 0.0
 
     def check(self) -> None:
-        """Raises where the connection has broken."""
+        """Raise BenchmarkError if the connection has broken."""
         if self._error is not None:
             raise BenchmarkError(f"the autoscaler closed the activator's connection: {self._error}")
 
     def end(self) -> None:
-        """Reports no more."""
+        """Stop reporting."""
         self._ends.set()
 
     def keep_reporting(self) -> None:
-        """Sends a report each second, and pings, until the end; the body of a thread."""
+        """Send a report each second, and pings, until the end; the body of a thread."""
         next_ping_s = time.monotonic()
         while not self._ends.wait(_PERIOD_S):
             try:
@@ -116,7 +116,7 @@ class Activator:
 
 
 def _frame(kind: int, payload: bytes) -> bytes:
-    """A whole message of a client, masked as the protocol wants it."""
+    """Return a whole message of a client, masked as the protocol requires."""
     length = len(payload)
     size = bytes([0x80 | length]) if length < 126 else bytes([0x80 | 126]) + length.to_bytes(2)
     mask = os.urandom(4)
@@ -124,22 +124,22 @@ def _frame(kind: int, payload: bytes) -> bytes:
 
 
 def _shake_hands(connection: socket.socket) -> None:
-    """Makes a websocket of a connection."""
+    """Turn a connection into a websocket."""
     answer = b""
     try:
         connection.sendall(_HANDSHAKE)
         while b"\r\n\r\n" not in answer and (part := connection.recv(4096)):
             answer += part
     except OSError as error:
-        raise BenchmarkError(f"no websocket: {error} after {_PATIENCE_S:.0f} s") from error
+        raise BenchmarkError(f"no websocket: {error} after {_MAX_WAIT_S:.0f} s") from error
     if b" 101 " not in answer.partition(b"\r\n")[0]:
         raise BenchmarkError(f"no websocket: the autoscaler answered {answer[:200]!r}")
 
 
 @contextlib.contextmanager
 def connected(world: World) -> Iterator[Activator]:
-    """An activator that reports until the end of the block."""
-    connection = connect_in(world.sandbox.network, (NODE_IP, STATS_PORT), _PATIENCE_S)
+    """Connect an activator that reports until the end of the block."""
+    connection = connect_in(world.sandbox.network, (NODE_IP, STATS_PORT), _MAX_WAIT_S)
     with contextlib.closing(connection):
         _shake_hands(connection)
         activator = Activator(connection)

@@ -32,14 +32,14 @@ _PAUSE_S: Final = 0.05
 
 
 def ours_is_there() -> bool:
-    """Whether the product has its autoscaler."""
+    """Return whether our autoscaler is installed."""
     command = [*OUR_COMMAND, "--help"]
     return subprocess.run(command, cwd=harness.ROOT, capture_output=True, check=False).returncode == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
-    """What a program has used so far, and holds now."""
+    """CPU time of a program so far, and its present memory."""
 
     cpu_s: float
     rss_mib: float
@@ -55,12 +55,12 @@ class Contestant:
     pid: int
 
     def used(self) -> Used:
-        """By all its processes."""
+        """Return what all its processes have used."""
         return used_by(self.pid)
 
 
 def used_by(leader: int) -> Used:
-    """What the session of this process has used; what ended threads used is in it."""
+    """Return what the session of this process has used, ended threads included."""
     pids = [pid for pid, process in process_table().items() if process.session == leader]
     cpu_s, rss_kib, pss_kib, threads = 0.0, 0, 0, 0
     for pid in pids:
@@ -75,7 +75,7 @@ def used_by(leader: int) -> Used:
 
 @contextlib.contextmanager
 def running(world: World, name: str) -> Iterator[Contestant]:
-    """The autoscaler of this name while it holds the lease; at the end it has stopped and let the lease go."""
+    """Run the autoscaler of this name, and wait for its lease; at the end it has stopped and released it."""
     command = _command(world, name)
     component = f"autoscaler-{name}"
     world.sandbox.start(component, command, _environment(world, name))
@@ -119,7 +119,7 @@ def _environment(world: World, name: str) -> Mapping[str, str]:
 
 
 def holder(world: World) -> str:
-    """Who holds the lease; nobody: ""."""
+    """Return the holder of the lease; "" if there is none."""
     for lease in world.api.items("coordination.k8s.io/v1", "Lease", SYSTEM_NAMESPACE):
         if lease["metadata"]["name"] == LEASE:
             return str(lease["spec"].get("holderIdentity") or "")

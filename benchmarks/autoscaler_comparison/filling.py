@@ -19,7 +19,7 @@ _SAID_EVERY: Final = 100
 
 
 def make_namespace(world: World) -> None:
-    """The namespace of all revisions. No controller makes its account, which pods have to have."""
+    """Make the namespace of all revisions, and its service account, which no controller makes here."""
     metadata = {"name": manifests.NAMESPACE}
     world.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
     account = {"name": "default", "namespace": manifests.NAMESPACE}
@@ -27,14 +27,14 @@ def make_namespace(world: World) -> None:
 
 
 def fill(world: World, revisions: Sequence[Revision]) -> None:
-    """Makes all objects of these revisions, with their statuses."""
+    """Make all objects of these revisions, with their statuses."""
     began_s = time.monotonic()
     _on_each(world, revisions, lambda revision: _make(world.api, revision), "made")
     harness.progress(f"{len(revisions)} revisions made in {time.monotonic() - began_s:.1f} s")
 
 
 def bring_to_zero(world: World, revisions: Sequence[Revision]) -> None:
-    """Puts revisions back as they were made, while no autoscaler runs."""
+    """Reset revisions to their first state, while no autoscaler runs."""
     _on_each(world, revisions, lambda revision: _reset(world.api, revision), "back at zero")
 
 
@@ -50,7 +50,7 @@ def _on_each(world: World, revisions: Sequence[Revision], do: Callable[[Revision
 
 
 def _hang_up(api: KubeApi, together: threading.Barrier) -> None:
-    """Closes this thread's connection, which no other can; each thread is to come here once."""
+    """Close this thread's connection, which no other thread can; each thread must call this once."""
     together.wait()
     api.close()
 

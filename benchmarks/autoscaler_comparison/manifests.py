@@ -48,29 +48,29 @@ class Revision:
 
 
 def busy_revision(number: int, pods: int) -> Revision:
-    """One with pods, at addresses that no other has."""
+    """Return one with pods, at addresses of its own."""
     first = 512 + number * pods
     addresses = tuple(f"10.88.{index // 256}.{index % 256}" for index in range(first, first + pods))
     return Revision(name=f"busy-{number:05}-00001", pods=addresses, number=number)
 
 
 def idle_revision(number: int) -> Revision:
-    """One at zero."""
+    """Return one at zero."""
     return Revision(name=f"idle-{number:05}-00001", pods=(), number=number)
 
 
 def uid_of(revision: Revision, part: str) -> str:
-    """A stable id of one of its parts."""
+    """Return a stable id of one of its parts."""
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{revision.name}.{part}"))
 
 
 def long_ago() -> str:
-    """A time further back than any window or grace period, as the API writes times."""
+    """Return a time further back than any window or grace period, as the API writes times."""
     return (datetime.now(UTC) - _LONG_AGO).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def labels(revision: Revision) -> dict[str, str]:
-    """What Knative labels everything of a revision with."""
+    """Return the labels of all objects of a revision."""
     service = revision.name.removesuffix("-00001")
     return {
         f"{SERVING_DOMAIN}/revision": revision.name,
@@ -92,7 +92,7 @@ def _annotations(revision: Revision) -> dict[str, str]:
 
 
 def owned_by(api_version: str, kind: str, name: str, uid: str) -> list[dict[str, object]]:
-    """The reference to the one owner that manages an object."""
+    """Return the reference to the one owner that manages an object."""
     return [
         {
             "apiVersion": api_version,
@@ -106,13 +106,13 @@ def owned_by(api_version: str, kind: str, name: str, uid: str) -> list[dict[str,
 
 
 def head_of(kind: tuple[str, str], revision: Revision, metadata: Mapping[str, object]) -> Manifest:
-    """An object of this kind, without its spec."""
+    """Return an object of this kind without its spec."""
     named = {"name": revision.name, "namespace": NAMESPACE, "labels": labels(revision)}
     return {"apiVersion": kind[0], "kind": kind[1], "metadata": {**named, **metadata}}
 
 
 def pod_autoscaler(revision: Revision) -> Manifest:
-    """The PodAutoscaler, as the Revision controller makes it."""
+    """Return the PodAutoscaler as the Revision controller makes it."""
     annotations = {**_annotations(revision), f"{_SCALING}/metric": "concurrency"}
     owner = owned_by(f"{SERVING_DOMAIN}/v1", "Revision", revision.name, uid_of(revision, "revision"))
     head = head_of(POD_AUTOSCALERS, revision, {"annotations": annotations, "ownerReferences": owner})
@@ -123,7 +123,7 @@ def pod_autoscaler(revision: Revision) -> Manifest:
 
 
 def pod_autoscaler_status(revision: Revision) -> dict[str, object]:
-    """The PodAutoscaler's status once everything has settled; no desired scale is known of one at zero."""
+    """Return the settled status of the PodAutoscaler; one at zero has no desired scale yet."""
     if revision.is_idle:
         no_traffic = ("False", "NoTraffic", "The target is not receiving traffic.")
         conditions = [
@@ -146,13 +146,13 @@ def pod_autoscaler_status(revision: Revision) -> dict[str, object]:
 
 
 def condition(kind: str, status: str, reason: str = "", message: str = "", severity: str = "") -> dict[str, str]:
-    """One condition of a status, unchanged for long; empty fields are left out."""
+    """Return one condition of a status, unchanged for long, without empty fields."""
     values = {"type": kind, "status": status, "reason": reason, "message": message, "severity": severity}
     return {name: value for name, value in values.items() if value} | {"lastTransitionTime": long_ago()}
 
 
 def serverless_service(revision: Revision, autoscaler_uid: str) -> Manifest:
-    """The ServerlessService, as an autoscaler makes it."""
+    """Return the ServerlessService as an autoscaler makes it."""
     owner = owned_by(*POD_AUTOSCALERS, revision.name, autoscaler_uid)
     head = head_of(SERVERLESS_SERVICES, revision, {"annotations": _annotations(revision), "ownerReferences": owner})
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": revision.deployment}
@@ -160,7 +160,7 @@ def serverless_service(revision: Revision, autoscaler_uid: str) -> Manifest:
 
 
 def serverless_service_status(revision: Revision) -> dict[str, object]:
-    """The ServerlessService's status, as its controller would leave it."""
+    """Return the status of the ServerlessService as its controller would write it."""
     there = ("Unknown", "NoHealthyBackends", "NoHealthyBackends") if revision.is_idle else ("True", "", "")
     return {
         "observedGeneration": 1,
@@ -175,7 +175,7 @@ def serverless_service_status(revision: Revision) -> dict[str, object]:
 
 
 def metric(revision: Revision, autoscaler_uid: str) -> Manifest:
-    """The Metric, as an autoscaler makes it."""
+    """Return the Metric as an autoscaler makes it."""
     annotations = {**_annotations(revision), f"{_SCALING}/metric": "concurrency"}
     owner = owned_by(*POD_AUTOSCALERS, revision.name, autoscaler_uid)
     spec = {"stableWindow": 60_000_000_000, "panicWindow": 6_000_000_000, "scrapeTarget": f"{revision.name}-private"}
@@ -183,5 +183,5 @@ def metric(revision: Revision, autoscaler_uid: str) -> Manifest:
 
 
 def metric_status(revision: Revision) -> dict[str, object]:
-    """The Metric's status."""
+    """Return the status of the Metric."""
     return {"observedGeneration": 1, "conditions": [condition("Ready", "True")]}

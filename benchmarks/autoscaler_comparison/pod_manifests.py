@@ -36,7 +36,7 @@ _QUEUE_PROXY_VARIABLES: Final = (
 
 
 def deployment(revision: Revision) -> Manifest:
-    """The Deployment, as the Revision controller makes it."""
+    """Return the Deployment as the Revision controller makes it."""
     owner = owned_by(f"{SERVING_DOMAIN}/v1", "Revision", revision.name, uid_of(revision, "revision"))
     head = head_of(DEPLOYMENTS, revision, {"name": revision.deployment, "ownerReferences": owner})
     spec = {
@@ -50,7 +50,7 @@ def deployment(revision: Revision) -> Manifest:
 
 
 def pod(revision: Revision, number: int) -> Manifest:
-    """One pod, as a ReplicaSet makes it and a scheduler places it."""
+    """Return one pod as a ReplicaSet makes it and a scheduler places it."""
     template = f"{revision.deployment}-5d8c6b7f9d"
     owner = owned_by("apps/v1", "ReplicaSet", template, uid_of(revision, "replicaset"))
     metadata = {
@@ -63,7 +63,7 @@ def pod(revision: Revision, number: int) -> Manifest:
 
 
 def pod_status(address: str) -> dict[str, object]:
-    """A ready pod's status, as a kubelet writes it."""
+    """Return the status of a ready pod as a kubelet writes it."""
     began = long_ago()
     ready = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
     containers = [

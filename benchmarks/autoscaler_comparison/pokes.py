@@ -22,7 +22,7 @@ from harness import BenchmarkError
 from testcluster.network import API_PORT, NODE_IP
 from testcluster.sockets import ClusterConnection, client_context
 
-_DECIDED_S: Final = 300.0  # stock is that late where it has more pods to ask than it can
+_DECIDED_S: Final = 300.0  # stock is that late if it has more pods than it can scrape
 _SCALED_S: Final = 30.0
 # Apart enough that Knative's client, which may send ten requests a second, never has to wait for its turn.
 _APART_S: Final = (0.5, 1.0)
@@ -37,7 +37,7 @@ class Pokes:
 
     @property
     def p50_s(self) -> float:
-        """The middle one."""
+        """The median."""
         return statistics.median(self.took_s)
 
 
@@ -50,7 +50,7 @@ class Replicas:
         self._error: Exception | None = None
 
     def wait_for(self, name: str, timeout_s: float) -> float:
-        """The monotonic time of the change."""
+        """Return the monotonic time of the change."""
         with self._changed:
             self._changed.wait_for(lambda: name in self._seen_s or self._error is not None, timeout_s)
             if name not in self._seen_s:
@@ -59,7 +59,7 @@ class Replicas:
             return self._seen_s[name]
 
     def read(self, connection: ClusterConnection) -> None:
-        """Takes in a watch until its connection is closed; the body of a thread."""
+        """Read a watch until its connection is closed; the body of a thread."""
         try:
             response = connection.getresponse()
             while line := response.readline():
@@ -77,7 +77,7 @@ class Replicas:
 
 @contextlib.contextmanager
 def watched(world: World) -> Iterator[Replicas]:
-    """A watch of the Deployments at zero."""
+    """Watch the Deployments at zero until the end of the block."""
     pki = world.places.certificates
     context = client_context(str(pki / "ca.crt"), str(pki / "admin.crt"), str(pki / "admin.key"))
     connection = ClusterConnection(world.sandbox.network, NODE_IP, API_PORT, timeout_s=600.0, context=context)
@@ -98,7 +98,7 @@ def watched(world: World) -> Iterator[Replicas]:
 
 
 def measure_pokes(world: World, revisions: Sequence[Revision], *, count: int, busy_revisions: int) -> Pokes:
-    """The times of the first `count` revisions, one after another, with a running autoscaler that holds the lease."""
+    """Measure the first `count` revisions, one after another, with the autoscaler that holds the lease."""
     took_s = []
     with watched(world) as replicas, connected(world) as activator:
         _wait_until_decided(world, activator, revisions)
@@ -114,7 +114,7 @@ def measure_pokes(world: World, revisions: Sequence[Revision], *, count: int, bu
 
 
 def _wait_until_decided(world: World, activator: Activator, revisions: Sequence[Revision]) -> None:
-    """A new autoscaler takes no notice of a first report before it has decided for zero, which takes a report of it."""
+    """Report each revision until it has a decision for zero: before that, a new autoscaler ignores a first request."""
     for revision in revisions:
         activator.watch(revision.key)
     world.api.wait_for_list(

@@ -78,31 +78,31 @@ class World:
 
     @property
     def kubeconfig(self) -> Path:
-        """The administrator's."""
+        """The administrator's kubeconfig."""
         return self.places.kubeconfig
 
     def scrapes(self) -> tuple[int, int]:
-        """How often the pods were asked so far, and how many were since they were last forgotten."""
-        said = json.loads(self._ask_pods("GET", "/counts"))
-        return said["requests"], said["pods"]
+        """Return the number of scrapes so far, and of pods scraped since the last `forget_scraped`."""
+        counts = json.loads(self._query_pods("GET", "/counts"))
+        return counts["requests"], counts["pods"]
 
     def forget_scraped(self) -> None:
-        """Counts the pods that are asked anew."""
-        self._ask_pods("POST", "/reset")
+        """Start the count of scraped pods at zero."""
+        self._query_pods("POST", "/reset")
 
-    def _ask_pods(self, method: str, path: str) -> bytes:
+    def _query_pods(self, method: str, path: str) -> bytes:
         connection = ClusterConnection(self.sandbox.network, _PODS_END, _COUNTS_PORT, timeout_s=10.0)
         with contextlib.closing(connection):
             connection.request(method, path)
             return connection.getresponse().read()
 
     def process_of(self, argv: Sequence[str]) -> int:
-        """The machine's number of the process in this world that runs exactly this command."""
+        """Return the machine's id of the process in this world that runs exactly this command."""
         wanted = "".join(f"{part}\0" for part in argv)
         return self._process(lambda command: command == wanted, argv[0])
 
     def process_named(self, program: str) -> int:
-        """The same of the process that runs this program."""
+        """Return the same of the process that runs this program."""
         return self._process(lambda command: Path(command.partition("\0")[0]).name == program, program)
 
     def _process(self, is_wanted: Callable[[str], bool], name: str) -> int:
@@ -118,13 +118,15 @@ class World:
 
 @contextlib.contextmanager
 def running_world(name: str, release: str) -> Iterator[World]:
-    """A world until the end of the block; nothing of it is left."""
+    """Run a world until the end of the block; nothing of it is left."""
     harness.raise_open_files(_OPEN_FILES)
     try:
         places = places_of(name)
         if places.directory.exists():
             command = f"python -m tools.testcluster --name {name} down"
-            raise BenchmarkError(f"{places.directory} is left from another run, or that run goes on. Else: {command}")
+            raise BenchmarkError(
+                f"{places.directory} is left from another run, or that run is not over. To remove it: {command}"
+            )
         built = build_all(release)
         try:
             with only_one(places):
@@ -133,7 +135,7 @@ def running_world(name: str, release: str) -> Iterator[World]:
             world.api.close()
         finally:
             if not down(name):
-                raise BenchmarkError(f"{name}: its directory is gone before its end")
+                raise BenchmarkError(f"{name}: its directory was deleted before its end")
     except ClusterError as error:
         raise BenchmarkError(str(error)) from error
 
@@ -168,7 +170,7 @@ def _start(places: Places, built: Built, release: str) -> World:
 
 
 def _stock_program(places: Places, built: Built) -> Path:
-    """Knative's autoscaler as a plain program."""
+    """Return Knative's autoscaler as a plain program."""
     [archive] = [path for path in built.images if path.name == "autoscaler.tar"]
     program = places.directory / "stock-autoscaler"
     with tarfile.open(archive) as image:
@@ -186,7 +188,7 @@ def _stock_program(places: Places, built: Built) -> Path:
 
 
 def _start_pods(world: World) -> None:
-    """Starts the program that is every pod, and leads the pods' addresses to it."""
+    """Start the program that is every pod, and route the pods' addresses to it."""
     key = digest_of(FAKE_PODS.inputs())
     folder = cached(cache_directory(), "fake-pods", key, lambda into: build_programs(FAKE_PODS, into))
     argv = [str(folder / "fake-pods"), f"-concurrency={POD_CONCURRENCY}"]
@@ -205,8 +207,8 @@ def _start_pods(world: World) -> None:
     _ip(world.sandbox.network, f"route add {POD_NETWORK} via {_PODS_END}")
 
 
-def _wait_for_process(world: World, argv: Sequence[str], patience_s: float = 10.0) -> int:
-    until_s = time.monotonic() + patience_s
+def _wait_for_process(world: World, argv: Sequence[str], max_wait_s: float = 10.0) -> int:
+    until_s = time.monotonic() + max_wait_s
     while True:
         try:
             return world.process_of(argv)
@@ -224,7 +226,7 @@ def _ip(network: str, arguments: str) -> None:
 
 
 def _apply_knative(api: KubeApi, manifests: Path) -> None:
-    """What an autoscaler needs of a Knative: its kinds and its configuration."""
+    """Apply the kinds and the configuration that an autoscaler needs."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     wanted: dict[str, list[dict[str, Any]]] = {"CustomResourceDefinition": [], "Namespace": [], "ConfigMap": []}
     for manifest in yaml.load_all(manifests.read_text(), Loader=loader):

@@ -7,9 +7,12 @@ import signal
 import sys
 from collections.abc import Callable
 from types import TracebackType
+from typing import Final
 
 from harness.console import BenchmarkError, progress
 from harness.start import MAX_LOAD_AT_START, Start, wait_for_rest
+
+_MEASURE_NOTHING: Final = ("adr", "markdown", "table")  # options of scripts that print what was measured before
 
 
 def arguments(description: str | None, *extra: Callable[[argparse.ArgumentParser], object]) -> argparse.Namespace:
@@ -33,7 +36,7 @@ def arguments(description: str | None, *extra: Callable[[argparse.ArgumentParser
         add(parser)
     options = parser.parse_args()
     options.start = wait_for_rest(0.0 if options.quick else options.wait_s)
-    if not options.quick and not vars(options).get("table"):
+    if not options.quick and not any(vars(options).get(name) for name in _MEASURE_NOTHING):
         _warn_of_load(options.start)
     return options
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import harness
 
 CHOSEN: Final = "uvicorn"
-RUNNER_UP: Final = "granian RSGI"  # the only other one that can be embedded and knows of a gone client
+RUNNER_UP: Final = "granian RSGI"  # the only other one that can be embedded and learns of a disconnected client
 CANDIDATES: Final = ("gunicorn gthread", "granian WSGI", RUNNER_UP, CHOSEN)
 # Threads of the WSGI candidates: two batches of 32, and eight for probes and other routes.
 WSGI_THREADS: Final = 72
@@ -19,7 +19,7 @@ Found = dict[str, Any]  # what was measured of one candidate, by name
 
 
 def start(name: str, *, threads: int = WSGI_THREADS, drain: str = "ours", **env: str) -> harness.Server:
-    """A running candidate."""
+    """Start a candidate."""
     path = str(harness.ROOT / "benchmarks")
     return harness.start_server(name, _command(name, threads, drain), env={"PYTHONPATH": path, **env})
 
@@ -44,14 +44,14 @@ def _command(name: str, threads: int, drain: str) -> list[str]:
 
 
 async def seen_by(port: int) -> Found:
-    """What the application at `port` knows of itself."""
+    """Return what the application at `port` reports of itself."""
     answer = await harness.fetch(port, harness.http_request("GET", "/facts"))
     found: Found = json.loads(answer.body)
     return found
 
 
 async def shape(server: harness.Server) -> Found:
-    """What it is made of: processes, and what the port says before and after the load."""
+    """Return the processes, and the state of the port before and after the load."""
     seen = await seen_by(server.port)
     listeners = 1
     if seen["stats_port"] is not None:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
-    """The coroutine's result, on uvloop: a slow client would hide a fast server."""
+    """Run a coroutine on uvloop: a slow client would hide a fast server."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(coroutine)
 
@@ -36,13 +36,13 @@ class Tally:
     late_s: list[float] = field(default_factory=list)
 
     def probed(self) -> Found:
-        """The figures of requests that were probes."""
+        """Return the figures of requests that were probes."""
         late_ms = harness.percentile(self.late_s, 99) * 1e3
         return {"probe_p99_ms": round(late_ms, 2), "probes": self.sent, "probes_lost": self.lost}
 
 
 async def keep_asking(port: int, request: bytes, tally: Tally, stop: asyncio.Event) -> None:
-    """One keep-alive connection that always has a request on the way, until the server closes it."""
+    """Keep one request on the way, on one keep-alive connection, until the server closes it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         while not stop.is_set() and not reader.at_eof():
@@ -61,7 +61,7 @@ async def keep_asking(port: int, request: bytes, tally: Tally, stop: asyncio.Eve
 
 
 async def probe_until(port: int, stop: asyncio.Event, tally: Tally) -> None:
-    """A probe every 20 ms as a kubelet makes it: a connection of its own, lost after a second."""
+    """Probe every 20 ms as a kubelet does: a new connection each time, lost after a second."""
     request = harness.http_request("GET", "/healthz", headers="Connection: close\r\n")
     while not stop.is_set():
         tally.sent += 1
@@ -75,7 +75,7 @@ async def probe_until(port: int, stop: asyncio.Event, tally: Tally) -> None:
 
 
 async def probed_for(port: int, seconds: float) -> Found:
-    """What probes of a few seconds saw."""
+    """Return the figures of probes over some seconds."""
     stop, tally = asyncio.Event(), Tally()
     probing = asyncio.create_task(probe_until(port, stop, tally))
     await asyncio.sleep(seconds)

@@ -24,7 +24,7 @@ DRAINS: Final = {
 
 
 def measure_drains(found: Mapping[str, Found], repeats: int) -> None:
-    """Drains of fresh processes: the sums of what was lost, the worst time, every exit code."""
+    """Drain fresh processes; return the sums of what was lost, the worst time, every exit code."""
     for label, several in harness.interleaved(list(DRAINS), _drain_once, repeats).items():
         name, kind = DRAINS[label]
         summed = {key: sum(run[key] for run in several) for key in ("lost_busy", "lost_slow", "answered")}
@@ -34,7 +34,7 @@ def measure_drains(found: Mapping[str, Found], repeats: int) -> None:
 
 
 def lost(drained: Found) -> int:
-    """All the requests that were lost, of what `measure_drains` found for one drain."""
+    """Return the number of lost requests of one drain of `measure_drains`."""
     return int(drained["lost_busy"] + drained["lost_slow"])
 
 

@@ -12,10 +12,10 @@ from server_comparison.sizes import Sizes
 
 
 def rows(found: Mapping[str, Found], sizes: Sizes) -> list[dict[str, object]]:
-    """Speed beside the best of the others; everything else beside the runner-up."""
+    """Return the speed beside the best of the others, everything else beside the runner-up."""
 
-    def beside(metric: str, unit: str, look: Callable[[Found], Any], goal: str | None = None) -> dict[str, object]:
-        mine, theirs = look(found[CHOSEN]), look(found[RUNNER_UP])
+    def beside(metric: str, unit: str, value_of: Callable[[Found], Any], goal: str | None = None) -> dict[str, object]:
+        mine, theirs = value_of(found[CHOSEN]), value_of(found[RUNNER_UP])
         return harness.row(metric, mine, unit, peer=RUNNER_UP, peer_value=theirs, goal=goal)
 
     none, many = "value == 0", f"value >= {sizes.streams}"
@@ -24,7 +24,7 @@ def rows(found: Mapping[str, Found], sizes: Sizes) -> list[dict[str, object]]:
         _load_row(found, "echo c=1", "p50_us", "us", min),
         _load_row(found, "echo c=16", "p99_us", "us", min),
         beside("requests lost on SIGTERM", "requests", lambda seen: lost(seen["drain ours"]), none),
-        beside("handler learns of a gone client", "ms", lambda seen: seen["disconnect_ms"], "value <= 1000"),
+        beside("handler learns of a disconnected client", "ms", lambda seen: seen["disconnect_ms"], "value <= 1000"),
         beside("probes lost beside predict", "probes", lambda seen: seen["probes beside 256"]["probes_lost"], none),
         beside("open streams held", "streams", lambda seen: seen["streams"]["held"], many),
         beside("probes lost beside streams", "probes", lambda seen: seen["streams"].get("probes_lost"), none),

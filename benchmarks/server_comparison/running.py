@@ -1,4 +1,4 @@
-"""What is measured of candidates that keep running: speed, probes beside a `predict`, a client that goes away."""
+"""What is measured of candidates that keep running: speed, probes beside a `predict`, a client that disconnects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from server_comparison.sizes import LOADS, Sizes
 
 
 def measure_loads(servers: Mapping[str, harness.Server], found: Mapping[str, Found], sizes: Sizes) -> None:
-    """The medians of wrk's figures for each of LOADS; the candidates take turns."""
+    """Measure each of LOADS with wrk; the candidates alternate."""
     for server in servers.values():
         run_async(_warm(server.port))
     for what in sizes.loads:
@@ -31,7 +31,7 @@ def _load_once(servers: Mapping[str, harness.Server], what: str, seconds: int, n
 
 
 async def _warm(port: int) -> None:
-    """A few hundred requests, so that nothing is measured while threads and pools still start."""
+    """Send some hundred requests, so that nothing is measured while threads and pools still start."""
     for path in ("/", "/thread", "/hello"):
         request = harness.http_request("GET" if path == "/hello" else "POST", path, PAYLOAD)
         for _ in range(4):
@@ -39,7 +39,7 @@ async def _warm(port: int) -> None:
 
 
 def measure_waiting(server: harness.Server, sizes: Sizes) -> Found:
-    """What requests that wait mean for memory, for their own clients and for the probes."""
+    """Measure the effect of waiting requests on memory, their own clients and the probes."""
     found: Found = {"memory_mib": server.memory_mib()}
     late_s = [run_async(_disconnect(server)) for _ in range(min(3, sizes.repeats))]
     known_s = [seconds for seconds in late_s if seconds is not None]
@@ -50,22 +50,22 @@ def measure_waiting(server: harness.Server, sizes: Sizes) -> Found:
 
 
 async def _disconnect(server: harness.Server) -> float | None:
-    """Seconds after which a waiting handler knew that its client had gone; None where it never learned."""
+    """Return the seconds after which a waiting handler learned that its client disconnected; None: never."""
     _, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    writer.write(harness.http_request("POST", "/gone", b"[]"))
+    writer.write(harness.http_request("POST", "/disconnected", b"[]"))
     await asyncio.sleep(0.3)
     closed_s = time.monotonic()
     writer.close()
     while time.monotonic() - closed_s < 1.0:
         await asyncio.sleep(0.05)
-        gone_s: float | None = (await seen_by(server.port))["gone_s"]
-        if gone_s is not None and gone_s > closed_s:
-            return gone_s - closed_s
+        learned_s: float | None = (await seen_by(server.port))["disconnected_s"]
+        if learned_s is not None and learned_s > closed_s:
+            return learned_s - closed_s
     return None
 
 
 async def _probes_beside_predict(server: harness.Server, waiting: int) -> Found:
-    """Probes while one `predict` burns the server's core and `waiting` requests wait for it."""
+    """Probe while one `predict` uses the server's core and `waiting` requests wait for it."""
     request = harness.http_request("POST", "/predict", PAYLOAD)
     predicts = [asyncio.create_task(harness.fetch(server.port, request)) for _ in range(waiting)]
     await asyncio.sleep(0.1)

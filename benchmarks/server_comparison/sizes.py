@@ -1,4 +1,4 @@
-"""What is measured, and how much of it, in a full run and in a quick look."""
+"""What is measured, and how much of it, in a full and in a quick run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from server_comparison.clients import PAYLOAD
 
-# What each load asks, and over how many connections.
+# Path, connections and body of each load.
 LOADS: Final = {
     "echo c=1": ("", 1, PAYLOAD),
     "echo c=16": ("", 16, PAYLOAD),

@@ -18,7 +18,7 @@ DEAF_CLIENTS: Final = 20
 
 
 def measure_streams(name: str, sizes: Sizes) -> Found:
-    """The streams of a fresh process; a WSGI candidate gets a thread for each of them and some to spare."""
+    """Open the streams of a fresh process; a WSGI candidate has a thread for each of them and some more."""
     server = start(name, threads=sizes.streams + 150)
     try:
         result = run_async(_streams(server, count=sizes.streams, hold_s=sizes.hold_s))
@@ -38,17 +38,17 @@ class Listener(asyncio.Protocol):
         self.open = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Asks for the stream."""
+        """Request the stream."""
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         self.transport.write(harness.http_request("GET", "/stream"))
         self.open = True
 
     def data_received(self, data: bytes) -> None:
-        """Counts what came."""
+        """Count what came."""
         self.events += data.count(b"\n\n")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Notes the end."""
+        """Note the end."""
         self.open = False
 
 
@@ -83,7 +83,7 @@ async def _streams(server: harness.Server, *, count: int, hold_s: float) -> Foun
 
 
 def _deaf_client(port: int) -> socket.socket:
-    """A client that asked for a stream and never reads it; a small buffer, else the kernel takes megabytes for it."""
+    """Request a stream and never read it; a small buffer, else the kernel takes megabytes for it."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
     client.connect(("127.0.0.1", port))
@@ -92,7 +92,7 @@ def _deaf_client(port: int) -> socket.socket:
 
 
 async def _never_read(server: harness.Server, *, seconds: float) -> Found:
-    """What clients that read nothing cost, while their handlers send as fast as the server lets them."""
+    """Measure the cost of clients that read nothing, while their handlers send as fast as the server allows."""
     before_mib = server.memory_mib()
     clients = [_deaf_client(server.port) for _ in range(DEAF_CLIENTS)]
     await asyncio.sleep(0.5)  # the kernel's buffers are full by now
@@ -103,10 +103,10 @@ async def _never_read(server: harness.Server, *, seconds: float) -> Found:
     return {"grown_mib": round(grown_mib, 1), **probed, "noticed_s": await _all_noticed(server.port)}
 
 
-async def _all_noticed(port: int, patience_s: float = 5.0) -> float | None:
-    """Seconds until the application has no open stream any more; None where that takes too long."""
+async def _all_noticed(port: int, max_wait_s: float = 5.0) -> float | None:
+    """Return the seconds until the application has no open stream; None if that takes too long."""
     began_s = time.monotonic()
-    while time.monotonic() - began_s < patience_s:
+    while time.monotonic() - began_s < max_wait_s:
         with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
             answer = await harness.fetch(port, harness.http_request("GET", "/facts"), timeout_s=1.0)
             if json.loads(answer.body)["open_streams"] == 0:

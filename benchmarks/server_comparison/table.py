@@ -15,7 +15,7 @@ ADR: Final = harness.ROOT / "docs" / "adr" / "0001-http-server.md"
 
 
 def put_into_adr(markdown: str) -> None:
-    """Replaces what stands between the two marks of the decision record."""
+    """Replace what stands between the two marks of the decision record."""
     begin, end = "<!-- table: begin -->\n", "<!-- table: end -->"
     before, _, rest = ADR.read_text().partition(begin)
     if end not in rest:
@@ -24,13 +24,13 @@ def put_into_adr(markdown: str) -> None:
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """The whole comparison as Markdown, with where and when it was measured."""
+    """Return the whole comparison as Markdown, with where and when it was measured."""
     found, machine = result["details"], result["machine"]
     lines = ["| | " + " | ".join(CANDIDATES) + " |", "|---" * (len(CANDIDATES) + 1) + "|"]
     for label, cell in _CELLS.items():
         lines.append(f"| {label} | " + " | ".join(cell(found[name]) for name in CANDIDATES) + " |")
     versions = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-    kind = "A quick look, not for publishing: measured" if result["quick"] else "Measured"
+    kind = "A quick run, not for publishing: measured" if result["quick"] else "Measured"
     cores = f"server on core {machine['server_core']}, client on core {machine['client_core']} of {machine['cores']}"
     when = (
         f"{machine['date_utc'][:10]}, {machine['cpu']}, {cores}, load {machine['load_average_at_start']} at the start"
@@ -104,7 +104,7 @@ _CELLS: Final[dict[str, Callable[[Found], str]]] = {
     **{what: _load_cell(what) for what in LOADS},
     "SIGTERM under load, the server's own drain": _drain_cell("own"),
     "SIGTERM under load, our drain": _drain_cell("ours"),
-    "a waiting handler learns that its client went away": _disconnect_cell,
+    "a waiting handler learns that its client disconnected": _disconnect_cell,
     **{
         f"probes while `predict` runs, {waiting} waiting": _probe_cell(f"probes beside {waiting}")
         for waiting in FULL.waiting

@@ -29,7 +29,7 @@ class AppState:
 
     predict_s: float = 2.0
     loaded_s: float = 0.0  # monotonic, hence comparable with the client's clock on one machine
-    gone_s: float | None = None  # when a handler learned that its client went away
+    disconnected_s: float | None = None  # when a handler learned that its client went away
     open_streams: int = 0
     in_flight: int = 0
     last_arrival_s: float = 0.0
@@ -46,7 +46,7 @@ class SharedBatch:
         self._running: Future[bytes] | None = None
 
     def join(self) -> Future[bytes]:
-        """The result of the batch that runs now; starts one where none does."""
+        """Return the result of the batch that runs now; start one if there is none."""
         with self._lock:
             if self._running is None or self._running.done():
                 self._running = self._pool.submit(predict)
@@ -58,19 +58,19 @@ BATCH: Final = SharedBatch()
 
 
 def load() -> None:
-    """Stands for loading a model: `DILU_BENCH_LOAD_S` seconds."""
+    """Wait for `DILU_BENCH_LOAD_S` seconds, in place of loading a model."""
     STATE.predict_s = float(os.environ.get("DILU_BENCH_PREDICT_S", "2"))
     time.sleep(float(os.environ.get("DILU_BENCH_LOAD_S", "0")))
     STATE.loaded_s = time.monotonic()
 
 
 def echo(body: bytes) -> bytes:
-    """The handler whose cost is that of the server: decode 64 floats, encode them."""
+    """Decode 64 floats and encode them: the cost is the server's."""
     return _ENCODE(_DECODE(body))
 
 
 def predict() -> bytes:
-    """Burns a core without the interpreter's lock, as a model on the CPU does."""
+    """Use a core without the interpreter's lock, as a model on the CPU does."""
     until_s = time.monotonic() + STATE.predict_s
     while time.monotonic() < until_s:
         hashlib.pbkdf2_hmac("sha256", b"weights", b"salt", 50_000)
@@ -78,12 +78,12 @@ def predict() -> bytes:
 
 
 def facts() -> bytes:
-    """The state as JSON."""
+    """Return the state as JSON."""
     return json.dumps({**asdict(STATE), "pid": os.getpid()}).encode()
 
 
 def flask_app() -> flask.Flask:
-    """The Flask application behind the fast path."""
+    """Return the Flask application behind the fast path."""
     app = flask.Flask("server_choice")
     app.add_url_rule("/hello", view_func=lambda: "hello")
     return app

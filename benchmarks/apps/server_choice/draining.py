@@ -11,14 +11,14 @@ from apps.server_choice.application import STATE
 
 
 def on_sigterm(end: Callable[[], object], *, ours: bool) -> None:
-    """Starts the drain when SIGTERM arrives."""
+    """Start the drain when SIGTERM arrives."""
     loop = asyncio.get_running_loop()
     kept: list[asyncio.Task[None]] = []  # the loop itself holds its tasks only weakly
     loop.add_signal_handler(signal.SIGTERM, lambda: kept.append(loop.create_task(_drained(end, ours=ours))))
 
 
 async def _drained(end: Callable[[], object], *, ours: bool) -> None:
-    """Ends the server. `ours`: first answers `Connection: close` until nothing came for 0.3 s."""
+    """End the server. `ours`: first answer `Connection: close` until no request came for 0.3 s."""
     if ours:
         STATE.draining = True
         began_s = STATE.last_arrival_s = time.monotonic()

@@ -20,7 +20,7 @@ EXECUTOR_THREADS: Final = 32
 
 
 def serving(options: argparse.Namespace) -> Coroutine[Any, Any, None]:
-    """The candidate's server, yet to run. Only its own modules are imported: its memory is compared."""
+    """Return the candidate's server, not yet running. Only its own modules are imported: its memory is compared."""
     ours = options.drain == "ours"
     if options.candidate == "uvicorn":
         from apps.server_choice import on_uvicorn

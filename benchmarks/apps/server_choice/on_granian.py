@@ -26,19 +26,19 @@ class RsgiExchange:
         self._scope, self._protocol, self._flask = scope, protocol, flask
 
     async def read(self) -> bytes:
-        """The whole body."""
+        """Read the whole body."""
         body: bytes = await self._protocol()
         return body
 
     async def answer(self, body: bytes) -> None:
-        """Sends a JSON answer."""
+        """Send a JSON answer."""
         headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
         if STATE.draining:
             headers.append(("connection", "close"))
         self._protocol.response_bytes(200, headers, body)
 
     async def events(self) -> Callable[[bytes], Awaitable[None]]:
-        """Starts a stream of server-sent events; gives what sends one."""
+        """Start a stream of server-sent events; return the function that sends one."""
         transport = self._protocol.response_stream(200, [("content-type", "text/event-stream")])
 
         async def send(event: bytes) -> None:
@@ -49,19 +49,19 @@ class RsgiExchange:
 
         return send
 
-    async def gone(self) -> None:
-        """Returns once the client went away."""
+    async def disconnected(self) -> None:
+        """Return once the client has disconnected."""
         await self._protocol.client_disconnect()
 
     async def flask(self) -> None:
-        """Lets Flask answer."""
+        """Let Flask answer."""
         body = await self._protocol()
         call = asyncio.get_running_loop().run_in_executor(None, call_wsgi, self._flask, self._scope, body)
         self._protocol.response_bytes(*await call)
 
 
 def call_wsgi(app: Any, scope: Any, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-    """Status, headers and body that a WSGI application gives for an RSGI request: the bridge that nobody ships."""
+    """Call a WSGI application for an RSGI request; return status, headers and body. No package has this bridge."""
     host, _, port = scope.server.rpartition(":")
     environ = {
         "REQUEST_METHOD": scope.method, "SCRIPT_NAME": "", "PATH_INFO": scope.path, "QUERY_STRING": scope.query_string,

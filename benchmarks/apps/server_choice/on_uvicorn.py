@@ -24,7 +24,7 @@ class AsgiExchange:
         self._scope, self._receive, self._send, self._flask = scope, receive, send, flask
 
     async def read(self) -> bytes:
-        """The whole body."""
+        """Read the whole body."""
         message = await self._receive()
         body: bytes = message["body"]
         while message.get("more_body"):
@@ -33,7 +33,7 @@ class AsgiExchange:
         return body
 
     async def answer(self, body: bytes) -> None:
-        """Sends a JSON answer."""
+        """Send a JSON answer."""
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         if STATE.draining:
             headers.append((b"connection", b"close"))
@@ -41,7 +41,7 @@ class AsgiExchange:
         await self._send({"type": "http.response.body", "body": body})
 
     async def events(self) -> Callable[[bytes], Awaitable[None]]:
-        """Starts a stream of server-sent events; gives what sends one."""
+        """Start a stream of server-sent events; return the function that sends one."""
         headers = [(b"content-type", b"text/event-stream")]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
@@ -50,13 +50,13 @@ class AsgiExchange:
 
         return send
 
-    async def gone(self) -> None:
-        """Returns once the client went away."""
+    async def disconnected(self) -> None:
+        """Return once the client has disconnected."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
     async def flask(self) -> None:
-        """Lets Flask answer."""
+        """Let Flask answer."""
         await self._flask(self._scope, self._receive, self._send)
 
 
@@ -65,7 +65,7 @@ class Library(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Captures none."""
+        """Capture no signal."""
         yield
 
 

@@ -15,23 +15,23 @@ class Exchange(Protocol):
     """One request and its answer, on ASGI or RSGI."""
 
     async def read(self) -> bytes:
-        """The whole body."""
+        """Read the whole body."""
 
     async def answer(self, body: bytes) -> None:
-        """Sends a JSON answer."""
+        """Send a JSON answer."""
 
     async def events(self) -> Callable[[bytes], Awaitable[None]]:
-        """Starts a stream of server-sent events; gives what sends one. Raises ConnectionError once nobody listens."""
+        """Start a stream of server-sent events; return the function that sends one, or raises ConnectionError."""
 
-    async def gone(self) -> None:
-        """Returns once the client went away."""
+    async def disconnected(self) -> None:
+        """Return once the client has disconnected."""
 
     async def flask(self) -> None:
-        """Lets Flask answer."""
+        """Let Flask answer."""
 
 
 async def route(exchange: Exchange, path: str) -> None:
-    """Answers one request; a request never holds a thread while it waits."""
+    """Answer one request; a request never holds a thread while it waits."""
     STATE.in_flight += 1
     STATE.last_arrival_s = time.monotonic()
     try:
@@ -47,9 +47,9 @@ async def route(exchange: Exchange, path: str) -> None:
         elif path == "/sleep":
             await asyncio.sleep(0.5)
             await exchange.answer(b"{}")
-        elif path == "/gone":
-            await exchange.gone()
-            STATE.gone_s = time.monotonic()
+        elif path == "/disconnected":
+            await exchange.disconnected()
+            STATE.disconnected_s = time.monotonic()
         elif path in STREAMS:
             await _stream(exchange, *STREAMS[path])
         elif path == "/facts":
@@ -62,13 +62,13 @@ async def route(exchange: Exchange, path: str) -> None:
 
 async def _stream(exchange: Exchange, event: bytes, every_s: float) -> None:
     send = await exchange.events()
-    gone = asyncio.ensure_future(exchange.gone())
+    left = asyncio.ensure_future(exchange.disconnected())
     STATE.open_streams += 1
     try:
         with contextlib.suppress(ConnectionError):
-            while not gone.done():
+            while not left.done():
                 await send(event)
-                await (asyncio.wait([gone], timeout=every_s) if every_s else asyncio.sleep(0))
+                await (asyncio.wait([left], timeout=every_s) if every_s else asyncio.sleep(0))
     finally:
-        gone.cancel()
+        left.cancel()
         STATE.open_streams -= 1

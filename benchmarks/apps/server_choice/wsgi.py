@@ -19,7 +19,7 @@ class WsgiApp:
         self._flask = flask_app()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """The body of the answer."""
+        """Return the body of the answer."""
         path = environ["PATH_INFO"]
         if path in ("/", "/thread"):
             body = echo(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
@@ -33,8 +33,8 @@ class WsgiApp:
         elif path == "/sleep":
             time.sleep(0.5)
             body = b"{}"
-        elif path == "/gone":
-            body = _wait_until_gone(environ.get("gunicorn.socket"))
+        elif path == "/disconnected":
+            body = _wait_until_disconnected(environ.get("gunicorn.socket"))
         elif path == "/facts":
             body = facts()
         else:
@@ -53,7 +53,7 @@ def _events(event: bytes, every_s: float) -> Iterator[bytes]:
         STATE.open_streams -= 1
 
 
-def _wait_until_gone(raw: socket.socket | None) -> bytes:
+def _wait_until_disconnected(raw: socket.socket | None) -> bytes:
     # WSGI has no word for it. gunicorn hands out the raw socket, at which a handler can look now and then.
     until_s = time.monotonic() + 1.5
     while time.monotonic() < until_s:
@@ -61,6 +61,6 @@ def _wait_until_gone(raw: socket.socket | None) -> bytes:
         if raw is not None:
             with contextlib.suppress(BlockingIOError):
                 if raw.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"":
-                    STATE.gone_s = time.monotonic()
+                    STATE.disconnected_s = time.monotonic()
                     break
     return b"{}"
