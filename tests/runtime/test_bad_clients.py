@@ -182,7 +182,7 @@ def test_a_body_that_does_not_come_is_answered_408(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(answers, "BODY_TIMEOUT_S", 0.2)
     received = _timed(b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 10\r\n\r\n12")
     assert status(received) == 408
-    assert b"the body did not come within 0.2 s" in received
+    assert b"the body did not arrive within 0.2 s" in received
 
 
 def test_what_follows_a_refusal_is_discarded_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
