@@ -87,7 +87,7 @@ def test_probes_end_when_their_time_is_over(run: Run) -> None:
     async def main() -> None:
         async with pods(lambda _, __: None, "127.0.0.1") as seen:
             client = GetClient()
-            prober = ActivatorProber(client, lambda key, ok: done.append((key, ok)), gives_up_after_s=0.05)
+            prober = ActivatorProber(client, lambda key, ok: done.append((key, ok)), max_probing_s=0.05)
             prober.offer("ns/rev", replace(TARGET, port=seen.port))
             await until(lambda: bool(done))
             assert done == [("ns/rev", False)]

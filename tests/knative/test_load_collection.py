@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dilu_autoscaler.knative.configuration.revision_settings import Collection
-from dilu_autoscaler.knative.reports.collector import MOST_PENDING, Collector
+from dilu_autoscaler.knative.reports.collector import MAX_PENDING, Collector
 from dilu_autoscaler.knative.reports.sampling import Load
 from dilu_autoscaler.knative.reports.stats import Stat
 from dilu_autoscaler.policy.horizontal.kpa.settings import Aggregation, ScalingMetric
@@ -191,6 +191,6 @@ def test_put_in_late_is_put_in_at_once(points: list[tuple[int, float]], length: 
 
 def test_not_more_than_some_reports_wait() -> None:
     scaled = Scaled()
-    for _ in range(3 * MOST_PENDING):
+    for _ in range(3 * MAX_PENDING):
         scaled.collector.record(stat(1000, concurrency=1.0), 1000.0)
-    assert scaled.concurrency(1000.0) == Averages(stable=3.0 * MOST_PENDING, panic=3.0 * MOST_PENDING)
+    assert scaled.concurrency(1000.0) == Averages(stable=3.0 * MAX_PENDING, panic=3.0 * MAX_PENDING)

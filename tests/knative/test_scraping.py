@@ -82,13 +82,13 @@ def test_too_few_answers_are_an_error_and_no_load() -> None:
     result, _ = one_round(TARGET, Targets(old=addresses(3)), lambda at, _: report(at), up=2)
     assert result.load is None
     assert result.error is not None
-    assert "2 of 3 pods answered" in result.error
+    assert "2 of 3 pods could be scraped" in result.error
 
 
 def test_an_answer_of_another_kind_is_an_error() -> None:
     for wrong, why in [
         (answer(b"", content_type="text/html"), "content type 'text/html'"),
-        (answer(b"\xff\xff", content_type="application/protobuf"), "cannot be read"),
+        (answer(b"\xff\xff", content_type="application/protobuf"), "not a valid report"),
         (answer(b"", status=404), "status 404"),
     ]:
         result, _ = one_round(TARGET, Targets(old=addresses(1)), always(wrong))

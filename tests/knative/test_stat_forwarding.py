@@ -50,10 +50,10 @@ class Holder:
 
 @asynccontextmanager
 async def forwarding(
-    *, most_queued: int = 100, retry_s: float = 0.01, oldest_s: float = 15.0
+    *, max_queued: int = 100, retry_s: float = 0.01, max_age_s: float = 15.0
 ) -> AsyncIterator[Forwarder]:
     async with aiohttp.ClientSession() as session:
-        forwarder = Forwarder(BUCKETS[0], session, most_queued=most_queued, retry_s=retry_s, oldest_s=oldest_s)
+        forwarder = Forwarder(BUCKETS[0], session, max_queued=max_queued, retry_s=retry_s, max_age_s=max_age_s)
         try:
             yield forwarder
         finally:
@@ -150,7 +150,7 @@ def test_of_too_many_reports_the_oldest_are_dropped(run: Run) -> None:
     async def main() -> None:
         holder = Holder()
         await holder.start()
-        async with forwarding(most_queued=3) as forwarder:
+        async with forwarding(max_queued=3) as forwarder:
             for number in range(5):
                 forwarder.send(stat(f"ns/{number}"))
             assert (forwarder.queued, forwarder.dropped) == (3, 2)
@@ -164,7 +164,7 @@ def test_of_too_many_reports_the_oldest_are_dropped(run: Run) -> None:
 
 def test_reports_that_waited_too_long_are_dropped(run: Run) -> None:
     async def main() -> None:
-        async with forwarding(retry_s=0.001, oldest_s=0.01) as forwarder:
+        async with forwarding(retry_s=0.001, max_age_s=0.01) as forwarder:
             forwarder.send(stat("ns/rev"))
             await until(lambda: forwarder.dropped == 1)
             assert forwarder.queued == 0

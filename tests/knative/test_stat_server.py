@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 import aiohttp
 import pytest
 
-from dilu_autoscaler.knative.reports.stat_server import MOST_FRAME_BYTES, StatServer
+from dilu_autoscaler.knative.reports.stat_server import MAX_FRAME_BYTES, StatServer
 from dilu_autoscaler.knative.reports.stats import Stat, write_frame
 from knative.queue_proxies import Run, until
 
@@ -38,7 +38,12 @@ class Served:
     """A server with what it took."""
 
     def __init__(
-        self, *, silent_for_s: float = 60.0, first_request_within_s: float = 60.0, most: int = 100, most_each: int = 100
+        self,
+        *,
+        max_silence_s: float = 60.0,
+        first_request_within_s: float = 60.0,
+        most: int = 100,
+        most_each: int = 100,
     ) -> None:
         self.taken: list[Stat] = []
         self.port = 0
@@ -46,10 +51,10 @@ class Served:
             self.take,
             owns=lambda bucket: bucket == OURS,
             now_s=lambda: 1234.5,
-            silent_for_s=silent_for_s,
+            max_silence_s=max_silence_s,
             first_request_within_s=first_request_within_s,
-            most_connections=most,
-            most_of_an_address=most_each,
+            max_connections=most,
+            max_per_address=most_each,
         )
 
     def take(self, stats: Sequence[Stat]) -> None:
@@ -231,7 +236,7 @@ def test_too_long_a_message_ends_its_connection(run: Run) -> None:
         served = Served()
         async with serving(served):
             reader, writer = await raw_websocket(served.port)
-            writer.write(bytes([0x80 | BINARY, 0xFF]) + struct.pack(">Q", MOST_FRAME_BYTES + 1) + b"mask" + b"x" * 100)
+            writer.write(bytes([0x80 | BINARY, 0xFF]) + struct.pack(">Q", MAX_FRAME_BYTES + 1) + b"mask" + b"x" * 100)
             opcode, length = await reader.readexactly(2)
             assert opcode == 0x80 | CLOSE
             assert (await reader.readexactly(length))[:2] == struct.pack(">H", 1009)
@@ -243,7 +248,7 @@ def test_too_long_a_message_ends_its_connection(run: Run) -> None:
 
 def test_who_says_nothing_is_cut(run: Run) -> None:
     async def main() -> None:
-        served = Served(silent_for_s=0.05)
+        served = Served(max_silence_s=0.05)
         async with serving(served):
             reader, writer = await raw_websocket(served.port)
             await ended(reader)
@@ -256,7 +261,7 @@ def test_who_says_nothing_is_cut(run: Run) -> None:
 
 def test_who_pings_and_never_reads_is_cut_and_others_are_served_meanwhile(run: Run) -> None:
     async def main() -> None:
-        served = Served(silent_for_s=0.3)
+        served = Served(max_silence_s=0.3)
         async with serving(served) as session:
             _, writer = await raw_websocket(served.port)
             writer.transport.pause_reading()  # type: ignore[attr-defined]  # every socket's transport has it

@@ -32,7 +32,7 @@ from dilu_autoscaler.knative.reconciling.scale_down import Shrinking
 from dilu_autoscaler.knative.reconciling.writer import Writer
 from dilu_autoscaler.knative.reports.sampling import Targets
 from dilu_autoscaler.knative.reports.stat_traffic import StatTraffic
-from dilu_autoscaler.knative.scraping.runtime_stats import MOST_STATS_BYTES, RuntimeStats
+from dilu_autoscaler.knative.scraping.runtime_stats import MAX_STATS_BYTES, RuntimeStats
 from dilu_autoscaler.knative.scraping.scrape_schedule import ScrapeSchedule
 from dilu_autoscaler.knative.scraping.scraper import Scraped
 from dilu_autoscaler.replay.recorder import Recorder
@@ -68,7 +68,7 @@ class Autoscaler:
         )
         self.view = ClusterView(client, on_change=self._changed)
         self._scrape_client, self._probe_client = GetClient(), GetClient()
-        self._stats_client = GetClient(timeout_s=1.0, max_body_bytes=MOST_STATS_BYTES)
+        self._stats_client = GetClient(timeout_s=1.0, max_body_bytes=MAX_STATS_BYTES)
         self.runtimes = RuntimeStats(self._stats_client)
         self.deciders = Deciders(
             replicas=self.view.replicas,
@@ -81,7 +81,7 @@ class Autoscaler:
             self._scrape_client,
             targets=self._targets,
             on_scraped=self._scraped,
-            ask_runtime=self._ask_runtime,
+            scrape_runtime=self._scrape_runtime,
         )
         self.writer = Writer(
             client,
@@ -233,7 +233,7 @@ class Autoscaler:
             if result.load.concurrency or result.load.rps:
                 self.deciders.poke_at_rest(key)
 
-    def _ask_runtime(self, key: str) -> None:
+    def _scrape_runtime(self, key: str) -> None:
         self.runtimes.poll(key, self.view.ready_pods(key))
 
     def _gone(self, key: str) -> None:

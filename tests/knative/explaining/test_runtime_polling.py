@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from dilu.http.client.gets import GetClient
-from dilu_autoscaler.knative.scraping.runtime_stats import MOST_ASKED, MOST_STATS_BYTES, RuntimeStats
+from dilu_autoscaler.knative.scraping.runtime_stats import MAX_SCRAPED, MAX_STATS_BYTES, RuntimeStats
 from knative.queue_proxies import Pods, Run, always, answer, pods
 from replica_process import ServeFunction
 
@@ -37,7 +37,7 @@ def said(*, in_flight: int = 0, queue: int = 0, capacity: float | None = None, m
 
 @asynccontextmanager
 async def asking(port: int, clock: Clock, timeout_s: float = 1.0) -> AsyncIterator[tuple[RuntimeStats, GetClient]]:
-    client = GetClient(timeout_s=timeout_s, max_body_bytes=MOST_STATS_BYTES)
+    client = GetClient(timeout_s=timeout_s, max_body_bytes=MAX_STATS_BYTES)
     try:
         yield RuntimeStats(client, port, clock), client
     finally:
@@ -101,7 +101,7 @@ def test_absent_silent_and_odd_pods_are_only_missing(run: Run) -> None:
         "127.0.0.4": answer(b"<html>", content_type="text/html"),
         "127.0.0.5": answer(b"{}", status=404),
         "127.0.0.6": b"\x00\x01 no HTTP\r\n\r\n",
-        "127.0.0.7": said(queue=100, more=MOST_STATS_BYTES),
+        "127.0.0.7": said(queue=100, more=MAX_STATS_BYTES),
     }
 
     async def main() -> None:
@@ -114,7 +114,7 @@ def test_absent_silent_and_odd_pods_are_only_missing(run: Run) -> None:
             await round_of(stats, ips)
             known = stats.of(KEY, clock.now_s)
             assert known is not None
-            assert (known.asked, known.answered, known.queue_depth) == (8, 1, 3)
+            assert (known.pods, known.answered, known.queue_depth) == (8, 1, 3)
             assert known.in_flight == {"pod-127.0.0.2": 0}
 
     run(main)
@@ -204,7 +204,7 @@ def test_pods_that_are_gone_or_have_another_address_are_not_what_they_were(run: 
             await round_of(stats, {"a": "127.0.0.3"})
             known = stats.of(KEY, clock.now_s)
             assert known is not None
-            assert (known.asked, known.queue_depth, set(known.in_flight)) == (1, 10, {"a"})
+            assert (known.pods, known.queue_depth, set(known.in_flight)) == (1, 10, {"a"})
 
     run(main)
 
@@ -225,17 +225,17 @@ def test_what_is_forgotten_stays_so_whatever_is_still_on_its_way(run: Run) -> No
 
 
 def test_very_many_pods_take_turns(run: Run) -> None:
-    ips = {f"pod-{number}": f"127.0.{1 + number // 200}.{1 + number % 200}" for number in range(MOST_ASKED + 20)}
+    ips = {f"pod-{number}": f"127.0.{1 + number // 200}.{1 + number % 200}" for number in range(MAX_SCRAPED + 20)}
 
     async def main() -> None:
         clock = Clock()
         async with pods(always(said(queue=1)), *ips.values()) as seen, asking(seen.port, clock, 5.0) as (stats, _):
             await round_of(stats, ips)
-            assert len(seen.requests) == MOST_ASKED
+            assert len(seen.requests) == MAX_SCRAPED
             await round_of(stats, ips)
             known = stats.of(KEY, clock.now_s)
             assert known is not None
             assert known.answered == len(ips)
-            assert len(seen.requests) == 2 * MOST_ASKED
+            assert len(seen.requests) == 2 * MAX_SCRAPED
 
     run(main)

@@ -84,11 +84,11 @@ def test_queues_refusals_and_waits_of_all_replicas_are_one_revisions() -> None:
                 report=RuntimeReport(in_flight=5, queue_depth=4, refused_rps=1.0, oldest_wait_s=0.7), at_s=100.0
             ),
         },
-        asked=3,
+        pods=3,
         now_s=100.5,
     )
     assert stats is not None
-    assert (stats.asked, stats.answered, stats.queue_depth, stats.refused_rps) == (3, 2, 6, 1.5)
+    assert (stats.pods, stats.answered, stats.queue_depth, stats.refused_rps) == (3, 2, 6, 1.5)
     assert (stats.in_flight, stats.oldest_wait_s, stats.age_s) == ({"a": 3, "b": 5}, 0.7, 1.5)
 
 
@@ -101,7 +101,7 @@ def test_a_replicas_capacity_is_the_mean_of_those_that_know() -> None:
             "d": dated(capacity=500.0, state="draining"),
             "e": dated(capacity=0.0),
         },
-        asked=5,
+        pods=5,
         now_s=100.0,
     )
     assert stats is not None
@@ -113,27 +113,27 @@ def test_next_to_nothing_is_no_capacity() -> None:
     for text in (b"5e-324", b"1e-300", b"9e-7"):
         report = read_report(b'{"in_flight": 0, "queue_depth": 0, "learned_rps": %s}' % text)
         assert report is not None
-        stats = together({"a": Dated(report=report, at_s=0.0)}, asked=1, now_s=0.0)
+        stats = together({"a": Dated(report=report, at_s=0.0)}, pods=1, now_s=0.0)
         assert stats is not None
         assert stats.learned_rps is None
 
 
 def test_nobody_knows_the_capacity_before_the_first_batch() -> None:
-    stats = together({"a": dated()}, asked=1, now_s=100.0)
+    stats = together({"a": dated()}, pods=1, now_s=100.0)
     assert stats is not None
     assert stats.learned_rps is None
 
 
 def test_old_reports_do_not_count_and_only_old_ones_are_nothing() -> None:
     reports = {"a": dated(100.0, queue=1), "b": dated(102.0, queue=10)}
-    at_the_edge = together(reports, asked=2, now_s=100.0 + FRESH_S)
-    after_it = together(reports, asked=2, now_s=100.1 + FRESH_S)
+    at_the_edge = together(reports, pods=2, now_s=100.0 + FRESH_S)
+    after_it = together(reports, pods=2, now_s=100.1 + FRESH_S)
     assert at_the_edge is not None
     assert after_it is not None
     assert (at_the_edge.queue_depth, after_it.queue_depth, after_it.answered) == (11, 10, 1)
-    assert together(reports, asked=2, now_s=105.1) is None
-    assert together({}, asked=2, now_s=100.0) is None
+    assert together(reports, pods=2, now_s=105.1) is None
+    assert together({}, pods=2, now_s=100.0) is None
 
 
 def test_reports_from_before_the_clock_was_set_back_do_not_count() -> None:
-    assert together({"a": dated(5000.0)}, asked=1, now_s=100.0) is None
+    assert together({"a": dated(5000.0)}, pods=1, now_s=100.0) is None

@@ -204,7 +204,7 @@ def test_what_the_runtimes_of_an_opted_in_revision_say_is_among_the_numbers(
 ) -> None:
     report = read_report(b'{"in_flight": 2, "queue_depth": 7, "refused_rps": 3.5, "learned_rps": 40}')
     assert report is not None
-    said = together({"rev-1": Dated(report=report, at_s=0.0)}, asked=1, now_s=0.0)
+    said = together({"rev-1": Dated(report=report, at_s=0.0)}, pods=1, now_s=0.0)
 
     async def main(cluster: Cluster) -> None:
         cluster.knative.configure()

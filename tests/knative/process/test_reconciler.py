@@ -110,7 +110,7 @@ async def looking(folder: Path, config: Config) -> AsyncIterator[Looking]:
             scraping,
             targets=lambda key, window_s, now_s: view.targets(key, stable_window_s=window_s, now_s=now_s),
             on_scraped=lambda key, result, when_s: None,
-            ask_runtime=lambda key: None,
+            scrape_runtime=lambda key: None,
         )
         looked = Looking(
             server=server,
@@ -340,12 +340,12 @@ def test_an_opted_in_revision_s_runtimes_are_asked_too_and_no_more_when_it_opts_
         looked.knative.revision(replicas=1, annotations={"dilu.dev/sm-request": "500"})
         await looked.settled()
         asked = [one for slot in looked.schedule._slots for one in slot.values()]
-        assert [(one.asks_queue_proxies, one.asks_runtime) for one in asked] == [(True, True)]
+        assert [(one.scrapes_queue_proxies, one.scrapes_runtime) for one in asked] == [(True, True)]
         change = {"metadata": {"annotations": {"dilu.dev/sm-request": None}}}
         looked.server.change(POD_AUTOSCALERS, "ns", "rev", change)
 
         def asks() -> list[bool]:
-            return [one.asks_runtime for slot in looked.schedule._slots for one in slot.values()]
+            return [one.scrapes_runtime for slot in looked.schedule._slots for one in slot.values()]
 
         await until(lambda: asks() == [False])
 

@@ -35,7 +35,7 @@ class Watch:
             client,
             targets=self.targets,
             on_scraped=lambda key, result, when_s: self.results.append((key, result, when_s)),
-            ask_runtime=self.runtimes.append,
+            scrape_runtime=self.runtimes.append,
             randomness=random.Random(1),
         )
 
@@ -63,7 +63,7 @@ def test_each_second_brings_one_report_of_each_revision(run: Run) -> None:
         async with pods(always(report("pod", concurrency=2.0)), "127.0.0.2") as there, scheduled("127.0.0.2") as watch:
             names = [f"rev-{number}" for number in range(8)]
             for name in names:
-                watch.schedule.ask(replace(TARGET, revision=name, port=there.port), 60.0)
+                watch.schedule.scrape(replace(TARGET, revision=name, port=there.port), 60.0)
             assert len(watch.schedule) == 8
             await until(lambda: len(watch.results) >= 24)
         by_key = {name: [when for key, _, when in watch.results if key == f"ns/{name}"] for name in names}
@@ -90,7 +90,7 @@ def test_who_is_forgotten_while_it_is_asked_is_not_recorded(run: Run) -> None:
             client = GetClient(timeout_s=0.5)
             watch = Watch(client, ("127.0.0.2",))
             running = asyncio.create_task(watch.schedule.run())
-            watch.schedule.ask(replace(TARGET, port=there.port), 60.0)
+            watch.schedule.scrape(replace(TARGET, port=there.port), 60.0)
             await held.wait()
             watch.schedule.forget(KEY)
             watch.schedule.forget(KEY)
@@ -110,13 +110,13 @@ def test_a_new_target_makes_the_old_one_s_answer_worthless(run: Run) -> None:
         watch.addresses = ("127.0.0.2",)
         held = watch.schedule._client
         assert isinstance(held, _Held)
-        watch.schedule.ask(TARGET, 60.0)
+        watch.schedule.scrape(TARGET, 60.0)
         _ask_now(watch.schedule)
-        watch.schedule.ask(replace(TARGET, service="rev-other"), 60.0)
+        watch.schedule.scrape(replace(TARGET, service="rev-other"), 60.0)
         held.answer()
         assert watch.results == []
         _ask_now(watch.schedule)
-        watch.schedule.ask(replace(TARGET, service="rev-other"), 120.0)  # only the window is another
+        watch.schedule.scrape(replace(TARGET, service="rev-other"), 120.0)  # only the window is another
         held.answer()
         assert [result.load is not None for _, result, _ in watch.results] == [True]
         await held.close()
@@ -129,7 +129,7 @@ def test_a_round_that_is_not_over_lets_the_next_one_pass(run: Run) -> None:
         watch = Watch(_Held(), ("127.0.0.2",))
         held = watch.schedule._client
         assert isinstance(held, _Held)
-        watch.schedule.ask(TARGET, 60.0)
+        watch.schedule.scrape(TARGET, 60.0)
         _ask_now(watch.schedule)
         _ask_now(watch.schedule)
         assert (len(held.waiting), watch.schedule.counts.skipped) == (1, 1)
@@ -146,16 +146,16 @@ def test_what_fails_is_said_once_and_known_until_it_works_again(run: Run, caplog
         watch = Watch(_Held(), ("127.0.0.2",))
         held, schedule = watch.schedule._client, watch.schedule
         assert isinstance(held, _Held)
-        schedule.ask(TARGET, 60.0)
+        schedule.scrape(TARGET, 60.0)
         for _ in range(3):
             _ask_now(schedule)
             held.fail()
         assert schedule.failures(KEY) == 3
         failure = schedule.failure(KEY)
         assert failure is not None
-        assert "0 of 1 pods answered" in str(failure.error)
+        assert "0 of 1 pods could be scraped" in str(failure.error)
         assert [record.levelname for record in caplog.records] == ["WARNING"]
-        schedule.ask(TARGET, 60.0)
+        schedule.scrape(TARGET, 60.0)
         assert schedule.failures(KEY) == 3
         _ask_now(schedule)
         held.answer()
@@ -172,10 +172,10 @@ def test_runtimes_are_asked_only_where_that_is_wished(run: Run) -> None:
         watch = Watch(_Held(), ("127.0.0.2",))
         held = watch.schedule._client
         assert isinstance(held, _Held)
-        watch.schedule.ask(TARGET, 60.0, asks_queue_proxies=False, asks_runtime=True)
+        watch.schedule.scrape(TARGET, 60.0, scrapes_queue_proxies=False, scrapes_runtime=True)
         _ask_now(watch.schedule)
         assert (watch.runtimes, len(held.waiting)) == ([KEY], 0)
-        watch.schedule.ask(TARGET, 60.0, asks_runtime=True)
+        watch.schedule.scrape(TARGET, 60.0, scrapes_runtime=True)
         _ask_now(watch.schedule)
         assert (watch.runtimes, len(held.waiting)) == ([KEY, KEY], 1)
         await held.close()
@@ -191,10 +191,10 @@ def test_one_revision_that_cannot_be_asked_does_not_stop_the_others(run: Run, ca
         other = replace(TARGET, revision="other")
         watch.broken.add(KEY)
         for target in (TARGET, other):
-            watch.schedule.ask(target, 60.0)
+            watch.schedule.scrape(target, 60.0)
         _ask_now(watch.schedule)
         assert len(held.waiting) == 1
-        assert "ns/rev: its pods could not be asked" in caplog.text
+        assert "ns/rev: its pods could not be scraped" in caplog.text
         await held.close()
 
     run(main)
@@ -221,8 +221,10 @@ async def _asked_during(monkeypatch: pytest.MonkeyPatch, times: list[float]) -> 
     watch = Watch(_Held(), ())
     asked: list[int] = []
     for number in range(4):
-        watch.schedule.ask(replace(TARGET, revision=f"rev-{number}"), 60.0, asks_queue_proxies=False, asks_runtime=True)
-    watch.schedule._ask_runtime = lambda key: asked.append(int(key[-1]))
+        watch.schedule.scrape(
+            replace(TARGET, revision=f"rev-{number}"), 60.0, scrapes_queue_proxies=False, scrapes_runtime=True
+        )
+    watch.schedule._scrape_runtime = lambda key: asked.append(int(key[-1]))
     clock = _Clock(times)
     monkeypatch.setattr(scrape_schedule, "time", clock)
     monkeypatch.setattr(scrape_schedule, "asyncio", clock)
@@ -255,7 +257,7 @@ class _Clock:
 def _ask_now(schedule: ScrapeSchedule) -> None:
     """All slots, as a second does."""
     for slot in schedule._slots:
-        schedule._ask_all(slot)
+        schedule._scrape_all(slot)
 
 
 class _Held(GetClient):

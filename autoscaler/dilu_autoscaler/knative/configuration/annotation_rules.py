@@ -14,7 +14,7 @@ CLASS: Final = f"{PREFIX}class"
 METRIC: Final = f"{PREFIX}metric"
 
 _HOUR_NS: Final = 3600 * NS_PER_S
-LEAST_RPS: Final = 1e-6
+MIN_RPS: Final = 1e-6
 """What a replica takes is more than that, one request in eleven days, or not known."""
 _LARGEST: Final = 1e100
 """Larger targets are no numbers of requests, and their products would leave the range of a double."""

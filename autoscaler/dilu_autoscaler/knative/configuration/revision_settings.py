@@ -192,8 +192,8 @@ def _function(pa: PodAutoscaler, least: int, most: int, complaints: list[str]) -
     try:
         function = from_annotations(pa.metadata.name, said)
         for key, rps in ((names.RPS_REQUEST, function.rps_request), (names.RPS_LIMIT, function.rps_limit)):
-            if rps is not None and rps < rules.LEAST_RPS:
-                raise ConfigError(f"function {pa.metadata.name}: {key} = {rps:g}, must be at least {rules.LEAST_RPS:g}")
+            if rps is not None and rps < rules.MIN_RPS:
+                raise ConfigError(f"function {pa.metadata.name}: {key} = {rps:g}, must be at least {rules.MIN_RPS:g}")
         return replace(function, min_scale=least, max_scale=max(least, most) if most else None)
     except DiluError as error:
         complaints.append(f"{error}; it is scaled by KPA until that is mended")

@@ -1,4 +1,4 @@
-"""What the process knows of the cluster: PodAutoscalers and what belongs to them, kept up to date by informers."""
+"""All PodAutoscalers of the cluster and their objects, kept up to date by informers."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from dilu_kube.resources import DEPLOYMENTS, PODS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodCounts:
-    """One revision's pods. Those that have ended, or have no status yet, are not among them."""
+    """The number of one revision's pods by state. Pods that ended, or have no status yet, do not count."""
 
     ready: int = 0
     not_ready: int = 0
     """Pending and terminating ones included."""
     pending: int = 0
     terminating: int = 0
-    """Without those that still are pending."""
+    """Without pending ones."""
 
 
 def count_pods(pods: Iterable[Pod]) -> PodCounts:
-    """The pods of one revision, counted."""
+    """Count the pods of one revision."""
     ready = not_ready = pending = terminating = 0
     for pod in pods:
         if pod.status.phase == "Pending":
@@ -64,7 +64,7 @@ class ClusterView:
     """All PodAutoscalers of the cluster, with their ServerlessServices, Metrics, Deployments and pods."""
 
     def __init__(self, client: KubeClient, *, on_change: Callable[[str], None]) -> None:
-        """`on_change` is called with the key of each PodAutoscaler that may have to be looked at again."""
+        """`on_change` is called with the key of each PodAutoscaler that may have to be reconciled."""
         self._on_change = on_change
         self.autoscalers = Informer(client, POD_AUTOSCALERS, type=PodAutoscaler)
         self.services = Informer(client, SERVERLESS_SERVICES, type=ServerlessService)
@@ -81,7 +81,7 @@ class ClusterView:
 
     @property
     def informers(self) -> Mapping[str, Informer[Any]]:
-        """All of them, by what they know."""
+        """Return all informers by kind."""
         return {
             POD_AUTOSCALERS.kind: self.autoscalers,
             SERVERLESS_SERVICES.kind: self.services,
@@ -91,38 +91,38 @@ class ClusterView:
         }
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start to watch."""
         for informer in self.informers.values():
             informer.start()
 
     async def synced(self) -> None:
-        """Wait until all is known once."""
+        """Wait until all kinds were listed once."""
         await asyncio.gather(*(informer.synced() for informer in self.informers.values()))
 
     async def close(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         await asyncio.gather(*(informer.close() for informer in self.informers.values()))
 
     def keys(self) -> Iterator[str]:
-        """The keys of all PodAutoscalers."""
+        """Return the keys of all PodAutoscalers."""
         return (one.metadata.key for one in self.autoscalers.items())
 
     def deployment_of(self, autoscaler: PodAutoscaler) -> Deployment | None:
-        """What the PodAutoscaler scales. None: not there, or not known yet."""
+        """Return the Deployment that the PodAutoscaler scales. None: it does not exist, or is not known yet."""
         return self.deployments.get(f"{autoscaler.metadata.namespace}/{autoscaler.spec.scale_target_ref.name}")
 
     def counts(self, key: str) -> PodCounts:
-        """A revision's pods by state."""
+        """Return the number of a revision's pods by state."""
         counts = self._counts.get(key)
         if counts is None:
             pods = self.pods.indexed(key)
-            if not pods:  # nothing is kept: no pod's end would ever remove it
+            if not pods:  # not cached: no pod's deletion would remove the entry
                 return _NO_PODS
             counts = self._counts[key] = count_pods(pods)
         return counts
 
     def replicas(self, key: str) -> Replicas | None:
-        """A revision's replicas. None: its pods or its Deployment are not known yet."""
+        """Return a revision's replicas. None: its PodAutoscaler or the pods are not known yet."""
         autoscaler = self.autoscalers.get(key)
         if autoscaler is None or not self.pods.has_synced:
             return None
@@ -133,30 +133,30 @@ class ClusterView:
         return Replicas(ready=counts.ready, starting=max(0, coming, asked_for - counts.ready), asked_for=asked_for)
 
     def targets(self, key: str, *, stable_window_s: float, now_s: float) -> Targets:
-        """A revision's pods that can be asked for their load: running, ready, not on their way out."""
+        """Return a revision's pods that can be scraped: running, ready, not being deleted."""
         targets = self._targets.get(key)
         if targets is None:
             known = self.pods.indexed(key)
             pods = [
                 (pod.status.pod_ip, time_s(pod.status.start_time) if pod.status.start_time else now_s)
                 for pod in known
-                if _can_be_asked(pod)
+                if _can_be_scraped(pod)
             ]
             targets = targets_of(pods, stable_window_s=stable_window_s, now_s=now_s)
-            # Where all are asked, their age does not matter. Without a pod, none's end would remove the entry.
+            # Up to 3 pods are all scraped, whatever their age. Without a pod, no deletion would remove the entry.
             if known and targets.count <= 3:
                 self._targets[key] = targets
         return targets
 
     def ready_pods(self, key: str) -> dict[str, str]:
-        """The addresses of those pods by name."""
-        return {pod.metadata.name: pod.status.pod_ip for pod in self.pods.indexed(key) if _can_be_asked(pod)}
+        """Return the addresses of the pods that can be scraped, by name."""
+        return {pod.metadata.name: pod.status.pod_ip for pod in self.pods.indexed(key) if _can_be_scraped(pod)}
 
     def _autoscaler_changed(self, key: str, before: PodAutoscaler | None, after: PodAutoscaler | None) -> None:
         self._on_change(key)
 
     def _owned_changed(self, key: str, before: Any, after: Any) -> None:
-        """Something that is named like its PodAutoscaler, or scaled by it, changed."""
+        """Report a change of an object that is named like its PodAutoscaler, or scaled by it."""
         namespace, _, name = key.partition("/")
         for owner in _owners(before, after):
             self._on_change(f"{namespace}/{owner or name}")
@@ -180,7 +180,7 @@ def _revision_of(pod: Pod) -> str | None:
 
 
 def _owners(*objects: Any) -> set[str]:
-    """The revisions that these belong to."""
+    """Return the names of the revisions that the objects belong to."""
     there: Iterable[Any] = [one for one in objects if one is not None]
     labels = (one.metadata.labels.get(REVISION_LABEL) for one in there)
     owners = (one.metadata.controller for one in there)
@@ -188,7 +188,7 @@ def _owners(*objects: Any) -> set[str]:
     return {name for name in itertools.chain(labels, names) if name} or {""}
 
 
-def _can_be_asked(pod: Pod) -> bool:
+def _can_be_scraped(pod: Pod) -> bool:
     status = pod.status
     running = status.phase == "Running" and pod.metadata.deletion_timestamp is None
     return running and bool(status.pod_ip) and pod.is_ready

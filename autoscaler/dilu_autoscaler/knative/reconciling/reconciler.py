@@ -148,11 +148,11 @@ class Reconciler:
             mesh_mode=network.mesh_mode,
             mesh_pod_addressability=network.mesh_pod_addressability,
         )
-        self._schedule.ask(
+        self._schedule.scrape(
             target,
             settings.collection.stable_window_s,
-            asks_queue_proxies=settings.collection.is_scraped,
-            asks_runtime=settings.is_opted_in,
+            scrapes_queue_proxies=settings.collection.is_scraped,
+            scrapes_runtime=settings.is_opted_in,
         )
 
     def _world(

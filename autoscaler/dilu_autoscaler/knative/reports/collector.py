@@ -1,6 +1,6 @@
-"""The load of each revision over KPA's windows: who reports it records it here, who decides reads it here.
+"""The load of each revision over KPA's windows: reports and scrapes are recorded here, and decisions read it.
 
-Values of one second add up, as in Knative; the arithmetic is `policy.windows`. Source: the contract, §3.3, §3.5, §4.2.
+Values of one second add up, as in Knative; `kpa.windows` has the arithmetic. Source: the contract, §3.3, §3.5, §4.2.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from dilu_autoscaler.policy.horizontal.kpa.windows import (
 )
 from dilu_autoscaler.policy.horizontal.observations import Sample
 
-OLDEST_REPORT_S: Final = 60.0
-"""No autoscaler keeps a report for so long before it sends it on."""
-MOST_PENDING: Final = 1024
-"""Reports are put into the windows when somebody reads them, many at once; not later than after so many."""
+MAX_REPORT_AGE_S: Final = 60.0
+"""Older than any report that an autoscaler forwards."""
+MAX_PENDING: Final = 1024
+"""Reports go into the windows in batches: when the windows are read, or after this number of reports."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,36 +42,36 @@ class _Collected:
     pending: list[tuple[float, float, float]] = field(default_factory=list)  # when, concurrency, rps
 
     def settle(self) -> None:
-        """Put what is pending into the windows."""
+        """Put pending reports into the windows."""
         if self.pending:
             self.concurrency = _recorded(self.concurrency, [(t_s, value) for t_s, value, _ in self.pending])
             self.rps = _recorded(self.rps, [(t_s, value) for t_s, _, value in self.pending])
             self.pending.clear()
 
     def of(self, metric: ScalingMetric) -> Windows:
-        """The windows of a metric, with all that was reported."""
+        """Return the windows of a metric, with all reports."""
         self.settle()
         return self.rps if metric is ScalingMetric.RPS else self.concurrency
 
     def add(self, t_s: float, concurrency: float, rps: float) -> None:
-        """Take in one report."""
+        """Add one report."""
         self.pending.append((t_s, concurrency, rps))
-        if len(self.pending) >= MOST_PENDING:
+        if len(self.pending) >= MAX_PENDING:
             self.settle()
 
 
 class Collector:
-    """Knows the revisions whose load is collected; reports about others are dropped."""
+    """Collects the load of known revisions; reports about others are dropped."""
 
     def __init__(self, *, poke: Callable[[str], None], desired: Callable[[str], int | None]) -> None:
-        """`desired` says which number was decided last (None: none yet). Where it is 0, a report of load pokes."""
+        """`desired` returns the count decided last (None: none yet). If it is 0, a report of load calls `poke`."""
         self._poke = poke
         self._desired = desired
         self._revisions: dict[str, _Collected] = {}
-        self.dropped = 0  # reports about unknown revisions, and those whose numbers are none
+        self.dropped = 0  # reports about unknown revisions, and invalid numbers
 
     def collect(self, key: str, collection: Collection, now_s: float) -> None:
-        """Collect a revision's load from now on, or with other windows than so far; what is known stays."""
+        """Collect a revision's load, or collect it over other windows; the load collected so far stays."""
         known = self._revisions.get(key)
         if known is None:
             windows = _empty(collection)
@@ -83,32 +83,32 @@ class Collector:
             known.collection = replace(collection, aggregation=known.collection.aggregation)
 
     def forget(self, key: str) -> None:
-        """Collect a revision's load no more. Unknown ones are ignored."""
+        """Stop collecting a revision's load. Unknown revisions are ignored."""
         self._revisions.pop(key, None)
 
     def start_afresh(self) -> None:
-        """Forget all loads: the clock went back, and what is stamped with times to come would hide all that comes."""
+        """Drop all loads after the clock was set back: loads with times in the future would hide new ones."""
         for known in self._revisions.values():
             known.pending.clear()
             known.concurrency = known.rps = _empty(known.collection)
 
     def record(self, stat: Stat, now_s: float) -> None:
-        """Take in a report that was sent to us, at its own time; the first load of a revision at zero pokes."""
+        """Record a received report at its own time; the first load of a revision at zero calls `poke`."""
         known = self._revisions.get(stat.key)
         concurrency, rps = stat.concurrency - stat.proxied_concurrency, stat.requests - stat.proxied_requests
         if known is None or not _are_loads(concurrency, rps):
             self.dropped += 1
             return
-        # A report from so far ahead would empty the windows, and what comes at its right time would be too old. One
-        # from so long ago is of now as well: none is kept for so long, so its sender's clock is another than ours.
+        # A report too far in the future would empty the windows and make all following ones too old. No sender keeps a
+        # report longer than MAX_REPORT_AGE_S, so an older one has a wrong clock. Both count as of now.
         is_ahead = stat.time_s - now_s > known.collection.stable_window_s
-        is_behind = now_s - stat.time_s > max(OLDEST_REPORT_S, known.collection.stable_window_s)
+        is_behind = now_s - stat.time_s > max(MAX_REPORT_AGE_S, known.collection.stable_window_s)
         known.add(now_s if is_ahead or is_behind else stat.time_s, concurrency, rps)
         if stat.concurrency != 0 and self._desired(stat.key) == 0:
             self._poke(stat.key)
 
     def record_scraped(self, key: str, load: Load, now_s: float) -> None:
-        """Take in what a revision's pods said; also that they have no load."""
+        """Record the load that a scrape found, also zero."""
         known = self._revisions.get(key)
         if known is None or not _are_loads(load.concurrency, load.rps):
             self.dropped += 1
@@ -116,7 +116,7 @@ class Collector:
         known.add(now_s, load.concurrency, load.rps)
 
     def averages(self, key: str, metric: ScalingMetric, now_s: float) -> Averages | None:
-        """The load over both windows. None: nothing is known of the last seconds, which is not the same as none."""
+        """Return the load over both windows. None: nothing is known of the last seconds, which is not zero load."""
         known = self._revisions.get(key)
         if known is None:
             return None
@@ -127,9 +127,9 @@ class Collector:
         return Averages(stable=mean(windows.stable, now_s), panic=mean(windows.panic, now_s))
 
     def seconds(self, key: str, *, since_s: float, until_s: float) -> tuple[Sample, ...]:
-        """Each second in [since, until) of which something is known, oldest first; at most a stable window of them.
+        """Return the known seconds in [since, until), oldest first, at most a stable window of them.
 
-        Seconds between two reports are known, as zeros, those after the last one are not.
+        Seconds between two reports are known to be zero; those after the last report are not known.
         """
         known = self._revisions.get(key)
         if known is None:
@@ -146,7 +146,7 @@ class Collector:
 
 
 def _are_loads(*values: float) -> bool:
-    """Whether all are numbers that a window takes, so that all windows have the same seconds."""
+    """Return whether a window accepts all values, so that all windows have the same seconds."""
     return all(abs(value) <= LARGEST_VALUE for value in values)
 
 

@@ -1,6 +1,6 @@
-"""Brings each report to the autoscaler that decides on its revision: here, or over a websocket. Source: contract, §3.6.
+"""Routes each report to the autoscaler that decides on its revision: here, or over a websocket. Source: contract, §3.6.
 
-A revision belongs to a bucket, and a bucket to whoever holds its lease. Activators do not know that, and report to any.
+A revision belongs to a bucket, and a bucket to the holder of its lease. Activators report to any autoscaler.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from dilu_autoscaler.knative.reports.stats import Stat, write_frame
 
 CONNECT_S: Final = 0.5
 RETRY_S: Final = 0.5
-MOST_QUEUED: Final = 20_000
-OLDEST_S: Final = 15.0
-"""Reports come each second: what was not sent for so long says nothing any more. Stock means to keep them as long."""
-MOST_IN_FRAME: Final = 1000
+MAX_QUEUED: Final = 20_000
+MAX_AGE_S: Final = 15.0
+"""Reports come each second, so older ones are worthless. Knative's autoscaler means to keep them as long."""
+MAX_IN_FRAME: Final = 1000
 _PING_S: Final = 10.0
 _log = logging.getLogger(__name__)
 
 
 def holder_urls(bucket: str, *, holder_ip: str | None, namespace: str, cluster_domain: str) -> tuple[str, ...]:
-    """Where a bucket's holder is reached, in the order to try; none if nobody holds it.
+    """Return the URLs of a bucket's holder, in the order to try; none if the bucket has no holder.
 
     >>> holder_urls("b", holder_ip="10.0.0.1", namespace="ns", cluster_domain="cluster.local")
     ('ws://10.0.0.1:8080/', 'ws://b.ns.svc.cluster.local:8080/')
@@ -40,39 +40,39 @@ def holder_urls(bucket: str, *, holder_ip: str | None, namespace: str, cluster_d
 
 
 class Forwarder:
-    """Sends one bucket's reports to its holder; keeps them for a while where that does not work."""
+    """Sends one bucket's reports to its holder, and queues them while that fails."""
 
     def __init__(
         self,
         bucket: str,
         session: aiohttp.ClientSession,
         *,
-        most_queued: int = MOST_QUEUED,
+        max_queued: int = MAX_QUEUED,
         retry_s: float = RETRY_S,
-        oldest_s: float = OLDEST_S,
+        max_age_s: float = MAX_AGE_S,
     ) -> None:
         self.bucket = bucket
         self.dropped = 0
         self.sent = 0
         self._session = session
-        self._most_queued = most_queued
+        self._max_queued = max_queued
         self._retry_s = retry_s
-        self._oldest_s = oldest_s
+        self._max_age_s = max_age_s
         self._loop = asyncio.get_running_loop()
         self._queue: deque[tuple[float, Stat]] = deque()
         self._urls: tuple[str, ...] = ()
-        self._wake = asyncio.Event()  # something to send, or the connection is over
-        self._moved = asyncio.Event()  # the holder is another
-        self._is_over = False  # the connection: its end was seen, or the holder is another
+        self._wake = asyncio.Event()  # a report was queued, or the connection ended
+        self._moved = asyncio.Event()  # the holder changed
+        self._is_over = False  # the connection ended, or the holder changed
         self._task: asyncio.Task[None] | None = None
 
     @property
     def queued(self) -> int:
-        """How many reports wait."""
+        """Return how many reports are queued."""
         return len(self._queue)
 
     def point_to(self, urls: Sequence[str]) -> None:
-        """Send to the first of these that takes a connection, from now on."""
+        """Send to the first of these URLs that accepts a connection, from now on."""
         if tuple(urls) != self._urls:
             self._urls = tuple(urls)
             self._is_over = True
@@ -80,8 +80,8 @@ class Forwarder:
             self._wake.set()
 
     def send(self, stat: Stat) -> None:
-        """Send a report as soon as possible. Of too many, the oldest are dropped."""
-        if len(self._queue) >= self._most_queued:
+        """Queue a report. A full queue drops its oldest report."""
+        if len(self._queue) >= self._max_queued:
             self._queue.popleft()
             self.dropped += 1
         self._queue.append((self._loop.time(), stat))
@@ -89,15 +89,15 @@ class Forwarder:
         if self._task is None:
             self._task = self._loop.create_task(self._run())
 
-    def take_back(self) -> tuple[Stat, ...]:
-        """What waits and still says something; it is not sent any more."""
+    def take_queued(self) -> tuple[Stat, ...]:
+        """Return the queued reports that are not too old, and empty the queue."""
         self._drop_old()
         waiting = tuple(stat for _, stat in self._queue)
         self._queue.clear()
         return waiting
 
     async def close(self) -> None:
-        """End the connection; what waits is dropped."""
+        """Close the connection and drop the queue."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -122,19 +122,19 @@ class Forwarder:
             await self._wake.wait()
 
     async def _use(self, ws: aiohttp.ClientWebSocketResponse) -> None:
-        """Send over this connection until it is over."""
+        """Send over this connection until it ends."""
         reading = self._loop.create_task(self._read(ws))
         try:
             await self._send_all(ws)
         except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
-            _log.warning("bucket %s: the connection to its holder broke: %r", self.bucket, error)
+            _log.warning("bucket %s: connection to its holder broke: %r", self.bucket, error)
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
             await ws.close()
 
     async def _wait_to_retry(self) -> None:
-        """Until it is time to try again, or the holder is another."""
+        """Wait until the next attempt is due, or the holder changes."""
         try:
             async with asyncio.timeout(self._retry_s):
                 await self._moved.wait()
@@ -153,41 +153,41 @@ class Forwarder:
         return None
 
     async def _send_all(self, ws: aiohttp.ClientWebSocketResponse) -> None:
-        """Send what is queued and what comes, until the connection is over."""
+        """Send queued and new reports until the connection ends."""
         while not self._is_over:
             if self._queue:
-                await self._send_some(ws)
+                await self._send_batch(ws)
             else:
                 self._wake.clear()
                 await self._wake.wait()
 
-    async def _send_some(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+    async def _send_batch(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         queue = self._queue
-        some = [queue.popleft() for _ in range(min(len(queue), MOST_IN_FRAME))]
+        batch = [queue.popleft() for _ in range(min(len(queue), MAX_IN_FRAME))]
         try:
-            async with asyncio.timeout(_PING_S):  # a holder that does not read is as good as gone
-                await ws.send_bytes(write_frame(stat for _, stat in some))
+            async with asyncio.timeout(_PING_S):  # a holder that does not read counts as unreachable
+                await ws.send_bytes(write_frame(stat for _, stat in batch))
         except BaseException:
-            queue.extendleft(reversed(some))
+            queue.extendleft(reversed(batch))
             raise
-        self.sent += len(some)
+        self.sent += len(batch)
 
     async def _read(self, ws: aiohttp.ClientWebSocketResponse) -> None:
-        """Answer pings, and notice the end: a holder that restarts says so."""
+        """Answer pings, and notice the end of the connection, such as the Close of a holder that restarts."""
         async for _ in ws:
             pass
         self._is_over = True
         self._wake.set()
 
     def _drop_old(self) -> None:
-        oldest_s = self._loop.time() - self._oldest_s
-        while self._queue and self._queue[0][0] < oldest_s:
+        min_s = self._loop.time() - self._max_age_s
+        while self._queue and self._queue[0][0] < min_s:
             self._queue.popleft()
             self.dropped += 1
 
 
 class StatRouter:
-    """Gives each report to `accept` where its bucket is ours, else to the bucket's forwarder."""
+    """Calls `accept` with each report of our buckets, and hands the others to the bucket's forwarder."""
 
     def __init__(
         self,
@@ -204,11 +204,11 @@ class StatRouter:
         self._forwarder = forwarder
 
     def bucket_of(self, key: str) -> str:
-        """The bucket of a revision, NAMESPACE/REVISION."""
+        """Return the bucket of a revision, NAMESPACE/REVISION."""
         return self._bucket_of(key)
 
     def route(self, stats: Iterable[Stat]) -> None:
-        """Pass on a frame's reports."""
+        """Route the reports of a frame."""
         for stat in stats:
             bucket = self._bucket_of(stat.key)
             if self._owns(bucket):

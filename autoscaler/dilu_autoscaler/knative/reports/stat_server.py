@@ -1,16 +1,16 @@
-"""Takes the reports of activators and of other autoscalers, on the port that Knative's autoscaler has. Contract, §3.4.
+"""Receives the reports of activators and other autoscalers, on the port of Knative's autoscaler. Contract, §3.4.
 
-| request, whatever its path                                    | answer                                    |
-|---------------------------------------------------------------|-------------------------------------------|
-| a kubelet's probe                                             | 200                                       |
-| to the name of a bucket that is not ours                      | 200: no handshake, so its sender goes on  |
-| a handshake of a web page of somewhere else                   | 403                                       |
-| another handshake                                             | websocket                                 |
-| all else                                                      | 400                                       |
+| request, to any path                                          | answer                                       |
+|---------------------------------------------------------------|----------------------------------------------|
+| a kubelet's probe                                             | 200                                          |
+| to the name of a bucket that is not ours                      | 200: no handshake, the sender tries the next |
+| a handshake from a web page of another site                   | 403                                          |
+| any other handshake                                           | websocket                                    |
+| anything else                                                 | 400                                          |
 
-Anybody in the cluster can connect, so nobody can take more than his part: a message has at most `MOST_FRAME_BYTES`, an
-address at most `MOST_OF_AN_ADDRESS` of all connections, who floods is read in turn with all others, who sends half a
-request or nothing, or never reads, is cut.
+Any client in the cluster can connect, so each is limited: a message has at most `MAX_FRAME_BYTES`, an address at most
+`MAX_PER_ADDRESS` of all connections, flooding clients are read round-robin with all others, and connections that send
+an incomplete request, are idle or do not read are closed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 from dilu.http.server_connections import ConnectionRefused, ConnectionSlots, ServerConnection, accepted, cut
 from dilu_autoscaler.knative.reports.stats import Stat, read_frame
 
-MOST_FRAME_BYTES: Final = 4 * 1024 * 1024
+MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
 """An activator's report on some 45,000 revisions."""
-MOST_CONNECTIONS: Final = 4096
-MOST_OF_AN_ADDRESS: Final = 512
-"""Activators and peers need one each; behind one address there may be all of a node's, and its kubelet."""
+MAX_CONNECTIONS: Final = 4096
+MAX_PER_ADDRESS: Final = 512
+"""Activators and peers need one each; all of a node, and its kubelet, may share one address."""
 FIRST_REQUEST_WITHIN_S: Final = 60.0
-SILENT_FOR_S: Final = 60.0
-"""Activators ping every 3.3 s; who says nothing for so long, or has not taken his pongs, is gone."""
+MAX_SILENCE_S: Final = 60.0
+"""Activators ping every 3.3 s. A client that is silent this long, or does not read its pongs, is disconnected."""
 FRAMES_IN_A_ROW: Final = 64
 _KEEPALIVE_S: Final = 180
 _BUCKET_HOST: Final = "autoscaler-bucket"
@@ -48,21 +48,21 @@ OnStats: TypeAlias = Callable[[Sequence[Stat]], None]
 
 @dataclass(slots=True, kw_only=True)
 class StatCounts:
-    """What came so far."""
+    """What was received so far."""
 
     frames: int = 0
     stats: int = 0
-    empty: int = 0  # reports without contents, or about nothing that can exist
+    empty: int = 0  # reports without contents, or with a name that cannot exist
     undecodable: int = 0
     texts: int = 0
-    cut: int = 0  # connections that were ended for what they did, or did not
+    cut: int = 0  # connections that were refused, or closed for being idle or not reading
 
 
 class StatServer:
-    """Hands each frame's reports to `on_stats`; `owns` says whether a bucket is ours now.
+    """Calls `on_stats` with each frame's reports; `owns` returns whether a bucket is ours now.
 
-    Activators call us by the Service's name. Another autoscaler, which passes on what is not its own, calls by the
-    pod's address or the bucket's name: what it sends goes to `on_forwarded`, if that is given.
+    Activators connect to the Service's name. Other autoscalers, which forward reports, connect to the pod's address or
+    the bucket's name: their reports go to `on_forwarded`, if that is given.
     """
 
     def __init__(
@@ -73,9 +73,9 @@ class StatServer:
         *,
         on_forwarded: OnStats | None = None,
         first_request_within_s: float = FIRST_REQUEST_WITHIN_S,
-        silent_for_s: float = SILENT_FOR_S,
-        most_connections: int = MOST_CONNECTIONS,
-        most_of_an_address: int = MOST_OF_AN_ADDRESS,
+        max_silence_s: float = MAX_SILENCE_S,
+        max_connections: int = MAX_CONNECTIONS,
+        max_per_address: int = MAX_PER_ADDRESS,
     ) -> None:
         self.counts = StatCounts()
         self._on_stats = on_stats
@@ -83,9 +83,9 @@ class StatServer:
         self._owns = owns
         self._now_s = now_s
         self._first_request_within_s = first_request_within_s
-        self._silent_for_s = silent_for_s
-        self._most_connections = most_connections
-        self._places = ConnectionSlots(most_of_an_address)
+        self._silent_for_s = max_silence_s
+        self._max_connections = max_connections
+        self._places = ConnectionSlots(max_per_address)
         self._server: web.Server | None = None
         self._listening: asyncio.Server | None = None
         self._sockets: set[web.WebSocketResponse] = set()
@@ -93,16 +93,16 @@ class StatServer:
 
     @property
     def clients(self) -> int:
-        """How many websockets are open."""
+        """Return how many websockets are open."""
         return len(self._sockets)
 
     @property
     def connections(self) -> int:
-        """How many connections are open, websockets among them."""
+        """Return how many connections are open, websockets included."""
         return 0 if self._server is None else len(self._server.connections)
 
     async def start(self, host: str | None = None, port: int = 8080) -> int:
-        """Listen; the port, of which 0 means any that is free. Raises `OSError` where that is not possible."""
+        """Listen, on any free port for 0, and return the port. Raises `OSError` if the port is taken."""
         self._server = web.Server(self._answer)
         loop = asyncio.get_running_loop()
         self._listening = await loop.create_server(self._accepted, host, port, backlog=1024)
@@ -113,7 +113,7 @@ class StatServer:
         return port_taken
 
     async def stop(self, *, within_s: float = 2.0) -> None:
-        """Tell every client to connect elsewhere at once (Close 1012), and end all connections."""
+        """Tell every client to reconnect elsewhere (Close 1012), and close all connections."""
         self._is_closing = True
         if self._listening is None or self._server is None:
             return
@@ -132,7 +132,7 @@ class StatServer:
     def _accepted(self) -> asyncio.Protocol:
         server = self._server
         assert server is not None
-        if self._is_closing or len(server.connections) >= self._most_connections:
+        if self._is_closing or len(server.connections) >= self._max_connections:
             self.counts.cut += 1
             return ConnectionRefused()
         return accepted(server, asks_within_s=self._first_request_within_s, on_cut=self._cut, places=self._places)
@@ -151,8 +151,8 @@ class StatServer:
         if host.startswith(_BUCKET_HOST) and not self._owns(host.partition(".")[0].partition(":")[0]):
             return _ending(web.Response())
         if headers.get("Origin") and urlsplit(headers["Origin"]).netloc.lower() != host.lower():
-            return _ending(web.Response(status=403, text="websockets are not for pages of other sites"))
-        ws = web.WebSocketResponse(compress=False, max_msg_size=MOST_FRAME_BYTES, decode_text=False, timeout=1.0)
+            return _ending(web.Response(status=403, text="no websockets for pages of other sites"))
+        ws = web.WebSocketResponse(compress=False, max_msg_size=MAX_FRAME_BYTES, decode_text=False, timeout=1.0)
         if self._is_closing or not ws.can_prepare(request).ok:
             return _ending(web.Response(status=503 if self._is_closing else 400, text="websockets only"))
         await ws.prepare(request)
@@ -161,14 +161,14 @@ class StatServer:
             await self._read(ws, self._on_forwarded if _is_of_a_peer(host) else self._on_stats)
         except TimeoutError:
             self.counts.cut += 1
-            _log.warning("stat server: %s was silent, or did not read, for %g s", request.remote, self._silent_for_s)
+            _log.warning("stat server: closed %s, idle or not reading for %g s", request.remote, self._silent_for_s)
             cut(request.protocol)
         finally:
             self._sockets.discard(ws)
         return ws
 
     async def _read(self, ws: web.WebSocketResponse, on_stats: OnStats) -> None:
-        """Take in all messages until the client goes. Pings are answered in `receive`."""
+        """Receive messages until the client disconnects. `receive` answers pings."""
         in_a_row = 0
         while True:
             async with asyncio.timeout(self._silent_for_s):
@@ -179,7 +179,7 @@ class StatServer:
             in_a_row += 1
             if in_a_row >= FRAMES_IN_A_ROW:
                 in_a_row = 0
-                await asyncio.sleep(0)  # messages that are there already are read without waiting
+                await asyncio.sleep(0)  # buffered messages are received without a switch to other clients
 
     def _take(self, message: WSMessage, on_stats: OnStats) -> None:
         counts = self.counts
@@ -198,7 +198,7 @@ class StatServer:
 
 
 def _is_of_a_peer(host: str) -> bool:
-    """Whether a Host is one that only other autoscalers use."""
+    """Return whether a Host header is one that only other autoscalers send."""
     name = host.rpartition(":")[0] or host
     try:
         ipaddress.ip_address(name.strip("[]"))
@@ -208,7 +208,7 @@ def _is_of_a_peer(host: str) -> bool:
 
 
 def _ending(response: web.Response) -> web.Response:
-    """The response, after which the connection ends."""
+    """Make the connection close after the response."""
     response.force_close()
     return response
 

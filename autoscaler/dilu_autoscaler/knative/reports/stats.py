@@ -1,4 +1,4 @@
-"""The reports of activators and queue-proxies, from their bytes and to them."""
+"""The reports of activators and queue-proxies: decoding and encoding."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from google.protobuf.message import DecodeError
 
 from dilu_autoscaler.knative.reports import stat_pb2
 
-LONGEST_NAME: Final = 253
-"""Kubernetes has no longer ones. Names are remembered, and anybody can send a report."""
+MAX_NAME: Final = 253
+"""Kubernetes' limit. Names are remembered, and any client in the cluster can send a report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stat:
-    """One report about one revision, by a pod of it or by an activator."""
+    """One report about one revision, by one of its pods or by an activator."""
 
     key: str  # NAMESPACE/REVISION
     pod: str
-    concurrency: float  # mean in flight over the last period
-    proxied_concurrency: float  # those of them that an activator reports as well
-    requests: float  # since the last report; of a queue-proxy: per second
+    concurrency: float  # mean requests in flight over the last period
+    proxied_concurrency: float  # the part that an activator reports as well
+    requests: float  # since the last report; from a queue-proxy: per second
     proxied_requests: float
     uptime_s: float
     time_s: int  # Unix seconds; 0: not set
@@ -30,14 +30,17 @@ class Stat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """What one message of a websocket held."""
+    """The contents of one websocket message."""
 
     stats: tuple[Stat, ...]
-    skipped: int  # reports without contents, which newer senders may send, and those about nothing that can exist
+    skipped: int  # reports without contents, which newer senders may send, and reports with names that cannot exist
 
 
 def read_frame(data: bytes, *, now_s: float) -> Frame | None:
-    """The reports of one websocket message, those without a time stamped with `now_s`; None for what is none."""
+    """Return the reports of one websocket message; None if the bytes are not a valid message.
+
+    A report without a time gets `now_s`.
+    """
     message = stat_pb2.WireStatMessages()
     try:
         message.ParseFromString(data)
@@ -50,7 +53,7 @@ def read_frame(data: bytes, *, now_s: float) -> Frame | None:
 
 
 def read_stat(data: bytes, key: str, *, now_s: float) -> Stat | None:
-    """A queue-proxy's report about its pod; None for what is none."""
+    """Return a queue-proxy's report about its pod; None if the bytes are not a valid message."""
     message = stat_pb2.Stat()
     try:
         message.ParseFromString(data)
@@ -60,7 +63,7 @@ def read_stat(data: bytes, key: str, *, now_s: float) -> Stat | None:
 
 
 def write_frame(stats: Iterable[Stat]) -> bytes:
-    """The reports as one websocket message."""
+    """Return reports as one websocket message."""
     message = stat_pb2.WireStatMessages()
     for stat in stats:
         namespace, _, name = stat.key.partition("/")
@@ -76,13 +79,13 @@ def write_frame(stats: Iterable[Stat]) -> bytes:
 
 
 def _is_report(one: stat_pb2.WireStatMessage) -> bool:
-    return one.HasField("stat") and len(one.namespace) <= LONGEST_NAME and len(one.name) <= LONGEST_NAME
+    return one.HasField("stat") and len(one.namespace) <= MAX_NAME and len(one.name) <= MAX_NAME
 
 
 def _stat(key: str, stat: stat_pb2.Stat, now_s: int) -> Stat:
     return Stat(
         key=key,
-        pod=stat.pod_name[:LONGEST_NAME],
+        pod=stat.pod_name[:MAX_NAME],
         concurrency=stat.average_concurrent_requests,
         proxied_concurrency=stat.average_proxied_concurrent_requests,
         requests=stat.request_count,

@@ -1,1 +1,1 @@
-"""Asks pods: queue-proxies for their load, runtimes for their queues, public Services for an activator."""
+"""Scrapes pods: queue-proxies for their load, runtimes for their queues, Services for an activator."""

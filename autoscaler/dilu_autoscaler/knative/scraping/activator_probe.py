@@ -1,6 +1,6 @@
-"""Whether a revision's public Service leads to an activator yet: only then may its last pod go. Contract, §2.4.
+"""Probes whether a revision's public Service leads to an activator: only then may its last pod stop. Contract, §2.4.
 
-A pod that answers instead of an activator means that requests still go past it, and would fail without the pod.
+If a pod answers instead, requests still bypass the activator, and would fail without the pod.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 from dilu.http.client.gets import GetClient, GetFailed, GetResponse, get_request
 
 PERIOD_S: Final = 1.0
-GIVES_UP_AFTER_S: Final = 45.0
+MAX_PROBING_S: Final = 45.0
 _ACTIVATOR: Final = "activator"
 
 
@@ -22,18 +22,18 @@ class ProbeTarget:
     """A revision's public Service."""
 
     namespace: str
-    service: str  # empty: the revision has none yet
+    service: str  # "": the revision has none yet
     cluster_domain: str = "cluster.local"
-    port: int = 80  # 81 where its protocol is h2c
+    port: int = 80  # 81 if its protocol is h2c
 
     @property
     def host(self) -> str:
-        """The Service's full name."""
+        """Return the Service's full name."""
         return f"{self.service}.{self.namespace}.svc.{self.cluster_domain}"
 
 
 async def activator_answers(client: GetClient, target: ProbeTarget) -> bool:
-    """Whether an activator answers at the Service now."""
+    """Return whether an activator answers at the Service now."""
     if not target.service:
         return False
     headers = {
@@ -48,14 +48,14 @@ async def activator_answers(client: GetClient, target: ProbeTarget) -> bool:
         if not answered.done():
             answered.set_result(answer)
 
-    # Two slashes, as in Knative's own; activators do not look at the path.
+    # Two slashes, as Knative's autoscaler sends it; activators ignore the path.
     client.get((target.host, target.port), get_request("//healthz", headers), on_answer, keep_alive=False)
     answer = await answered
     return isinstance(answer, GetResponse) and answer.status == 200 and answer.body == _ACTIVATOR.encode()
 
 
 class ActivatorProber:
-    """Probes until an activator answers, and says so; each target at most once at a time."""
+    """Probes a target until an activator answers or the time is over; each target once at a time."""
 
     def __init__(
         self,
@@ -63,24 +63,24 @@ class ActivatorProber:
         on_done: Callable[[str, bool], None],
         *,
         period_s: float = PERIOD_S,
-        gives_up_after_s: float = GIVES_UP_AFTER_S,
+        max_probing_s: float = MAX_PROBING_S,
     ) -> None:
-        """`on_done` gets the revision's key and whether an activator answered before the time was over."""
+        """`on_done` is called with the revision's key and whether an activator answered in time."""
         self._client = client
         self._on_done = on_done
         self._period_s = period_s
-        self._gives_up_after_s = gives_up_after_s
+        self._max_probing_s = max_probing_s
         self._probes: dict[ProbeTarget, asyncio.Task[None]] = {}
 
     def offer(self, key: str, target: ProbeTarget) -> bool:
-        """Begin to probe. False: that target is being probed already."""
+        """Start to probe. Returns False if the target is being probed already."""
         if target in self._probes:
             return False
         self._probes[target] = asyncio.get_running_loop().create_task(self._probe(key, target))
         return True
 
     async def close(self) -> None:
-        """End all probes; nothing is said about them any more."""
+        """Cancel all probes without a call of `on_done`."""
         tasks = list(self._probes.values())
         for task in tasks:
             task.cancel()
@@ -90,7 +90,7 @@ class ActivatorProber:
     async def _probe(self, key: str, target: ProbeTarget) -> None:
         answers = False
         try:
-            async with asyncio.timeout(self._gives_up_after_s):
+            async with asyncio.timeout(self._max_probing_s):
                 while not (answers := await activator_answers(self._client, target)):
                     await asyncio.sleep(self._period_s)
         except TimeoutError:

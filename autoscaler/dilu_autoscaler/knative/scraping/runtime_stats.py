@@ -1,7 +1,7 @@
-"""Asks the pods of opted-in revisions once a second how long their queues are, what they refuse, how fast they are.
+"""Scrapes the runtimes of opted-in revisions once a second: their queues, refusals and throughput.
 
-A pod that does not answer, or with something else, is only missing: its queue-proxy is asked as well. One that never
-answers has another runtime than ours, and is asked less and less.
+A pod without a valid answer is left out of the sum; its queue-proxy is scraped as well. A pod that never answers runs
+another runtime, and is scraped at growing intervals.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from typing import Final, Protocol
 from dilu.http.addresses import Address, host_header
 from dilu.http.client.gets import GetFailed, GetResponse, OnGetResult, get_request
 from dilu_autoscaler.knative.scraping.runtime_reports import (
-    MOST_STATS_BYTES,
+    MAX_STATS_BYTES,
     Dated,
     RevisionStats,
     read_report,
     together,
 )
 
-__all__ = ["MOST_STATS_BYTES", "STATS_PORT", "RevisionStats", "RuntimeStats"]
+__all__ = ["MAX_STATS_BYTES", "STATS_PORT", "RevisionStats", "RuntimeStats"]
 
 STATS_PORT: Final = 8091
-MOST_ASKED: Final = 128
-"""Pods of one revision in one round; with more, they take turns."""
-LONGEST_PAUSE_S: Final = 15.0
+MAX_SCRAPED: Final = 128
+"""Pods of one revision in one round; with more, rounds take them in turn."""
+MAX_PAUSE_S: Final = 15.0
 _HTTP_OK: Final = 200
 
 
-class Asks(Protocol):
-    """The part of `GetClient` that is needed; it is to read bodies of up to `MOST_STATS_BYTES`."""
+class HttpGetter(Protocol):
+    """The part of `GetClient` that is needed; it is to read bodies of up to `MAX_STATS_BYTES`."""
 
     def get(self, address: Address, request: bytes, on_result: OnGetResult, *, keep_alive: bool = True) -> None:
-        """Send a request, and hand its answer to `on_answer`."""
+        """Send a request and call `on_answer` with its answer."""
         ...
 
 
@@ -55,23 +55,23 @@ class _Polled:
     """One revision."""
 
     pods: dict[str, _RuntimePod] = field(default_factory=dict)
-    first: int = 0  # whose turn it is
+    first: int = 0  # the pod at which the next round begins
     under_way: int = 0
     done: Callable[[], None] | None = None
 
 
 class RuntimeStats:
-    """Asks with `client`, whose timeout is to be a second; a revision has one round at a time."""
+    """Scrapes with `client`, whose timeout should be a second; a revision has one round at a time."""
 
-    def __init__(self, client: Asks, port: int = STATS_PORT, now_s: Callable[[], float] = time.time) -> None:
-        """`now_s` is the clock that `of` is asked by."""
+    def __init__(self, client: HttpGetter, port: int = STATS_PORT, now_s: Callable[[], float] = time.time) -> None:
+        """`now_s` must be the clock of the times passed to `of`."""
         self._client = client
         self._port = port
         self._now_s = now_s
         self._revisions: dict[str, _Polled] = {}
 
     def poll(self, key: str, pod_ips: Mapping[str, str], done: Callable[[], None] | None = None) -> bool:
-        """Begin a round; `done` is called when it is over. False: the last one is not over, and none begins."""
+        """Start a round; `done` is called at its end. Returns False, and starts none, if the last has not ended."""
         polled = self._revisions.setdefault(key, _Polled())
         if polled.under_way:
             return False
@@ -87,21 +87,21 @@ class RuntimeStats:
         return True
 
     def of(self, key: str, now_s: float) -> RevisionStats | None:
-        """What is known of a revision. None: nothing from the last seconds."""
+        """Return the sum of a revision's reports. None: there is none from the last seconds."""
         polled = self._revisions.get(key)
         if polled is None:
             return None
         reports = {name: pod.dated for name, pod in polled.pods.items() if pod.dated is not None}
-        return together(reports, asked=len(polled.pods), now_s=now_s)
+        return together(reports, pods=len(polled.pods), now_s=now_s)
 
     def forget(self, key: str) -> None:
-        """Keep nothing of a revision; what is still on its way is ignored."""
+        """Drop everything about a revision; pending answers are ignored."""
         polled = self._revisions.pop(key, None)
         if polled is not None:
             polled.done = None
 
     def _update(self, polled: _Polled, pod_ips: Mapping[str, str]) -> None:
-        """The pods that there are now; those that were known stay so."""
+        """Set the present pods; known ones keep their state."""
         known = polled.pods
         polled.pods = {
             name: known[name] if name in known and known[name].ip == ip else self._new_pod(ip)
@@ -113,22 +113,22 @@ class RuntimeStats:
         return _RuntimePod(ip=ip, request=get_request("/v1/stats", headers))
 
     def _chosen(self, polled: _Polled) -> list[_RuntimePod]:
-        """Those that are asked now: all, or the next ones in turn, without those that are left alone for a while."""
+        """Return the pods of this round: all, or the next ones in turn, without those that are paused."""
         pods, now_s = list(polled.pods.values()), self._now_s()
-        if len(pods) > MOST_ASKED:
+        if len(pods) > MAX_SCRAPED:
             first = polled.first % len(pods)
-            pods = (pods[first:] + pods[:first])[:MOST_ASKED]
-            polled.first = first + MOST_ASKED
-        # A pause that ends too far ahead was set before the clock went back.
-        return [pod for pod in pods if not now_s < pod.pause_until_s <= now_s + LONGEST_PAUSE_S]
+            pods = (pods[first:] + pods[:first])[:MAX_SCRAPED]
+            polled.first = first + MAX_SCRAPED
+        # A pause that ends too far in the future was set before the clock was set back.
+        return [pod for pod in pods if not now_s < pod.pause_until_s <= now_s + MAX_PAUSE_S]
 
     def _answered(self, polled: _Polled, pod: _RuntimePod, answer: GetResponse | GetFailed) -> None:
         report = read_report(answer.body) if isinstance(answer, GetResponse) and answer.status == _HTTP_OK else None
         now_s = self._now_s()
         if report is None:
             pod.failures += 1
-            # The first one is asked again at once: it may have been busy.
-            pause_s = min(LONGEST_PAUSE_S, 2.0 ** min(pod.failures, 10) - 2.0)
+            # After the first failure without a pause: the pod may have been busy.
+            pause_s = min(MAX_PAUSE_S, 2.0 ** min(pod.failures, 10) - 2.0)
             pod.pause_until_s = now_s + pause_s
         else:
             pod.failures, pod.pause_until_s = 0, 0.0

@@ -1,12 +1,12 @@
-"""Asks a revision's queue-proxies for their load, as Knative does. Source: the contract, §3.3.
+"""Scrapes the load of a revision's queue-proxies, as Knative does. Source: the contract, §3.3.
 
-By pod where that works, by the revision's private Service where a service mesh lets nobody reach a pod:
+It scrapes pods by address, or the revision's private Service where a service mesh makes pods unreachable:
 
-| mesh mode | pods are asked | the Service is asked                                               |
-|-----------|----------------|--------------------------------------------------------------------|
-| disabled  | always         | never                                                              |
-| enabled   | never          | always                                                             |
-| auto      | first          | when each pod answered 502 or 503; once that worked, only it       |
+| mesh mode | pods are scraped | the Service is scraped                                           |
+|-----------|------------------|------------------------------------------------------------------|
+| disabled  | always           | never                                                            |
+| enabled   | never            | always                                                           |
+| auto      | first            | when each pod answered 502 or 503; once that worked, only it     |
 | auto, pods are addressable through the mesh | always | never                                    |
 """
 
@@ -26,26 +26,26 @@ from dilu_autoscaler.knative.reports.stats import Stat, read_stat
 
 QUEUE_PROXY_PORT: Final = 9090
 PROTOBUF: Final = "application/protobuf"
-MOST_TRIES: Final = 10
+MAX_TRIES: Final = 10
 _MESH_STATUSES: Final = frozenset({502, 503})
 
 
 class ScrapeProblem(StrEnum):
-    """Why the load is not known, in a Metric's words. Knative's `NoEndpoints` never comes: the pods are known."""
+    """Why the load is not known, as a Metric's reason. Knative's `NoEndpoints` does not occur: the pods are known."""
 
-    NO_STAT = "DidNotReceiveStat"  # the Service led to pods that had been asked before, again and again
+    NO_STAT = "DidNotReceiveStat"  # the Service led to pods that were scraped before, `MAX_TRIES` times
     FAILED = "CollectionFailed"  # anything else
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scraped:
-    """What one round brought. Neither a load nor an error: there was no pod to ask."""
+    """The result of one scrape. Neither load nor error: there was no pod."""
 
     load: Load | None = None
     error: str | None = None
     problem: ScrapeProblem = ScrapeProblem.FAILED  # of an error
     might_be_mesh: bool = False
-    """No pod was reached, and each answered what a service mesh answers."""
+    """No pod answered, and each failure was one that a service mesh causes."""
 
 
 OnScraped: TypeAlias = Callable[[Scraped], None]
@@ -53,7 +53,7 @@ OnScraped: TypeAlias = Callable[[Scraped], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScrapeTarget:
-    """Whose queue-proxies, and how they are reached."""
+    """The revision whose queue-proxies are scraped, and how they are reached."""
 
     namespace: str
     revision: str
@@ -64,32 +64,32 @@ class ScrapeTarget:
 
     @property
     def key(self) -> str:
-        """NAMESPACE/REVISION."""
+        """Return NAMESPACE/REVISION."""
         return f"{self.namespace}/{self.revision}"
 
     @property
     def host(self) -> str:
-        """The private Service's name as the cluster's DNS completes it."""
+        """Return the private Service's name, as the cluster's DNS completes it."""
         return f"{self.service}.{self.namespace}"
 
 
 class Scraper:
-    """Asks one revision's pods, one round at a time."""
+    """Scrapes one revision's pods, one round at a time."""
 
     def __init__(self, target: ScrapeTarget, client: GetClient, randomness: random.Random) -> None:
         self.target = target
         self._client = client
         self._random = randomness
-        self._pods_answer = True  # in mode auto: False once the Service answered and they did not
+        self._pods_answer = True  # in mode auto: False once the Service answered and the pods did not
         self._is_busy = False
 
     @property
     def is_busy(self) -> bool:
-        """Whether a round is under way."""
+        """Return whether a round is under way."""
         return self._is_busy
 
     def scrape(self, targets: Targets, stable_window_s: float, done: OnScraped) -> bool:
-        """Begin a round; `done` is called once, when it is over. False: the last round is not over, and none begins."""
+        """Start a round; `done` is called once, at its end. Returns False if the last round has not ended."""
         if self._is_busy:
             return False
         if not targets.count:
@@ -126,14 +126,14 @@ class Scraper:
 
 
 def _in_order(targets: Targets, randomness: random.Random) -> list[str]:
-    """Old pods first; at random those of which not all are needed."""
+    """Return old pods first, and shuffle the group of which not all are needed."""
     old, young = list(targets.old), list(targets.young)
     randomness.shuffle(young if len(old) < sample_size(targets.count) else old)
     return old + young
 
 
 class _PodRound:
-    """As many pods as the sample has are asked at once; for each that fails, the next one."""
+    """Scrapes as many pods at once as the sample has; for each that fails, the next one."""
 
     def __init__(self, target: ScrapeTarget, client: GetClient, pods: list[str], done: OnScraped) -> None:
         self._target = target
@@ -147,11 +147,11 @@ class _PodRound:
         self._error = ""
 
     def begin(self) -> None:
-        """Ask the first ones."""
+        """Scrape the first pods."""
         for _ in range(sample_size(len(self._pods))):
-            self._ask_next()
+            self._scrape_next()
 
-    def _ask_next(self) -> None:
+    def _scrape_next(self) -> None:
         if self._next >= len(self._pods):
             return
         address = (self._pods[self._next], self._target.port)
@@ -170,7 +170,7 @@ class _PodRound:
         else:
             self._error = stat
             self._only_mesh_errors = self._only_mesh_errors and _might_be_mesh(answer)
-            self._ask_next()
+            self._scrape_next()
         if not self._under_way:
             self._done(self._result())
 
@@ -178,13 +178,12 @@ class _PodRound:
         needed = sample_size(len(self._pods))
         if len(self._stats) == needed:
             return Scraped(load=load_of(self._stats, len(self._pods)))
-        answered = f"{len(self._stats)} of {needed} pods answered"
-        error = f"{self._target.key}: {answered}; the last that did not: {self._error}"
+        error = f"{self._target.key}: {len(self._stats)} of {needed} pods could be scraped; last error: {self._error}"
         return Scraped(error=error, might_be_mesh=not self._stats and self._only_mesh_errors)
 
 
 class _ServiceRound:
-    """As many askers as the sample has, of which each asks the Service until it finds an old pod not met before."""
+    """Scrapes the Service in as many chains as the sample has pods; a chain ends at an old pod that is new."""
 
     def __init__(
         self, target: ScrapeTarget, client: GetClient, pods: int, stable_window_s: float, done: OnScraped
@@ -203,32 +202,32 @@ class _ServiceRound:
         self._old: list[Stat] = []
         self._young: list[Stat] = []
         self._first_error: str | None = None
-        self._may_be_enough = True  # the first error was only that no more pods were met
+        self._may_be_enough = True  # the first error was only that no new pod answered
 
     def begin(self) -> None:
-        """Send out the askers."""
+        """Start the chains."""
         for _ in range(self._needed):
-            self._ask(1)
+            self._scrape(1)
 
-    def _ask(self, tries: int) -> None:
+    def _scrape(self, tries: int) -> None:
         self._under_way += 1
-        ask_again = tries + 1
+        next_try = tries + 1
         self._client.get(
-            self._address, self._request, lambda answer: self._answered(answer, ask_again), keep_alive=False
+            self._address, self._request, lambda answer: self._answered(answer, next_try), keep_alive=False
         )
 
-    def _answered(self, answer: GetResponse | GetFailed, ask_again: int) -> None:
+    def _answered(self, answer: GetResponse | GetFailed, next_try: int) -> None:
         self._under_way -= 1
-        if self._goes_on(answer, tries=ask_again - 1):
-            self._ask(ask_again)
+        if self._must_retry(answer, tries=next_try - 1):
+            self._scrape(next_try)
         if not self._under_way:
             self._done(self._result())
 
-    def _goes_on(self, answer: GetResponse | GetFailed, *, tries: int) -> bool:
-        """Take the answer in. Whether its asker has to ask once more."""
+    def _must_retry(self, answer: GetResponse | GetFailed, *, tries: int) -> bool:
+        """Record an answer and return whether its chain must scrape once more."""
         stat = _stat_of(answer, self._key)
         if not isinstance(stat, Stat) or stat.pod in self._seen:
-            if tries >= MOST_TRIES and self._first_error is None:
+            if tries >= MAX_TRIES and self._first_error is None:
                 self._may_be_enough = isinstance(stat, Stat)
                 self._first_error = "no further pod answered" if isinstance(stat, Stat) else stat
             return self._first_error is None
@@ -250,7 +249,7 @@ class _ServiceRound:
 
 
 def _stat_of(answer: GetResponse | GetFailed, key: str) -> Stat | str:
-    """The report, or what is wrong with the answer."""
+    """Return the report of an answer, or what is wrong with it."""
     if isinstance(answer, GetFailed):
         return answer.reason
     if not 200 <= answer.status < 300:
@@ -258,7 +257,7 @@ def _stat_of(answer: GetResponse | GetFailed, key: str) -> Stat | str:
     if answer.content_type != PROTOBUF:
         return f"content type {answer.content_type!r}, must be {PROTOBUF}"
     stat = read_stat(answer.body, key, now_s=time.time())
-    return "no report: its bytes cannot be read" if stat is None else stat
+    return "the body is not a valid report" if stat is None else stat
 
 
 def _might_be_mesh(answer: GetResponse | GetFailed) -> bool:
