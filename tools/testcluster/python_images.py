@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -29,10 +30,7 @@ _BASE_COMMAND: Final = (
     "--dpkgopt=path-exclude=/usr/share/doc/*", _SUITE,
 )  # fmt: skip
 _APT_SOURCES: Final = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
-# What the Dockerfiles copy from the project's root.
-_FILES: Final = ("pyproject.toml", "README.md", "LICENSE")
-_FOLDERS: Final = ("sdk", "autoscaler", "simulator", "runtime-image/requirements")
-_DOCKERFILES: Final = ROOT / "runtime-image"
+_DOCKERFILES: Final = (ROOT / "runtime-image/autoscaler.Dockerfile", ROOT / "runtime-image/Dockerfile")
 _EXAMPLE: Final = PACKAGE / "example_function"
 _KEPT: Final = 3  # builds of each image: every change of our code makes one
 
@@ -72,8 +70,7 @@ def _build(buildah: Buildah, cache: Path) -> PythonImages:
 
             return _kept(cached(cache, f"{name}-image", own, fill)) / f"{name}.tar"
 
-        autoscaler = build(_DOCKERFILES / "autoscaler.Dockerfile", AUTOSCALER_IMAGE)
-        function = build(_DOCKERFILES / "Dockerfile", FUNCTION_IMAGE)
+        autoscaler, function = map(build, _DOCKERFILES, (AUTOSCALER_IMAGE, FUNCTION_IMAGE))
     example = build_function_image(_EXAMPLE, EXAMPLE_IMAGE, function)
     return PythonImages(autoscaler=autoscaler, function=function, example=example)
 
@@ -119,14 +116,23 @@ def _ensure_base(buildah: Buildah, reference: str, archive: Path) -> None:
 
 @contextmanager
 def _context() -> Iterator[Path]:
-    """A directory with what the Dockerfiles copy and nothing else."""
+    """A directory with what the Dockerfiles copy from the project's root and nothing else."""
     with tempfile.TemporaryDirectory(prefix="dilu-context-") as folder:
         context = Path(folder)
-        for name in _FILES:
-            shutil.copy2(ROOT / name, context / name)
-        for name in _FOLDERS:
-            shutil.copytree(ROOT / name, context / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in sorted({name for dockerfile in _DOCKERFILES for name in copied_paths(dockerfile.read_text())}):
+            source, target = ROOT / name, context / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(source, target)
         yield context
+
+
+def copied_paths(dockerfile: str) -> list[str]:
+    """Return the paths that a Dockerfile copies from its build context."""
+    lines = re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE)
+    return [path for line in lines for path in line.split()]
 
 
 def _name(reference: str) -> str:
