@@ -54,7 +54,7 @@ test-cluster-full: setup ## the same with the long tests, Knative's own among th
 	$(call pytest,1800) --skips=none tests/cluster_tests/test_stock_knative.py --knative 1.21
 	$(call pytest,3600) -n $(WORKERS) --dist loadfile --hypothesis-profile=fresh
 
-# Some 20 minutes on two processors. docs/evaluation.md says where the traces are to be had.
+# Some 20 minutes on two processors. docs/evaluation.md says where the traces are available.
 evaluate: setup ## run the paper's experiments and write docs/evaluation.md: make evaluate TRACES=DIR
 	$(BIN)/dilu evaluate --all --traces "$(TRACES)" --out build/evaluation --document docs/evaluation.md
 

@@ -15,6 +15,6 @@ _UNFRIENDLY = {"awful", "bad", "broken", "late", "never"}
 
 @dilu.function(app=create_app(), slo_ms=50, batch=16, example="thanks, a great lamp")
 def mood(reviews: list[str]) -> list[int]:
-    """How friendly each review is: friendly words minus unfriendly ones. A model would stand here."""
+    """How friendly each review is: friendly words minus unfriendly ones. A real function would run a model here."""
     words = [review.lower().replace(",", " ").replace(".", " ").split() for review in reviews]
     return [sum((word in _FRIENDLY) - (word in _UNFRIENDLY) for word in review) for review in words]

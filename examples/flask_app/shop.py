@@ -23,7 +23,7 @@ def create_app() -> Flask:
 
     @app.before_request
     def identify() -> None:
-        g.customer = request.headers.get("X-Customer", "nobody")
+        g.customer = request.headers.get("X-Customer", "unknown")
 
     @app.after_request
     def name_customer(response: Response) -> Response:

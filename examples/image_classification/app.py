@@ -35,9 +35,9 @@ def network() -> Any:
     """Return the untrained network: two convolutions and a linear layer, 6,090 parameters."""
     from torch import nn
 
-    look = [nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-    again = [nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-    return nn.Sequential(*look, *again, nn.Flatten(), nn.Linear(32 * 2 * 2, 10))
+    first = [nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    second = [nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*first, *second, nn.Flatten(), nn.Linear(32 * 2 * 2, 10))
 
 
 @dilu.function(name="digits", slo_ms=100, batch=32, sm_request=200, sm_limit=400, gpu_memory="512Mi", example=EXAMPLE)
@@ -56,7 +56,7 @@ class Digits:
         self._network.eval()
 
     def predict(self, files: list[bytes]) -> list[Verdict | dilu.ItemError]:
-        """Look at all images at once; a file that is no image fails alone."""
+        """Classify all images in one pass; a file that is not an image fails alone."""
         pixels = [self._pixels(file) for file in files]
         readable = [one for one in pixels if not isinstance(one, dilu.ItemError)]
         verdicts = iter(self._verdicts(readable) if readable else [])
@@ -85,7 +85,7 @@ class TrainDigits:
     """Trains the network; `digits.pt` in a checkpoint is what `Digits` serves."""
 
     def load(self) -> None:
-        """Network, optimizer and images."""
+        """Create network, optimizer and images."""
         import torch
         from sklearn.datasets import load_digits
 
@@ -101,7 +101,7 @@ class TrainDigits:
         self._accuracy = 0.0
 
     def steps(self) -> Iterator[dict[str, float]]:
-        """One batch an iteration, the same ones after a resume; the accuracy on unseen images every hundred."""
+        """Train on one batch, the same one after a resume; report the accuracy on unseen images every hundred."""
         while self.iteration < ITERATIONS:
             chosen = self._torch.randint(
                 TRAINED_ON, (BATCH,), generator=self._torch.Generator().manual_seed(self.iteration)
@@ -122,14 +122,14 @@ class TrainDigits:
         self._torch.save(state, path / "state.pt")
 
     def resume(self, path: Path) -> None:
-        """Read both back."""
+        """Load what `checkpoint` saved."""
         self._network.load_state_dict(self._torch.load(path / WEIGHTS, weights_only=True))
         state = self._torch.load(path / "state.pt", weights_only=True)
         self.iteration, self._accuracy = state["iteration"], state["accuracy"]
         self._optimizer.load_state_dict(state["optimizer"])
 
     def accuracy(self) -> float:
-        """Share of the unseen images whose digit is found."""
+        """Return the share of the unseen images whose digit is found."""
         with self._torch.inference_mode():
             found = self._network(self._images[TRAINED_ON:]).argmax(1)
         return float((found == self._labels[TRAINED_ON:]).float().mean())

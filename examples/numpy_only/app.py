@@ -20,7 +20,7 @@ CLUSTERS = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """One question: which `k` vectors are closest to this one."""
+    """A query: which `k` vectors are closest to this one."""
 
     vector: list[float]
     k: Annotated[int, Meta(ge=1, le=100)] = 3
@@ -48,12 +48,12 @@ class Nearest:
     """The closest vectors of the catalogue, the closest first."""
 
     def load(self) -> None:
-        """Make the vectors, and the part of the distance that no query changes."""
+        """Compute the vectors, and the part of the distance that no query changes."""
         self._vectors = catalogue()
         self._squares = np.einsum("ij,ij->i", self._vectors, self._vectors)
 
     def predict(self, queries: list[Query]) -> list[list[Neighbour] | dilu.ItemError]:
-        """Search for a whole batch with one multiplication of matrices."""
+        """Search for a whole batch with one matrix multiplication."""
         fitting = [query for query in queries if len(query.vector) == DIMENSIONS]
         found = iter(self._search(fitting) if fitting else [])
         return [

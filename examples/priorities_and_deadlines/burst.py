@@ -1,4 +1,4 @@
-"""Sends 40 requests at once to `render`: some urgent, some patient, some with 200 ms to live. Prints who got what.
+"""Sends 40 requests at once to `render`: urgent, patient, and with 200 ms to live. Prints what became of each.
 
 python examples/priorities_and_deadlines/burst.py [http://127.0.0.1:8080]
 """
@@ -26,7 +26,7 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What one request got, and after how long."""
+    """The outcome of one request, and the time it took."""
 
     kind: str
     status: int
@@ -35,7 +35,7 @@ class Outcome:
 
 
 def send(address: str, kind: str, headers: dict[str, str]) -> Outcome:
-    """One request."""
+    """Send one request and return what came of it."""
     began_s = time.monotonic()
     connection = http.client.HTTPConnection(address, timeout=30)
     try:
@@ -49,14 +49,14 @@ def send(address: str, kind: str, headers: dict[str, str]) -> Outcome:
 
 
 def burst(address: str) -> list[Outcome]:
-    """All requests at once, the patient ones first so that the urgent ones have somebody to overtake."""
+    """Send all requests at once, the patient ones first so that the urgent ones have requests to overtake."""
     order = [kind for kind in ("patient", "usual", "in a hurry", "urgent") for _ in range(KINDS[kind][1])]
     with ThreadPoolExecutor(len(order)) as pool:
         return list(pool.map(lambda kind: send(address, kind, KINDS[kind][0]), order))
 
 
 def row(kind: str, outcomes: list[Outcome]) -> str:
-    """One line of the table."""
+    """Return one line of the table."""
     answered = [one.took_ms for one in outcomes if one.status == 200]
     median = f"{statistics.median(answered):.0f} ms" if answered else "-"
     refused = Counter(str(one.refused or one.status) for one in outcomes if one.status != 200)

@@ -29,10 +29,10 @@ DEFAULT_TOKENS = 48
     example=ChatRequest(messages=[ChatMessage(role="user", content="hello")], max_tokens=2, seed=1),
 )
 class Write:
-    """Goes on from the conversation, one character at a time."""
+    """Continues the conversation, one character at a time."""
 
     def load(self) -> None:
-        """Make the model. The imports are here, so that only replicas pay for torch."""
+        """Create the model. The imports are here, so that only replicas pay for torch."""
         import torch
         from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -45,7 +45,7 @@ class Write:
         self._model = GPT2LMHeadModel(config).eval()
 
     def predict(self, request: ChatRequest, ctx: dilu.Context) -> Iterator[str | ChatResult]:
-        """Yield characters as they are made, and last why the answer ends and how long it is."""
+        """Yield characters as they are generated, then why the answer ended and its length."""
         prompt = self._tokens(request)
         most = min(request.max_tokens or DEFAULT_TOKENS, CONTEXT - len(prompt))
         held = max(map(len, request.stop), default=1) - 1  # characters that may begin a stop text are not sent yet

