@@ -16,8 +16,8 @@ from dilu_simulator.evaluation.tables import Cell, Column, Shown, Table
 _SEEDS: Final = """\
 ## Seeds
 
-{seeds}. None of them, nor the loads that they generate, was looked at while `dilu` was developed. The published traces
-were: among settings that did alike on generated loads the choice was made with two of them in view.
+{seeds}. Neither they nor the loads that they generate were used while `dilu` was developed. The published traces
+were: among settings that did equally well on generated loads, two of them decided.
 """
 
 
