@@ -38,8 +38,8 @@ _WHY_TGS: Final = (
     "queues grow without bound behind TGS, so the factor grows with the length of the run: ours lasts 120 s"
 )
 _WHY_LIMIT: Final = (
-    "at these rates there is hardly a queue, and MPS-l's limits add up to little more than the GPU, so there is nothing "
-    "to gain over it; the paper's rates for these pairs are not printed"
+    "at these rates there is hardly a queue, and MPS-l's limits add up to little more than the GPU, so there is "
+    "nothing to gain over it; the paper's rates for these pairs are not printed"
 )
 _WHY_PAIR: Final = "as fast as two assumed curves on one GPU are; the paper prints neither curves nor pairs"
 _WHY_PAIR_LIMIT: Final = (
