@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-
 import pytest
-import uvloop
 
-from knative.queue_proxies import Run
+from loops import LOOPS, Main, Run
+from loops import run as run_on
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
+@pytest.fixture(params=LOOPS)
 def run(request: pytest.FixtureRequest) -> Run:
-    """Runs a test's coroutine on each of them, for at most twenty seconds."""
+    """Run a test's coroutine on each of them."""
 
-    def start(main: Callable[[], Awaitable[None]]) -> None:
-        async def limited() -> None:
-            async with asyncio.timeout(20):
-                await main()
-
-        if request.param == "uvloop":
-            uvloop.run(limited())
-        else:
-            asyncio.run(limited())
+    def start(main: Main) -> None:
+        run_on(main, loop=request.param)
 
     return start

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from dilu_autoscaler.knative.reports import stat_pb2
 
-Run = Callable[[Callable[[], Awaitable[None]]], None]
 Answers = Callable[[str, int], bytes | None]
 """An answer's bytes by the pod's address and how many requests were before, at that pod. None: none, ever."""
 
@@ -89,19 +88,3 @@ async def pods(answers: Answers, *addresses: str, closes: bool = False) -> Async
         await asyncio.gather(*(server.wait_closed() for server in servers))
         while writers:
             await asyncio.sleep(0)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that other tasks bring about; the test's own limit ends it otherwise."""
-    while not condition():
-        await asyncio.sleep(0.001)
-
-
-def run(main: Callable[[], Awaitable[None]]) -> None:
-    """Run a test's coroutine, for at most ten seconds."""
-
-    async def limited() -> None:
-        async with asyncio.timeout(10):
-            await main()
-
-    asyncio.run(limited())

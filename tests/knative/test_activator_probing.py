@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from dilu.http.client.gets import GetClient
 from dilu_autoscaler.knative.scraping.activator_probe import ActivatorProber, ProbeTarget, activator_answers
-from knative.queue_proxies import Run, always, answer, pods, until
+from knative.queue_proxies import always, answer, pods
+from loops import Run, until
 
 
 class LocalTarget(ProbeTarget):

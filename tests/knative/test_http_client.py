@@ -9,7 +9,8 @@ import pytest
 from dilu.http.addresses import host_header
 from dilu.http.client import gets
 from dilu.http.client.gets import MAX_BODY_BYTES, GetClient, GetFailed, GetResponse, get_request
-from knative.queue_proxies import Pods, Run, answer, pods, until
+from knative.queue_proxies import Pods, answer, pods
+from loops import Run, until
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 

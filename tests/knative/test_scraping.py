@@ -10,7 +10,8 @@ from dilu.http.client.gets import GetClient
 from dilu_autoscaler.knative.reports.sampling import Load, Targets, load_of, targets_of
 from dilu_autoscaler.knative.reports.stats import Stat
 from dilu_autoscaler.knative.scraping.scraper import Scraped, ScrapeProblem, Scraper, ScrapeTarget
-from knative.queue_proxies import Answers, Pods, always, answer, pods, report, run, until
+from knative.queue_proxies import Answers, Pods, always, answer, pods, report
+from loops import run, until
 
 # "localhost" as a Service's name, and no namespace, so that the name leads to the pods of the test.
 TARGET = ScrapeTarget(namespace="", revision="rev", service="localhost")

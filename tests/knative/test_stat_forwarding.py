@@ -11,7 +11,7 @@ import aiohttp
 from dilu_autoscaler.knative.reports.forwarding import Forwarder, StatRouter, holder_urls
 from dilu_autoscaler.knative.reports.stat_server import StatServer
 from dilu_autoscaler.knative.reports.stats import Stat
-from knative.queue_proxies import Run, until
+from loops import Run, until
 
 BUCKETS = ("autoscaler-bucket-00-of-02", "autoscaler-bucket-01-of-02")
 

@@ -14,7 +14,7 @@ import pytest
 
 from dilu_autoscaler.knative.reports.stat_server import MAX_FRAME_BYTES, StatServer
 from dilu_autoscaler.knative.reports.stats import Stat, write_frame
-from knative.queue_proxies import Run, until
+from loops import Run, until
 
 OURS = "autoscaler-bucket-00-of-02"
 OTHERS = "autoscaler-bucket-01-of-02"

@@ -1,40 +1,25 @@
-"""Loops for the tests, and the API server that they talk to."""
+"""The loops that a client may run on, and the API server that it talks to."""
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
-import uvloop
 
 from kube.api_server import ApiServer, Main, Run
-from kube.virtual_time import VirtualTimeLoop, VirtualTimeMain, VirtualTimeRun
+from loops import LOOPS
+from loops import run as run_on
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
+@pytest.fixture(params=LOOPS)
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
-    """Runs a test's coroutine with an API server of its own, on each of the loops, for at most twenty seconds."""
+    """Run a test's coroutine with an API server of its own, on each of the loops."""
 
     def start(main: Main) -> None:
-        async def limited() -> None:
-            async with asyncio.timeout(20), ApiServer(tmp_path / "kubeconfig") as server:
+        async def served() -> None:
+            async with ApiServer(tmp_path / "kubeconfig") as server:
                 await main(server)
 
-        if request.param == "uvloop":
-            uvloop.run(limited())
-        else:
-            asyncio.run(limited())
-
-    return start
-
-
-@pytest.fixture
-def run_at_once() -> VirtualTimeRun:
-    """Runs a test's coroutine on a clock that jumps to the next timer when all waits."""
-
-    def start(main: VirtualTimeMain) -> None:
-        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-            runner.run(main())
+        run_on(served, loop=request.param)
 
     return start

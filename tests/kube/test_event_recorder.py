@@ -10,7 +10,7 @@ from dilu_kube.errors import NotFound, Unreachable
 from dilu_kube.event_recorder import EventRecorder
 from dilu_kube.objects import Meta
 from kube.api_server import ApiServer, Run, answering, status
-from kube.virtual_time import VirtualTimeRun
+from loops import run_virtually
 
 META = Meta(name="rev", namespace="ns", uid="uid-1", resource_version="7")
 BEGAN_S = 1_800_000_000
@@ -96,7 +96,7 @@ def test_a_refusal_is_dropped_and_counted(run: Run) -> None:
     run(main)
 
 
-def test_the_same_event_is_counted_at_most_once_a_minute(run_at_once: VirtualTimeRun) -> None:
+def test_the_same_event_is_counted_at_most_once_a_minute() -> None:
     writes = Writes()
 
     async def main() -> None:
@@ -107,14 +107,14 @@ def test_the_same_event_is_counted_at_most_once_a_minute(run_at_once: VirtualTim
         await asyncio.sleep(100)
         await events.close()
 
-    run_at_once(main)
+    run_virtually(main)
     times, whats, counts = zip(*writes.log, strict=True)
     assert (times[0], counts[0], counts[-1]) == (0, 1, 100)
     assert whats == ("create m", *["patch"] * 10)
     assert all(after - before >= 60 for before, after in itertools.pairwise(times))
 
 
-def test_after_ten_quiet_minutes_it_is_a_new_event(run_at_once: VirtualTimeRun) -> None:
+def test_after_ten_quiet_minutes_it_is_a_new_event() -> None:
     writes = Writes()
 
     async def main() -> None:
@@ -127,11 +127,11 @@ def test_after_ten_quiet_minutes_it_is_a_new_event(run_at_once: VirtualTimeRun) 
         await asyncio.sleep(1)
         await events.close()
 
-    run_at_once(main)
+    run_virtually(main)
     assert [what for _, what, _ in writes.log] == ["create m", "create m", "create m", "create other"]
 
 
-def test_an_event_that_the_server_has_forgotten_is_made_again(run_at_once: VirtualTimeRun) -> None:
+def test_an_event_that_the_server_has_forgotten_is_made_again() -> None:
     writes = Writes()
     writes.error = NotFound("patch /x: 404 not found", status=404)
 
@@ -144,11 +144,11 @@ def test_an_event_that_the_server_has_forgotten_is_made_again(run_at_once: Virtu
         assert not events.dropped
         await events.close()
 
-    run_at_once(main)
+    run_virtually(main)
     assert writes.log == [(0, "create m", 1), (100, "create m", 2)]
 
 
-def test_an_outage_drops_events_and_does_not_grow(run_at_once: VirtualTimeRun) -> None:
+def test_an_outage_drops_events_and_does_not_grow() -> None:
     writes = Writes()
     writes.error = Unreachable("create /x: no answer within 10 s")
     writes.takes_s = 10
@@ -166,5 +166,5 @@ def test_an_outage_drops_events_and_does_not_grow(run_at_once: VirtualTimeRun) -
         await asyncio.sleep(1)
         await events.close()
 
-    run_at_once(main)
+    run_virtually(main)
     assert [what for _, what, _ in writes.log] == ["create 0"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dilu_kube.errors import Conflict, Refused
 from dilu_kube.work_queue import WorkQueue
-from kube.virtual_time import VirtualTimeLoop, VirtualTimeRun
+from loops import run_virtually
 
 
 class Handled:
@@ -41,7 +41,7 @@ class Handled:
         return [key for _, key in self.log]
 
 
-def test_keys_are_handled_in_the_order_in_which_they_came(run_at_once: VirtualTimeRun) -> None:
+def test_keys_are_handled_in_the_order_in_which_they_came() -> None:
     handled = Handled(takes_s=1)
 
     async def main() -> None:
@@ -53,11 +53,11 @@ def test_keys_are_handled_in_the_order_in_which_they_came(run_at_once: VirtualTi
         await asyncio.sleep(10)
         await queue.close()
 
-    run_at_once(main)
+    run_virtually(main)
     assert handled.log == [(0, "a"), (1, "b"), (2, "c")]
 
 
-def test_a_key_that_is_added_while_it_is_handled_is_handled_once_more(run_at_once: VirtualTimeRun) -> None:
+def test_a_key_that_is_added_while_it_is_handled_is_handled_once_more() -> None:
     handled = Handled(takes_s=1)
 
     async def main() -> None:
@@ -71,11 +71,11 @@ def test_a_key_that_is_added_while_it_is_handled_is_handled_once_more(run_at_onc
         await asyncio.sleep(10)
         await queue.close()
 
-    run_at_once(main)
+    run_virtually(main)
     assert handled.log == [(0, "a"), (1, "a")]
 
 
-def test_no_more_than_its_workers_run(run_at_once: VirtualTimeRun) -> None:
+def test_no_more_than_its_workers_run() -> None:
     handled = Handled(takes_s=1)
 
     async def main() -> None:
@@ -86,12 +86,12 @@ def test_no_more_than_its_workers_run(run_at_once: VirtualTimeRun) -> None:
         await asyncio.sleep(10)
         await queue.close()
 
-    run_at_once(main)
+    run_virtually(main)
     assert handled.most_at_a_time == 3
     assert handled.keys == [str(number) for number in range(10)]
 
 
-def test_of_several_later_times_the_first_counts_and_adding_now_does_not_undo_it(run_at_once: VirtualTimeRun) -> None:
+def test_of_several_later_times_the_first_counts_and_adding_now_does_not_undo_it() -> None:
     handled = Handled()
 
     async def main() -> None:
@@ -108,11 +108,11 @@ def test_of_several_later_times_the_first_counts_and_adding_now_does_not_undo_it
         assert queue.delayed == 0
         await queue.close()
 
-    run_at_once(main)
+    run_virtually(main)
     assert handled.log == [(0, "now"), (0, "a"), (3, "a"), (4, "b")]
 
 
-def test_a_key_that_fails_waits_twice_as_long_each_time_and_success_forgets(run_at_once: VirtualTimeRun) -> None:
+def test_a_key_that_fails_waits_twice_as_long_each_time_and_success_forgets() -> None:
     handled = Handled(fails={"a": 3})
 
     async def main() -> None:
@@ -125,11 +125,11 @@ def test_a_key_that_fails_waits_twice_as_long_each_time_and_success_forgets(run_
         await asyncio.sleep(1)
         await queue.close()
 
-    run_at_once(main)
+    run_virtually(main)
     assert handled.log == [(0, "a"), (0.005, "a"), (0.015, "a"), (0.035, "a"), (1, "a"), (1.005, "a")]
 
 
-def test_no_key_waits_longer_than_a_minute(run_at_once: VirtualTimeRun) -> None:
+def test_no_key_waits_longer_than_a_minute() -> None:
     handled = Handled(fails={"a": 100})
 
     async def main() -> None:
@@ -139,13 +139,13 @@ def test_no_key_waits_longer_than_a_minute(run_at_once: VirtualTimeRun) -> None:
         await asyncio.sleep(1000)
         await queue.close()
 
-    run_at_once(main)
+    run_virtually(main)
     pauses = [after[0] - before[0] for before, after in zip(handled.log, handled.log[1:], strict=False)]
     assert max(pauses) == pytest.approx(60)
     assert len(pauses) > 20
 
 
-def test_the_servers_own_pause_is_kept(run_at_once: VirtualTimeRun) -> None:
+def test_the_servers_own_pause_is_kept() -> None:
     times: list[float] = []
 
     async def handle(key: str) -> None:
@@ -160,11 +160,11 @@ def test_the_servers_own_pause_is_kept(run_at_once: VirtualTimeRun) -> None:
         await asyncio.sleep(20)
         await queue.close()
 
-    run_at_once(main)
+    run_virtually(main)
     assert times == [0, 7]
 
 
-def test_a_failure_of_one_key_holds_up_no_other(run_at_once: VirtualTimeRun) -> None:
+def test_a_failure_of_one_key_holds_up_no_other() -> None:
     handled = Handled(fails={"bad": 1000})
 
     async def main() -> None:
@@ -175,11 +175,11 @@ def test_a_failure_of_one_key_holds_up_no_other(run_at_once: VirtualTimeRun) -> 
         await asyncio.sleep(0.001)
         await queue.close()
 
-    run_at_once(main)
+    run_virtually(main)
     assert handled.keys == ["bad", "good"]
 
 
-def test_an_outage_does_not_fill_the_log(run_at_once: VirtualTimeRun, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_outage_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
     handled = Handled(fails={"a": 16})
 
     async def main() -> None:
@@ -190,14 +190,12 @@ def test_an_outage_does_not_fill_the_log(run_at_once: VirtualTimeRun, caplog: py
         await queue.close()
 
     with caplog.at_level(logging.WARNING):
-        run_at_once(main)
+        run_virtually(main)
     assert len(handled.log) == 17
     assert len(caplog.records) == 5  # the 1st, 2nd, 4th, 8th and 16th
 
 
-def test_a_bug_is_logged_with_its_place_and_a_conflict_is_not(
-    run_at_once: VirtualTimeRun, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_bug_is_logged_with_its_place_and_a_conflict_is_not(caplog: pytest.LogCaptureFixture) -> None:
     seen: set[str] = set()
 
     async def handle(key: str) -> None:
@@ -214,13 +212,13 @@ def test_a_bug_is_logged_with_its_place_and_a_conflict_is_not(
         await queue.close()
 
     with caplog.at_level(logging.INFO):
-        run_at_once(main)
+        run_virtually(main)
     [record] = caplog.records
     assert "bug failed" in record.message
     assert record.exc_info is not None
 
 
-def test_close_waits_for_what_is_being_handled_but_not_forever(run_at_once: VirtualTimeRun) -> None:
+def test_close_waits_for_what_is_being_handled_but_not_forever() -> None:
     ended: list[str] = []
 
     async def handle(key: str) -> None:
@@ -241,7 +239,7 @@ def test_close_waits_for_what_is_being_handled_but_not_forever(run_at_once: Virt
         await queue.close(grace_s=5)
         assert asyncio.get_running_loop().time() == pytest.approx(5.1)
 
-    run_at_once(main)
+    run_virtually(main)
     assert ended == ["1 done", "100 cut off"]
 
 
@@ -271,8 +269,7 @@ def test_every_added_key_is_handled_after_it_was_added_and_never_twice_at_a_time
         assert not queue.delayed
         await queue.close()
 
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        runner.run(main())
+    run_virtually(main)
     for key, at_s, _ in plan:
         assert begun[key][-1] >= at_s
     for key, times in begun.items():

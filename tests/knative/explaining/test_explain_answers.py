@@ -15,7 +15,7 @@ from dilu_autoscaler.knative.explaining.explain_server import ExplainServer
 from dilu_autoscaler.knative.explaining.snapshot import RevisionNumbers
 from explaining.ticks import tick
 from knative.explaining.platforms import BUCKET, Platform
-from knative.queue_proxies import Run
+from loops import Run
 
 KEY = "shop/embed-00001"
 

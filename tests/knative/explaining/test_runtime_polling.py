@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 from dilu.http.client.gets import GetClient
 from dilu_autoscaler.knative.scraping.runtime_stats import MAX_SCRAPED, MAX_STATS_BYTES, RuntimeStats
-from knative.queue_proxies import Pods, Run, always, answer, pods
+from knative.queue_proxies import Pods, always, answer, pods
+from loops import Run
 from replica_process import ServeFunction
 
 KEY = "shop/embed-00001"

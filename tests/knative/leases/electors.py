@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dilu_autoscaler.knative.buckets.leases import BucketLeases
 from dilu_kube.lease_rules import LeaseDurations
 from knative.leases.memory_api import BUCKET, NAMESPACE, Line, MemoryClient, Store
-from knative.leases.virtual_time import now_s
+from loops import now_s
 
 BOOTED_S = 50_000.0  # our clock is not the loop's
 

@@ -12,7 +12,7 @@ from dilu_kube.errors import KubeError, NotFound
 from dilu_kube.objects import Lease
 from dilu_kube.resources import LEASES
 from knative.leases.memory_api import BUCKET, NAMESPACE, Line, MemoryClient, Store
-from knative.leases.virtual_time import now_s
+from loops import now_s
 
 
 class StockElector:

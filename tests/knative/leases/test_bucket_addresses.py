@@ -12,7 +12,7 @@ from dilu_autoscaler.knative.buckets.bucket_addresses import BucketAddresses
 from dilu_kube.resources import ENDPOINT_SLICES, LEASES, SERVICES, Resource
 from knative.leases.electors import Elector
 from knative.leases.memory_api import BUCKET, NAMESPACE, Line, MemoryClient, Store
-from knative.leases.virtual_time import run_virtually
+from loops import run_virtually
 
 
 class Holder:

@@ -12,7 +12,7 @@ from dilu_autoscaler.knative.buckets.leases import BucketLeases
 from dilu_kube.resources import LEASES
 from knative.leases.electors import Elector
 from knative.leases.memory_api import BUCKET, NAMESPACE, Line, MemoryClient, Store
-from knative.leases.virtual_time import now_s, run_virtually
+from loops import now_s, run_virtually
 
 STOCK = "autoscaler-5c6b_10.88.0.9"
 

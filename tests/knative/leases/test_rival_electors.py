@@ -18,7 +18,7 @@ from dilu_kube.resources import LEASES
 from knative.leases.electors import Elector
 from knative.leases.memory_api import BUCKET, Line, Store
 from knative.leases.stock_elector import StockElector
-from knative.leases.virtual_time import now_s, run_virtually
+from loops import now_s, run_virtually
 
 D = LeaseDurations()
 Spans = Sequence[tuple[float, float]]  # from, for how long

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 
 from dilu_autoscaler.knative import process as process_module
 from dilu_autoscaler.knative.configuration.process_settings import Mode, ProcessSettings, map_names
@@ -21,6 +20,7 @@ from dilu_autoscaler.knative.reports.stat_traffic import StatTraffic
 from dilu_kube.client import KubeClient
 from knative.process.knative_around import Activator, Knative, QueueProxies, RoutedClient
 from knative.process.kube_server import KubeServer
+from loops import run as run_on
 
 
 @dataclass(kw_only=True)
@@ -60,11 +60,11 @@ Main = Callable[[Cluster], Awaitable[None]]
 def run(main: Main, folder: Path, *, within_s: float = 20.0, addresses: Sequence[str] = ()) -> None:
     """Run a test's coroutine with a cluster of its own, on the product's loop."""
 
-    async def limited() -> None:
-        async with asyncio.timeout(within_s), clustered(folder, addresses) as cluster:
+    async def clustered_main() -> None:
+        async with clustered(folder, addresses) as cluster:
             await main(cluster)
 
-    uvloop.run(limited())
+    run_on(clustered_main, loop="uvloop", within_s=within_s)
 
 
 @asynccontextmanager
@@ -122,13 +122,6 @@ async def autoscaling(
     finally:
         await process.stop()
         await client.close()
-
-
-async def until(condition: Callable[[], bool], *, within_s: float = 15.0) -> None:
-    """Wait for something that the autoscaler is to bring about."""
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def for_a_while(seconds: float) -> None:

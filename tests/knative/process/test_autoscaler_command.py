@@ -19,7 +19,8 @@ from dilu_autoscaler.knative.cli import autoscaler
 from dilu_autoscaler.knative.objects import METRICS
 from dilu_kube.resources import LEASES
 from knative.process.knative_around import BUCKET, SERVING
-from knative.process.processes import Cluster, for_a_while, run, until
+from knative.process.processes import Cluster, for_a_while, run
+from loops import until
 
 NOBODY = {"POD_NAME": "dilu-1", "POD_IP": "127.0.0.21", "SYSTEM_NAMESPACE": SERVING}
 

@@ -16,7 +16,7 @@ from dilu_kube.client import KubeClient
 from dilu_kube.resources import CONFIG_MAPS
 from knative.process.knative_around import SERVING, Knative
 from knative.process.kube_server import KubeServer
-from knative.queue_proxies import Run, until
+from loops import Run, until
 
 
 class Watched:

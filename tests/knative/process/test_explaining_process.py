@@ -23,8 +23,9 @@ from dilu_autoscaler.loop import Tick
 from dilu_autoscaler.replay.cli import policy
 from dilu_autoscaler.replay.recorder import Recorder
 from knative.process.knative_around import BUCKET
-from knative.process.processes import Cluster, autoscaling, run, until
+from knative.process.processes import Cluster, autoscaling, run
 from knative.revisions import CONFIG, autoscaler
+from loops import until
 
 KEY = "ns/rev"
 

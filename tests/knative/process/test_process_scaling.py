@@ -12,7 +12,8 @@ from dilu_autoscaler.knative.configuration.process_settings import Mode
 from dilu_autoscaler.knative.objects import METRICS, POD_AUTOSCALERS, SERVERLESS_SERVICES
 from dilu_kube.resources import DEPLOYMENTS
 from knative.process.knative_around import Knative
-from knative.process.processes import Cluster, Process, autoscaling, for_a_while, run, until
+from knative.process.processes import Cluster, Process, autoscaling, for_a_while, run
+from loops import until
 
 OURS = "dilu-autoscaler-1_127.0.0.1"
 

@@ -28,7 +28,7 @@ from dilu_kube.client import KubeClient
 from dilu_kube.resources import DEPLOYMENTS
 from knative.process.knative_around import Knative
 from knative.process.kube_server import KubeServer, RefusedError
-from knative.queue_proxies import Run, until
+from loops import Run, until
 
 KEY = "ns/rev"
 

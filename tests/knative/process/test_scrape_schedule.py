@@ -17,7 +17,8 @@ from dilu_autoscaler.knative.reports.sampling import Targets
 from dilu_autoscaler.knative.scraping import scrape_schedule
 from dilu_autoscaler.knative.scraping.scrape_schedule import SLOTS, ScrapeSchedule
 from dilu_autoscaler.knative.scraping.scraper import Scraped, ScrapeTarget
-from knative.queue_proxies import Run, always, pods, report, until
+from knative.queue_proxies import always, pods, report
+from loops import Run, until
 
 TARGET = ScrapeTarget(namespace="ns", revision="rev", service="rev-private")
 KEY = TARGET.key

@@ -17,7 +17,8 @@ from dilu_autoscaler.knative.scraping.runtime_stats import RuntimeStats
 from dilu_kube.client import KubeClient
 from dilu_kube.resources import PODS
 from knative.process.kube_server import KubeServer, RefusedError
-from knative.queue_proxies import Run, answer, pods, until
+from knative.queue_proxies import answer, pods
+from loops import Run, until
 
 KEY = "ns/rev"
 LABELS = {"serving.knative.dev/revision": "rev", "serving.knative.dev/revisionUID": "uid"}

@@ -15,7 +15,7 @@ from dilu_autoscaler.knative.reports.stat_server import StatServer
 from dilu_autoscaler.knative.reports.stat_traffic import StatTraffic
 from dilu_autoscaler.knative.reports.stats import Stat
 from knative.process.knative_around import BUCKET, frame
-from knative.queue_proxies import Run, until
+from loops import Run, until
 
 SETTINGS = ProcessSettings(pod_name="pod", pod_ip="127.0.0.1", host="127.0.0.1", stat_port=0)
 

@@ -19,8 +19,8 @@ from dilu_autoscaler.knative.reconciling.writes import Write, WriteKind, scale_t
 from dilu_kube.client import Conflict, Forbidden, KubeClient, NotFound
 from dilu_kube.resources import DEPLOYMENTS
 from knative.process.kube_server import KubeServer, RefusedError
-from knative.queue_proxies import Run
 from knative.revisions import TARGET, autoscaler
+from loops import Run
 
 KEY = "ns/rev"
 PA = autoscaler(service_name="rev", metrics_service_name="rev-private")
