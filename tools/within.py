@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def _adopt_orphans() -> None:
-    """A descendant whose parent ends becomes a child of this process, so that none can be lost."""
+    """Adopt descendants whose parent has ended, so that none can be lost."""
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 

@@ -34,7 +34,7 @@ def test_an_object_that_comes_later_is_waited_for(cluster: Cluster, namespace: s
 def test_an_object_that_goes_is_gone(cluster: Cluster, namespace: str) -> None:
     cluster.api.create(settings("short", namespace))
     cluster.api.delete("v1", "ConfigMap", "short", namespace)
-    cluster.api.wait_gone("v1", "ConfigMap", "short", namespace, timeout_s=20)
+    cluster.api.wait_deleted("v1", "ConfigMap", "short", namespace, timeout_s=20)
     cluster.api.delete("v1", "ConfigMap", "short", namespace)
     with pytest.raises(ApiError, match='"short" not found') as failure:
         cluster.api.get("v1", "ConfigMap", "short", namespace)

@@ -157,7 +157,7 @@ def test_a_service_that_is_deleted_and_made_again_at_once_begins_anew(
     for _ in range(3):
         old = cluster.api.get(*AUTOSCALER, REVISION, namespace)["metadata"]["uid"]
         cluster.api.delete(SERVING, "Service", "odd", namespace)
-        cluster.api.wait_gone(SERVING, "Service", "odd", namespace, timeout_s=30.0)
+        cluster.api.wait_deleted(SERVING, "Service", "odd", namespace, timeout_s=30.0)
         cluster.api.create(service("odd", namespace))
         new = cluster.api.wait_for(SERVING, "Service", "odd", namespace, is_ready, timeout_s=60.0)
         made = cluster.api.get(*AUTOSCALER, REVISION, namespace)

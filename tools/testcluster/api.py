@@ -35,7 +35,7 @@ class Kind:
     namespaced: bool
 
     def path(self, namespace: str | None, name: str | None = None) -> str:
-        """The path of one object, or of all."""
+        """Return the path of one object, or of all."""
         inside = f"/namespaces/{quote(namespace)}" if namespace and self.namespaced else ""
         return f"{self.prefix}{inside}/{self.plural}" + (f"/{quote(name)}" if name else "")
 
@@ -50,7 +50,7 @@ class KubeApi:
         self._connections = threading.local()
 
     def request(self, method: str, path: str, body: object = None, *, content_type: str = "application/json") -> Object:
-        """The server's answer; raises ApiError where it refuses."""
+        """Send a request and return the server's answer; raise ApiError if it refuses."""
         data = None if body is None else json.dumps(body).encode()
         status, raw = self._exchange(method, path, data, {"Content-Type": content_type, "Accept": "application/json"})
         answer: Object = json.loads(raw) if raw.lstrip().startswith(b"{") else {"message": raw.decode(errors="replace")}
@@ -59,7 +59,7 @@ class KubeApi:
         return answer
 
     def text(self, path: str) -> str:
-        """An answer that is not JSON, such as a pod's log."""
+        """Return an answer that is not JSON, such as a pod's log."""
         status, raw = self._exchange("GET", path, None, {})
         if status >= 400:
             raise ApiError(status, "", f"GET {path}: {status} {raw.decode(errors='replace').strip()}")
@@ -86,7 +86,7 @@ class KubeApi:
         return ClusterConnection(self._network, NODE_IP, API_PORT, timeout_s=timeout_s, context=self._context)
 
     def close(self) -> None:
-        """Closes this thread's connection; the next request opens another."""
+        """Close this thread's connection; the next request opens another."""
         connection = getattr(self._connections, "one", None)
         if connection is not None:
             connection.close()
@@ -117,12 +117,12 @@ class KubeApi:
         return found
 
     def create(self, manifest: Object) -> Object:
-        """The new object."""
+        """Create an object and return it."""
         kind = self.kind(manifest["apiVersion"], manifest["kind"])
         return self.request("POST", kind.path(manifest["metadata"].get("namespace")), manifest)
 
     def apply(self, manifest: Object) -> Object:
-        """The object after server-side apply: made where missing, changed where different."""
+        """Apply an object server-side and return it: created if missing, changed if different."""
         metadata = manifest["metadata"]
         path = self.kind(manifest["apiVersion"], manifest["kind"]).path(metadata.get("namespace"), metadata["name"])
         options = urlencode({"fieldManager": _FIELD_MANAGER, "force": "true"})
@@ -131,7 +131,7 @@ class KubeApi:
     def patch(
         self, api_version: str, kind: str, name: str, namespace: str | None, change: Object, *, part: str = ""
     ) -> Object:
-        """The object after `change` was merged into it, or into a part such as `status`."""
+        """Merge `change` into an object, or into a part such as `status`, and return the object."""
         path = self.kind(api_version, kind).path(namespace, name) + (f"/{part}" if part else "")
         return self.request("PATCH", path, change, content_type=_MERGE_PATCH)
 
@@ -157,7 +157,7 @@ class KubeApi:
         timeout_s: float,
         what: str = "",
     ) -> Object:
-        """The object as soon as the condition holds of it. One that is not there yet is waited for."""
+        """Return the object as soon as the condition holds; wait for it if it does not exist yet."""
         selected: list[Object] = self.wait_for_list(
             api_version,
             kind,
@@ -169,8 +169,8 @@ class KubeApi:
         )
         return selected[0]
 
-    def wait_gone(self, api_version: str, kind: str, name: str, namespace: str | None, *, timeout_s: float) -> None:
-        """Returns when there is no such object."""
+    def wait_deleted(self, api_version: str, kind: str, name: str, namespace: str | None, *, timeout_s: float) -> None:
+        """Return when there is no such object."""
         self.wait_for_list(
             api_version,
             kind,
@@ -192,7 +192,7 @@ class KubeApi:
         what: str,
         **selectors: str,
     ) -> list[Object]:
-        """The selected objects as soon as the condition holds of all of them together."""
+        """Return the selected objects as soon as the condition holds for all of them together."""
         deadline_s = time.monotonic() + timeout_s
         objects: list[Object] = []
         for objects in self.states(api_version, kind, namespace, deadline_s=deadline_s, **selectors):
@@ -204,7 +204,7 @@ class KubeApi:
     def states(
         self, api_version: str, kind: str, namespace: str | None, *, deadline_s: float, **selectors: str
     ) -> Iterator[list[Object]]:
-        """The selected objects now, and again after each change, until the deadline (of the monotonic clock)."""
+        """Yield the selected objects now and after each change, until the deadline (of the monotonic clock)."""
         path = self.kind(api_version, kind).path(namespace)
         while time.monotonic() < deadline_s:
             listing = self.request("GET", path + _query(selectors))
@@ -223,7 +223,7 @@ class KubeApi:
     def _watch(
         self, path: str, selectors: Mapping[str, str], version: str, deadline_s: float
     ) -> Iterator[tuple[str, Object]]:
-        """Changes until the deadline, or until the server wants the list to be read again."""
+        """Yield changes until the deadline, or until the server requires a new list."""
         left_s = max(0.1, deadline_s - time.monotonic())
         query = _query(selectors, watch="true", resourceVersion=version)
         with contextlib.closing(self._connect(left_s)) as connection:
@@ -256,7 +256,7 @@ def _query(selectors: Mapping[str, str], **more: str) -> str:
 
 
 def condition_of(manifest: Mapping[str, Any], kind: str) -> str | None:
-    """The status ("True", "False", "Unknown") of one of an object's conditions; None where it has none."""
+    """Return the status ("True", "False", "Unknown") of one of an object's conditions; None if it has none."""
     conditions: Sequence[Mapping[str, Any]] = (manifest.get("status") or {}).get("conditions") or ()
     return next((one["status"] for one in conditions if one["type"] == kind), None)
 

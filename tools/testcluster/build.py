@@ -50,7 +50,7 @@ class Built:
 
 
 def build(knative: Knative) -> Built:
-    """What a cluster with this Knative needs, from the cache where it is whole."""
+    """Return what a cluster with this Knative needs, from the cache where that is complete."""
     cache = cache_directory()
     programs: dict[str, Path] = {}
     for module in (KUBERNETES, COREDNS, KN, HELM):
@@ -82,7 +82,7 @@ def _recipe() -> bytes:
 
 
 def _image(cache: Path, module: GoModule, name: str) -> Path:
-    """The archive of an image with one program."""
+    """Return the archive of an image with one program."""
     version = PROGRAM_VERSIONS[module.folder]
 
     def fill(into: Path) -> None:
@@ -94,7 +94,7 @@ def _image(cache: Path, module: GoModule, name: str) -> Path:
 
 
 def _pack(directory: Path, program: str, reference: str) -> None:
-    """Replaces the program by an image of it."""
+    """Replace the program by an image of it."""
     path = f"/ko-app/{program}"
     image = Image(reference=reference, entrypoint=(path,), files={path: directory / program})
     write_image(image, directory / f"{program}.tar")
@@ -144,7 +144,7 @@ def _fetch_envoy(into: Path) -> Path:
 
 
 def _uv() -> str:
-    """The installer that tools/bootstrap.sh uses."""
+    """Return the installer that tools/bootstrap.sh uses."""
     own = ROOT / ".cache/uv-home/bin/uv"
     found = str(own) if own.exists() else shutil.which("uv")
     if found is None:
@@ -153,7 +153,7 @@ def _uv() -> str:
 
 
 def _manifests(cache: Path, knative: Knative) -> Path:
-    """The manifests of Knative and Kourier in one file."""
+    """Write the manifests of Knative and Kourier into one file."""
 
     def image_of(package: str) -> str:
         name = package.rpartition("/")[2]

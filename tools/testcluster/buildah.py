@@ -15,7 +15,7 @@ from typing import Final
 from .errors import ClusterError
 
 _LINES_SHOWN: Final = 15
-_MOST_IMAGES: Final = 200  # layers that are kept count as images: about 1 GB
+_MAX_IMAGES: Final = 200  # layers that are kept count as images: about 1 GB
 # pip's own configuration wins over these, which Python and its libraries read.
 _AUTHORITIES: Final = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 _NO_SETTING: Final = frozenset({"PIP_CONFIG_FILE", "PIP_CERT"})
@@ -35,7 +35,7 @@ class Buildah:
         self._store.mkdir(parents=True, exist_ok=True)
         with (self._store / ".lock").open("w") as file:
             flock(file, LOCK_EX)
-            if len(self._run(["images", "--all", "--quiet"]).stdout.split()) > _MOST_IMAGES:
+            if len(self._run(["images", "--all", "--quiet"]).stdout.split()) > _MAX_IMAGES:
                 self._run(["rmi", "--all", "--force"])
             yield
 
@@ -44,12 +44,12 @@ class Buildah:
         return self._run(["inspect", "--type", "image", reference], check=False).returncode == 0
 
     def load(self, archive: Path, reference: str) -> None:
-        """Puts the image of a docker archive into the store under this name."""
+        """Load the image of a docker archive into the store under this name."""
         found = self._run(["pull", "--quiet", "--policy", "always", f"docker-archive:{archive}"]).stdout.split()
         self._run(["tag", found[-1], reference])
 
     def build(self, context: Path, dockerfile: Path, reference: str, arguments: Mapping[str, str]) -> None:
-        """Builds an image; only those layers are made anew whose inputs have changed."""
+        """Build an image; only layers whose inputs have changed are built again."""
         options = ["--isolation", "chroot", "--network", "host", "--pull-never", "--layers", "--force-rm"]
         for name, value in arguments.items():
             options += ["--build-arg", f"{name}={value}"]
@@ -57,7 +57,7 @@ class Buildah:
             self._run(["bud", *options, *mounts, "--tag", reference, "--file", str(dockerfile), str(context)])
 
     def save(self, reference: str, archive: Path, name: str) -> None:
-        """Writes the image as a docker archive in which it has the given name."""
+        """Write the image as a docker archive in which it has the given name."""
         self._run(["push", "--quiet", reference, f"docker-archive:{archive}:{name}"])
 
     def _run(self, arguments: Sequence[str], *, check: bool = True) -> subprocess.CompletedProcess[str]:

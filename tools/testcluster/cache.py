@@ -23,7 +23,7 @@ Fill = Callable[[Path], None]
 
 
 def digest_of(inputs: Sequence[bytes]) -> str:
-    """A short name for exactly these inputs of a build."""
+    """Return a short name for exactly these inputs of a build."""
     whole = hashlib.sha256()
     for one in inputs:
         whole.update(len(one).to_bytes(8))
@@ -32,7 +32,7 @@ def digest_of(inputs: Sequence[bytes]) -> str:
 
 
 def cached(cache: Path, part: str, key: str, fill: Fill) -> Path:
-    """The directory of this build, from the cache when every file in it is what was built, else filled anew.
+    """Return the directory of this build: from the cache if every file in it is what was built, else built again.
 
     `fill` writes into an empty directory, which takes its name only when it is whole: a build that was cut off leaves
     nothing that a later one could take for a result.
@@ -45,7 +45,7 @@ def cached(cache: Path, part: str, key: str, fill: Fill) -> Path:
         if entry.exists():
             say(f"{part} {key} in the cache is not what was built ({flaw}): building it again")
             shutil.rmtree(entry)
-        for leftover in entry.parent.glob(".building-*"):  # we hold the lock, so nobody works in it
+        for leftover in entry.parent.glob(".building-*"):  # we hold the lock, so no other build uses it
             shutil.rmtree(leftover)
         draft = Path(tempfile.mkdtemp(prefix=".building-", dir=entry.parent))
         try:
@@ -63,7 +63,7 @@ def cached(cache: Path, part: str, key: str, fill: Fill) -> Path:
 
 
 def flaw_of(entry: Path) -> str | None:
-    """What is wrong with a build in the cache; None of a whole one, file by file."""
+    """Return what is wrong with a build in the cache, checked file by file; None if it is complete."""
     try:
         want: dict[str, str] = json.loads((entry / _SUMS).read_text())
     except FileNotFoundError:
@@ -87,7 +87,7 @@ def _sums(directory: Path) -> dict[str, str]:
 
 
 def file_sum(path: Path) -> str:
-    """The SHA-256 of a file's content and of whether it can be executed."""
+    """Return the SHA-256 of a file's content and of whether it can be executed."""
     whole = hashlib.sha256(b"x" if path.stat().st_mode & 0o100 else b"-")
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

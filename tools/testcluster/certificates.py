@@ -25,7 +25,7 @@ class Identity:
 
 
 def identities(node: str) -> Mapping[str, Identity]:
-    """The holder of each certificate, by the name of its files."""
+    """Return the holder of each certificate, by the name of its files."""
     api = (
         "kubernetes",
         "kubernetes.default",
@@ -49,7 +49,7 @@ def identities(node: str) -> Mapping[str, Identity]:
 
 
 def make_certificates(directory: Path, node: str) -> None:
-    """Writes NAME.crt and NAME.key of the authority and of each identity, and the key pair of accounts' tokens."""
+    """Write NAME.crt and NAME.key of the authority and of each identity, and the key pair of accounts' tokens."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     ca = [*_CURVE, "-keyout", "ca.key", "-out", "ca.crt", "-days", _DAYS, "-subj", "/CN=dilu-test-ca"]
     usage = ["-addext", "keyUsage=critical,keyCertSign,cRLSign,digitalSignature"]

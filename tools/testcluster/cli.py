@@ -44,7 +44,7 @@ class _OneLineErrors(click.Group):
 @click.option("--name", default=DEFAULT_NAME, envvar="DILU_TEST_CLUSTER", show_default=True, help="Which cluster.")
 @click.pass_context
 def main(ctx: click.Context, name: str) -> None:
-    """A real Kubernetes with Knative and Kourier on this machine, in namespaces of its own."""
+    """Run a real Kubernetes with Knative and Kourier on this machine, in its own namespaces."""
     ctx.obj = name
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a start that is told to end removes what it started
 

@@ -66,7 +66,7 @@ class Cluster:
         return KubeApi(self.sandbox.network, context)
 
     def environment(self) -> dict[str, str]:
-        """What makes kubectl, kn and helm talk to this cluster, once they run in its network."""
+        """Return the environment in which kubectl, kn and helm talk to this cluster, once they run in its network."""
         return {
             "KUBECONFIG": str(self.places.kubeconfig),
             "PATH": f"{self.record.programs}:{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/sbin:/sbin",
@@ -76,13 +76,13 @@ class Cluster:
         }
 
     def command(self, argv: Sequence[str]) -> list[str]:
-        """The command that runs `argv` in the cluster's network, with the caller's files."""
+        """Return the command that runs `argv` in the cluster's network, with the caller's files."""
         return self.sandbox.in_network(argv)
 
     def run(
         self, *argv: str, timeout_s: float = 120.0, stdin: str | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """What a program such as kubectl, kn or helm says, run in the cluster's network; raises where it fails."""
+        """Run a program such as kubectl, kn or helm in the cluster's network; return its output, raise if it fails."""
         environment = {**os.environ, **self.environment()}
         done = subprocess.run(
             self.command(argv),
@@ -98,7 +98,7 @@ class Cluster:
         return done
 
     def load_image(self, archive: Path) -> None:
-        """Puts the images of a docker or OCI archive on the node; pods find them by their names."""
+        """Load the images of a docker or OCI archive onto the node; pods find them by their names."""
         try:
             file = archive.open("rb")
         except OSError as error:
@@ -122,7 +122,7 @@ class Cluster:
         timeout_s: float = 60.0,
         port: int = 80,
     ) -> Response:
-        """The answer to a request that goes to Kourier for the host that the URL names."""
+        """Send a request to Kourier for the host that the URL names, and return the answer."""
         parts = urlsplit(url)
         if not parts.hostname:
             raise ClusterError(f"URL {url!r}: want http://HOST/PATH")
@@ -138,7 +138,7 @@ class Cluster:
 
 
 def open_cluster(name: str) -> Cluster:
-    """The running cluster with this name."""
+    """Return the running cluster with this name."""
     places = places_of(name)
     record = read_record(places)
     if record is None:

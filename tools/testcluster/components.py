@@ -26,7 +26,7 @@ def _flags(**values: object) -> tuple[str, ...]:
 
 
 def etcd() -> Component:
-    """The store."""
+    """Return etcd."""
     return Component(
         name="etcd",
         argv=(
@@ -45,7 +45,7 @@ def etcd() -> Component:
 
 
 def api_server(places: Places, program: str) -> Component:
-    """The API server."""
+    """Return the API server."""
     pki = places.certificates
     return Component(
         name="kube-apiserver",
@@ -101,7 +101,7 @@ def controller_manager(places: Places, program: str) -> Component:
 
 
 def scheduler(places: Places, program: str) -> Component:
-    """The scheduler; its configuration is a file, so that tests can change it and start it again."""
+    """Return the scheduler; its configuration is a file, so that tests can change it and restart it."""
     kubeconfig = places.configuration / "scheduler.kubeconfig"
     return Component(
         name="kube-scheduler",
@@ -119,7 +119,7 @@ def scheduler(places: Places, program: str) -> Component:
 
 
 def containerd(places: Places) -> Component:
-    """The container runtime."""
+    """Return the container runtime."""
     return Component(
         name="containerd",
         argv=("containerd", "--config", str(places.configuration / "containerd.toml")),
@@ -128,7 +128,7 @@ def containerd(places: Places) -> Component:
 
 
 def kubelet(places: Places, program: str, node: str) -> Component:
-    """The node."""
+    """Return the kubelet."""
     return Component(
         name="kubelet",
         argv=(
@@ -164,7 +164,7 @@ def coredns(places: Places, program: str) -> Component:
 
 
 def fake_node_heartbeats(places: Places, python: str, root: Path) -> Component:
-    """The life signs of nodes that are only objects."""
+    """Return the heartbeats of nodes that are only objects."""
     return Component(
         name="fake-nodes",
         argv=(python, "-m", "tools.testcluster.heartbeats", str(places.directory)),

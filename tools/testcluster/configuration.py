@@ -15,7 +15,7 @@ KUBECONFIGS: Final = ("admin", "controller-manager", "scheduler", "proxy", "kube
 
 
 def write_configuration(places: Places, *, cgroup: str, pause_image: str) -> None:
-    """Writes every file that a component reads."""
+    """Write every file that a component reads."""
     directory = places.configuration
     (directory / "cni").mkdir(parents=True, exist_ok=True)
     for user in KUBECONFIGS:

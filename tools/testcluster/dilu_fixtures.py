@@ -21,7 +21,7 @@ IN_PLACE: Final = ("stock", "ours")
 
 
 class Placement:
-    """Which autoscaler is in place; nobody else installs or removes ours while a session runs."""
+    """Which autoscaler is in place; only this class installs or removes ours while a session runs."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._dilu = Dilu(cluster)
@@ -54,7 +54,7 @@ class Placement:
         return self._dilu
 
     def forget(self) -> None:
-        """A test has changed it."""
+        """Note that a test has changed the installation."""
         self._is_ours = None
 
     def _is_well(self) -> bool:
@@ -65,7 +65,7 @@ class Placement:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts tests that want the same autoscaler together."""
+    """Sort tests so that those with the same autoscaler run together."""
     items.sort(key=_group)
 
 
@@ -109,7 +109,7 @@ def stock_in_place(placement: Placement, python_images: PythonImages) -> Iterato
 
 @pytest.fixture(params=IN_PLACE)
 def in_place(request: pytest.FixtureRequest, placement: Placement) -> str:
-    """The test runs twice: with Knative's autoscaler, and with ours in its place."""
+    """Run the test twice: with Knative's autoscaler, and with ours in its place."""
     which: str = request.param
     if which == "ours":
         request.getfixturevalue("dilu")

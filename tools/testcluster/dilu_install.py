@@ -42,15 +42,15 @@ class Dilu:
     # -- by helm
 
     def install(self, *, mode: str = "replace", values: Values = _NONE, release: str = RELEASE) -> str:
-        """What helm says; values are such as {"autoscaler.replicas": 3}. In mode replace ours holds the lease then."""
+        """Install with values such as {"autoscaler.replicas": 3}; in mode replace ours holds the lease afterwards."""
         return self._change("install", release, mode, values)
 
     def upgrade(self, *, mode: str = "replace", values: Values = _NONE) -> str:
-        """What helm says of a change of mode or values; what is not named has its default again."""
+        """Change mode or values and return helm's output; values that are not named return to their defaults."""
         return self._change("upgrade", RELEASE, mode, values)
 
     def uninstall(self) -> str:
-        """What helm says; Knative's autoscaler holds the lease then."""
+        """Uninstall and return helm's output; Knative's autoscaler holds the lease afterwards."""
         said = self._helm("uninstall", RELEASE, "--wait")
         self.wait_ended()
         return said
@@ -60,7 +60,7 @@ class Dilu:
         return self._helm("test", RELEASE, "--timeout=120s")
 
     def values_of(self) -> Mapping[str, Any] | None:
-        """The values that the release was given; None where there is no release."""
+        """Return the values that the release was given; None if there is no release."""
         found = self.cluster.run("helm", "list", "--namespace", SERVING_NAMESPACE, "--all", "--output", "json")
         if RELEASE not in [one["name"] for one in json.loads(found.stdout)]:
             return None
@@ -75,7 +75,7 @@ class Dilu:
             raise ClusterError(f"{error}\n{self._last_words()}".rstrip()) from error
 
     def _last_words(self) -> str:
-        """The end of the logs of our pods, of those that end again and again too."""
+        """Return the end of the logs of our pods, including those in a crash loop."""
         command = ("kubectl", "logs", f"--selector=app.kubernetes.io/name={OURS}", f"--tail={_LINES_SHOWN}", "--prefix")
         done = self.cluster.run(*command, "--namespace", SERVING_NAMESPACE, check=False)
         return done.stdout.strip()
@@ -88,7 +88,7 @@ class Dilu:
     # -- what runs
 
     def pods(self, deployment: str = OURS) -> list[Object]:
-        """The ready pods of ours, or of Knative's autoscaler (`STOCK`), that are not on their way out."""
+        """Return the ready pods of ours, or of Knative's autoscaler (`STOCK`), that are not being deleted."""
         label = f"app.kubernetes.io/name={OURS}" if deployment == OURS else f"app={STOCK}"
         found = self.cluster.api.items("v1", "Pod", SERVING_NAMESPACE, labels=label)
         return [
@@ -100,7 +100,7 @@ class Dilu:
         ]
 
     def wait_for_pods(self, count: int, *, timeout_s: float = 60.0) -> list[Object]:
-        """Our pods as soon as so many are ready, and no other is there."""
+        """Return our pods as soon as `count` are ready and there are no others."""
         found: list[Object] = self.cluster.api.wait_for_list(
             "v1",
             "Pod",
@@ -113,7 +113,7 @@ class Dilu:
         return found
 
     def wait_ended(self, *, timeout_s: float = _ENDED_S) -> None:
-        """Returns when no pod of ours is there, and none of the chart's hooks."""
+        """Return when no pod of ours is left, and none of the chart's hooks."""
         for name in (OURS, "dilu-takeover"):
             self.cluster.api.wait_for_list(
                 "v1",
@@ -126,12 +126,12 @@ class Dilu:
             )
 
     def holder(self) -> str:
-        """The pod that the lease names; "" where nobody holds it."""
+        """Return the pod that the lease names; "" if it has no holder."""
         lease = self.cluster.api.get("coordination.k8s.io/v1", "Lease", _BUCKET, SERVING_NAMESPACE)
         return _holder(lease)
 
     def wait_for_holder(self, deployment: str = OURS, *, timeout_s: float = 60.0, but: str = "") -> str:
-        """The pod that holds the lease, as soon as it is one of this deployment and not the one named."""
+        """Return the pod that holds the lease, as soon as it is one of this deployment and not the one named."""
         lease = self.cluster.api.wait_for(
             "coordination.k8s.io/v1",
             "Lease",
@@ -151,7 +151,7 @@ class Dilu:
     # -- what it says
 
     def ask(self, pod: Object, path: str) -> Response:
-        """The answer of one pod on the port of its metrics."""
+        """Return the answer of one pod on its metrics port."""
         ip: str = pod["status"]["podIP"]
         with closing(ClusterConnection(self.cluster.sandbox.network, ip, METRICS_PORT, timeout_s=10.0)) as connection:
             try:
@@ -163,13 +163,13 @@ class Dilu:
                 raise ClusterError(f"GET {ip}:{METRICS_PORT}{path}: {error!r}") from error
 
     def numbers(self, pod: Object) -> dict[str, float]:
-        """The pod's metrics: a line's name with its labels, and its value."""
+        """Return the pod's metrics: a line's name with its labels, and its value."""
         lines = self.ask(pod, "/metrics").text.splitlines()
         pairs = [line.rpartition(" ") for line in lines if line and not line.startswith("#")]
         return {name: float(value) for name, _, value in pairs}
 
     def decisions(self, revision: str) -> Mapping[str, Any]:
-        """The lease holder's status of a revision (NAMESPACE/NAME), with its last decisions."""
+        """Return the lease holder's status of a revision (NAMESPACE/NAME), with its last decisions."""
         holder = self.holder()
         [pod] = [one for one in self.pods() if one["metadata"]["name"] == holder]
         functions = json.loads(self.ask(pod, f"/v1/status?function={revision}").body).get("functions", [])
@@ -206,7 +206,7 @@ def restore_stock(dilu: Dilu) -> None:
 
 
 def _restore_by_hand(dilu: Dilu) -> None:
-    """What docs/install.md says for a hook that cannot run."""
+    """Do what docs/install.md prescribes for a hook that cannot run."""
     api = dilu.cluster.api
     note: Object = {"metadata": {"annotations": {"dilu.dev/stock-replicas": None}}, "spec": {"replicas": 1}}
     api.patch("apps/v1", "Deployment", STOCK, SERVING_NAMESPACE, note)

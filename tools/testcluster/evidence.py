@@ -28,7 +28,7 @@ _TAIL_LINES: Final = 400
 
 
 def save_evidence(cluster: Cluster, namespace: str, directory: Path) -> None:
-    """Fills the directory; what cannot be read is said in it and does not hide the test's own failure."""
+    """Fill the directory; what cannot be read is noted in it and does not hide the test's own failure."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     for api_version, kind in _KINDS:

@@ -32,7 +32,7 @@ class NodeShape:
     pods: int = 250
 
     def resources(self) -> dict[str, str]:
-        """The node's capacity, all of which can be allocated; one GPU is 1000 of `dilu.dev/gpu-milli`."""
+        """Return the node's capacity, all of it allocatable; one GPU is 1000 of `dilu.dev/gpu-milli`."""
         found = {"cpu": str(self.cpus), "memory": f"{self.memory_gib}Gi", "pods": str(self.pods)}
         if self.gpus:
             found["dilu.dev/gpu-milli"] = str(self.gpus * 1000)
@@ -41,7 +41,7 @@ class NodeShape:
 
 
 def add_nodes(cluster: Cluster, *, count: int, shape: NodeShape, prefix: str = "fake") -> list[str]:
-    """The names of new nodes that are Ready and stay so until they are removed."""
+    """Create nodes that are Ready and stay so until they are removed; return their names."""
     api = cluster.api
     taken = {node["metadata"]["name"] for node in api.items("v1", "Node")}
     names: list[str] = []
@@ -80,7 +80,7 @@ def _takes_pods(node: Object) -> bool:
 def _add_node(api: KubeApi, name: str, shape: NodeShape) -> None:
     labels = {LABEL: "true", "kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
     metadata = {"name": name, "labels": labels}
-    # Only pods that ask for it come here: a function of another test would wait for ever on such a node.
+    # Only pods that tolerate it are placed here: a function of another test would wait forever on such a node.
     spec = {"taints": [{"key": LABEL, "value": "true", "effect": "NoSchedule"}]}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     conditions = [
@@ -94,19 +94,19 @@ def _add_node(api: KubeApi, name: str, shape: NodeShape) -> None:
 
 
 def lease_of(node: str) -> Object:
-    """The sign of life of a node, given now."""
+    """Return the heartbeat of a node, as of now."""
     spec = {"holderIdentity": node, "leaseDurationSeconds": 40, "renewTime": now_micro()}
     metadata = {"name": node, "namespace": LEASES}
     return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
 
 
 def now_micro() -> str:
-    """The time as leases write it."""
+    """Return the time as leases write it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def fake_nodes(api: KubeApi) -> list[str]:
-    """The names of all fake nodes."""
+    """Return the names of all fake nodes."""
     return [node["metadata"]["name"] for node in api.items("v1", "Node", labels=f"{LABEL}=true")]
 
 
@@ -124,7 +124,7 @@ def remove_nodes(cluster: Cluster) -> int:
 
 
 def run_pods(cluster: Cluster) -> int:
-    """How many pods on fake nodes changed: the new ones run and are ready now, the deleted ones are gone."""
+    """Make new pods on fake nodes run and be ready, remove deleted ones, and return how many changed."""
     names = set(fake_nodes(cluster.api))
     changed = 0
     for pod in cluster.api.items("v1", "Pod"):
@@ -141,7 +141,7 @@ def run_pods(cluster: Cluster) -> int:
 
 
 def mark_running(api: KubeApi, pod: Object) -> None:
-    """Gives a pod the status that a kubelet would give it when all its containers are ready."""
+    """Give a pod the status that a kubelet would give it when all its containers are ready."""
     if not pod["spec"].get("nodeName"):
         raise ClusterError(f"pod {pod['metadata']['name']} is on no node yet: it cannot run")
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

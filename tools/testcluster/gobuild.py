@@ -46,14 +46,14 @@ class GoModule:
         return GO_MODULES / self.folder
 
     def inputs(self) -> list[bytes]:
-        """What decides the result, for the cache's key."""
+        """Return what decides the result, for the cache's key."""
         files = sorted(path for path in self.directory.iterdir() if path.suffix in (".mod", ".sum", ".go"))
         recipe = (self.folder, *self.packages, self.ldflags, self.test_package or "")
         return [json.dumps(recipe).encode(), *(path.read_bytes() for path in files)]
 
 
 def build_programs(module: GoModule, into: Path) -> None:
-    """Fills the directory with the module's programs: static, stripped, without paths of this machine."""
+    """Build the module's programs into the directory: static, stripped, without paths of this machine."""
     flags = ["-trimpath", "-ldflags", f"-s -w {module.ldflags}".strip()]
     if module.packages:
         _go(module.directory, ["build", *flags, "-o", f"{into}/", *module.packages])

@@ -38,13 +38,13 @@ _CAUSES: Final = (
 
 
 def start_and_wait(sandbox: Sandbox, places: Places, component: Component, context: ssl.SSLContext) -> None:
-    """Starts a component and returns when it says that it works."""
+    """Start a component and return when it reports that it works."""
     sandbox.start(component.name, component.argv, component.environment)
     wait_healthy(sandbox, places, component, context)
 
 
 def wait_healthy(sandbox: Sandbox, places: Places, component: Component, context: ssl.SSLContext) -> None:
-    """Returns when the component says that it works; raises with its last lines where it ends or takes too long."""
+    """Return when the component reports that it works; raise with its last lines if it ends or takes too long."""
     deadline_s = time.monotonic() + component.timeout_s
     while not is_healthy(sandbox, component, context):
         code = sandbox.states().get(component.name)
@@ -79,7 +79,7 @@ def _answers(sandbox: Sandbox, url: str, context: ssl.SSLContext) -> bool:
 
 
 def explained(places: Places, name: str, what: str) -> str:
-    """The failure with the last lines of the component's log and the probable cause."""
+    """Return the failure with the last lines of the component's log and the probable cause."""
     log = places.logs / f"{name}.log"
     text = log.read_text(errors="replace") if log.exists() else ""
     tail = text.splitlines()[-_LINES_SHOWN:]

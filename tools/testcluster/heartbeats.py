@@ -27,7 +27,7 @@ def beat(api: KubeApi) -> None:
 
 
 def main() -> None:
-    """Beats for ever; a failure is said and the next beat tried."""
+    """Send heartbeats forever; log a failure and try the next one."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     places = Places(name="", directory=Path(sys.argv[1]))
     pki = places.certificates

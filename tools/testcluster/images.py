@@ -27,7 +27,7 @@ class Image:
 
 
 def write_image(image: Image, archive: Path) -> None:
-    """Writes the image; the same files give the same bytes."""
+    """Write the image; the same files give the same bytes."""
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".layer-") as folder:
         layer = Path(folder) / "layer.tar"
         with tarfile.open(layer, "w") as tar:
@@ -95,7 +95,7 @@ def _sha256(path: Path) -> str:
 
 
 def shared_libraries(program: Path, listing: str) -> Mapping[str, Path]:
-    """The files that a dynamic program needs, by their path in an image, from what `ldd` says of it."""
+    """Return the files that a dynamic program needs, by their path in an image, from `ldd`'s output."""
     found: dict[str, Path] = {}
     for line in listing.splitlines():
         words: Sequence[str] = line.split()

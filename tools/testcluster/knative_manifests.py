@@ -72,7 +72,7 @@ def _place_in_order(manifest: Manifest) -> tuple[int, str]:
 
 
 def _with_images(value: Any, image_of: Callable[[str], str]) -> Any:
-    """The same value with each `ko://PACKAGE` replaced."""
+    """Return the same value with each `ko://PACKAGE` replaced."""
     if isinstance(value, dict):
         return {key: _with_images(item, image_of) for key, item in value.items()}
     if isinstance(value, list):
@@ -83,7 +83,7 @@ def _with_images(value: Any, image_of: Callable[[str], str]) -> Any:
 
 
 def _changed(manifest: Manifest, image_of: Callable[[str], str], node_ip: str) -> Manifest:
-    """The manifest as this cluster needs it; most need nothing."""
+    """Return the manifest as this cluster needs it; most are unchanged."""
     match manifest["kind"], manifest["metadata"]["name"]:
         case "ConfigMap", "config-deployment":
             _set(

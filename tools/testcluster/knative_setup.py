@@ -16,7 +16,7 @@ _WEBHOOK_KINDS: Final = ("MutatingWebhookConfiguration", "ValidatingWebhookConfi
 
 
 def apply_manifests(api: KubeApi, manifests: Sequence[dict[str, Any]]) -> None:
-    """Applies them in the order given; what needs a custom kind waits until the server has it."""
+    """Apply the objects in the order given; those of a custom kind wait until the server knows it."""
     with contextlib.closing(api):  # a thread has a connection of its own, and this is run in one
         _apply_in_order(api, manifests)
 
@@ -33,7 +33,7 @@ def _apply_in_order(api: KubeApi, manifests: Sequence[dict[str, Any]]) -> None:
 
 
 def wait_until_ready(api: KubeApi, manifests: Sequence[Mapping[str, Any]]) -> None:
-    """Returns when all pods are ready and the webhooks have given the server their certificate."""
+    """Return when all pods are ready and the webhooks have given the server their certificate."""
     for manifest in manifests:
         metadata = manifest["metadata"]
         if manifest["kind"] == "Deployment":

@@ -52,7 +52,7 @@ class Outcome:
 
 
 def prepare(cluster: Cluster) -> None:
-    """Makes the namespaces and objects that the tests expect."""
+    """Create the namespaces and objects that the tests expect."""
     serving = module_directory(knative_release(cluster.record.knative).tests, "knative.dev/serving")
     for file in ("cluster-resources.yaml", "test-resources.yaml"):
         for manifest in yaml.safe_load_all((serving / "test/config" / file).read_text()):
@@ -61,7 +61,7 @@ def prepare(cluster: Cluster) -> None:
 
 
 def run_test(cluster: Cluster, program: Path, name: str) -> Outcome:
-    """Runs the test with this name; `program` is what `build_knative_tests` has built."""
+    """Run the test with this name; `program` is what `build_knative_tests` has built."""
     command = cluster.command(
         [str(program), f"-test.run=^{name}$", f"-kubeconfig={cluster.places.kubeconfig}", *_FLAGS]
     )

@@ -51,7 +51,7 @@ def build_all(release: str = DEFAULT_KNATIVE) -> Built:
 
 
 def up(name: str, release: str = DEFAULT_KNATIVE) -> Cluster:
-    """A running cluster with Knative, all of whose pods are ready; of one that fails to start nothing is left."""
+    """Start a cluster with Knative and return it when all its pods are ready; a failed start leaves nothing behind."""
     knative_release(release)
     require_root()
     require_machine()
@@ -82,7 +82,7 @@ def _require_free(places: Places) -> None:
 
 
 def _clean_up_after(error: BaseException, places: Places) -> None:
-    """Removes what was started; the logs of a start that failed are kept beside it."""
+    """Remove what was started; the logs of a failed start are kept beside it."""
     shutil.rmtree(places.failed_logs, ignore_errors=True)
     if isinstance(error, Exception) and places.logs.exists():
         shutil.copytree(places.logs, places.failed_logs)
@@ -117,7 +117,7 @@ def _start(places: Places, built: Built, release: str) -> Cluster:
 
 
 def _link_programs(places: Places, built: Built) -> Path:
-    """A directory for PATH with this cluster's programs."""
+    """Return a directory for PATH with this cluster's programs."""
     directory = places.directory / "bin"
     directory.mkdir()
     for name, path in built.programs.items():
@@ -176,7 +176,7 @@ def _wait_for_node(cluster: Cluster, node: str, condition: Callable[[Object], bo
 
 
 def _dns_manifests() -> Iterator[dict[str, Any]]:
-    """The service of the name server, which is a process of the node and no pod."""
+    """Create the Service of the name server, which is a process of the node and no pod."""
     metadata = {"name": "kube-dns", "namespace": "kube-system"}
     ports = [
         {"name": name, "port": 53, "protocol": protocol} for name, protocol in (("dns", "UDP"), ("dns-tcp", "TCP"))
@@ -198,7 +198,7 @@ def _dns_manifests() -> Iterator[dict[str, Any]]:
 
 
 def down(name: str) -> bool:
-    """Ends a cluster and removes all of it; False where there was none."""
+    """End a cluster and remove all of it; return False if there was none."""
     require_root()
     places = places_of(name)
     if not places.directory.exists() and not places.failed_logs.exists():

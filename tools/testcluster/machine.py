@@ -46,7 +46,7 @@ _INSTALL: Final = (
 
 
 def require_root() -> None:
-    """Raises for anybody else: namespaces, mounts and containers need root."""
+    """Raise unless the user is root: namespaces, mounts and containers need it."""
     if os.geteuid() != 0:
         raise ClusterError(
             "a cluster needs root: namespaces, mounts and containers are made. Run the command with sudo."
@@ -54,7 +54,7 @@ def require_root() -> None:
 
 
 def require_machine() -> None:
-    """Raises where this is no machine for a cluster."""
+    """Raise if a cluster cannot run on this machine."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         raise ClusterError(f"{sys.platform} on {platform.machine()}: a cluster runs on Linux on x86-64")
     if not Path("/sys/fs/cgroup").is_dir():
@@ -62,7 +62,7 @@ def require_machine() -> None:
 
 
 def require_room(directory: Path, *, gib: int, purpose: str) -> None:
-    """Raises where the file system of this directory is too full."""
+    """Raise if the file system of this directory is too full."""
     existing = next(path for path in (directory, *directory.parents) if path.exists())
     free_gib = shutil.disk_usage(existing).free / (1 << 30)
     if free_gib < gib:
@@ -71,13 +71,13 @@ def require_room(directory: Path, *, gib: int, purpose: str) -> None:
 
 
 def require_room_to_build(cache: Path) -> None:
-    """Raises where a cold build would fill the disk; a warm one needs nothing."""
+    """Raise if a cold build would fill the disk; a warm one needs nothing."""
     if not cache.exists():
         require_room(cache, gib=_BUILD_GIB, purpose="the first build")
 
 
 def require_room_to_run(directory: Path) -> None:
-    """Raises where images and containers would fill the disk."""
+    """Raise if images and containers would fill the disk."""
     require_room(directory, gib=_RUN_GIB, purpose="a cluster")
 
 

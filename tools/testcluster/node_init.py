@@ -39,7 +39,7 @@ def detach_and_fork() -> int:
 
 
 def make_mounts(settings: dict[str, Any]) -> None:
-    """Gives the cluster its own /proc, /run, /var/lib and /var/log; the machine sees none of these mounts."""
+    """Mount /proc, /run, /var/lib and /var/log for the cluster alone; the machine sees none of these mounts."""
     resolv = Path("/etc/resolv.conf").resolve()
     mount("none", "/", "", _RECURSIVE | _PRIVATE)
     mount("proc", "/proc", "proc", 0)
@@ -57,7 +57,7 @@ def make_mounts(settings: dict[str, Any]) -> None:
 
 
 def make_network(settings: dict[str, Any]) -> None:
-    """A node address and a default route, without a device that leaves the namespace.
+    """Set up a node address and a default route, without a device that leaves the namespace.
 
     Both ends of the pair are in it: a dummy device would do, but not every kernel has one.
     """
@@ -87,7 +87,7 @@ class Components:
         self._waiting: list[tuple[str, socket.socket]] = []
 
     def start(self, name: str, argv: list[str], environment: dict[str, str]) -> dict[str, Any]:
-        """Starts a process in a session of its own, with its output added to its log."""
+        """Start a process in a session of its own, with its output appended to its log."""
         if self._runs(name):
             return {"error": f"{name} runs already"}
         log = str(self._logs / f"{name}.log")
@@ -111,11 +111,11 @@ class Components:
         return name in self._pids and name not in self._exits
 
     def states(self) -> dict[str, Any]:
-        """The exit code of each component, None of one that runs; those that were stopped on purpose are left out."""
+        """Return each component's exit code, None for a running one; those stopped on purpose are left out."""
         return {name: self._exits.get(name) for name in self._pids if self._runs(name) or name not in self._stopped}
 
     def signal(self, name: str, number: int) -> dict[str, Any]:
-        """Sends a signal to a component that runs."""
+        """Send a signal to a running component."""
         if not self._runs(name):
             return {"error": f"{name} does not run"}
         os.kill(self._pids[name], number)
@@ -130,7 +130,7 @@ class Components:
             answer(caller, {"exit": self._exits.get(name)})
 
     def reap(self) -> None:
-        """Notes each process that has ended; what containers left behind is reaped as well."""
+        """Note each process that has ended; processes that containers left behind are reaped as well."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -156,7 +156,7 @@ def answer(caller: socket.socket, value: dict[str, Any]) -> None:
 
 
 def serve(listener: socket.socket, components: Components) -> None:
-    """Answers requests for ever: one line of JSON on a connection of its own."""
+    """Answer requests forever: one line of JSON, each on its own connection."""
     wake_read, wake_write = socket.socketpair()
     wake_write.setblocking(False)
     wake_read.setblocking(False)
@@ -210,7 +210,7 @@ def main() -> None:
     if pid:
         tool.sendall(json.dumps({"pid": pid}).encode() + b"\n")
         return
-    if tool.recv(1) != b"g":  # the tool died before it wrote the pid down: nobody would ever end this
+    if tool.recv(1) != b"g":  # the tool died before it wrote the pid down: no process would ever end this one
         return
     try:
         make_mounts(settings)

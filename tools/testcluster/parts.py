@@ -76,7 +76,7 @@ DEFAULT_KNATIVE: Final = "1.23"
 
 
 def knative_release(release: str) -> Knative:
-    """The release with this number."""
+    """Return the release with this number."""
     if release not in KNATIVES:
         raise ClusterError(f"Knative {release!r} is not built here: choose {' or '.join(KNATIVES)}")
     return KNATIVES[release]

@@ -16,7 +16,7 @@ GO_MODULES: Final = PACKAGE / "go"
 DEFAULT_NAME: Final = "dilu-test"
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
 # A Unix socket's path must stay below 108 bytes, and ours is 10 longer than its directory.
-_LONGEST_DIRECTORY: Final = 96
+_MAX_DIRECTORY_LENGTH: Final = 96
 # The cluster has these to itself: it sees nothing of the machine's own, so its directory must lie elsewhere.
 PRIVATE_DIRECTORIES: Final = (Path("/run"), Path("/var/lib"), Path("/var/log"))
 
@@ -33,7 +33,7 @@ def clusters_directory() -> Path:
 
 def _user_directory(variable: str, default: str) -> Path:
     value = os.environ.get(variable, "")
-    return Path(value) if value.startswith("/") else Path.home() / default  # a relative one is to be ignored, by XDG
+    return Path(value) if value.startswith("/") else Path.home() / default  # XDG requires relative paths to be ignored
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +84,13 @@ class Places:
 
 
 def places_of(name: str) -> Places:
-    """The places of the cluster with this name; raises where the name or the directory cannot be used."""
+    """Return the places of the cluster with this name; raise if the name or the directory cannot be used."""
     if not _NAME.fullmatch(name):
         raise ClusterError(f"cluster name {name!r}: want a letter, then at most 30 of a-z, 0-9 and '-'")
     directory = clusters_directory() / name
-    if len(str(directory)) > _LONGEST_DIRECTORY:
+    if len(str(directory)) > _MAX_DIRECTORY_LENGTH:
         raise ClusterError(
-            f"directory {directory}: {len(str(directory))} characters, at most {_LONGEST_DIRECTORY} leave room for "
+            f"directory {directory}: {len(str(directory))} characters, at most {_MAX_DIRECTORY_LENGTH} leave room for "
             "a socket in it. Set XDG_STATE_HOME to a shorter path."
         )
     for private in PRIVATE_DIRECTORIES:

@@ -30,7 +30,7 @@ _numbers = itertools.count(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options of the plugin."""
+    """Add the options of the plugin."""
     group = parser.getgroup("cluster")
     group.addoption("--cluster", default=SESSION_NAME, metavar="NAME", help="the cluster's name (%(default)s)")
     group.addoption(
@@ -49,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Gives tests on the cluster a limit that leaves the start of the cluster out."""
+    """Give tests on the cluster a time limit that excludes the start of the cluster."""
     for item in items:
         if "cluster" in getattr(item, "fixturenames", ()) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(_TEST_S, func_only=True))
@@ -59,7 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Notes a failure, for the fixture that saves the evidence, and says where it will be."""
+    """Note a failure for the fixture that saves the evidence, and report where it will be."""
     report = yield
     if report.failed and "namespace" in getattr(item, "fixturenames", ()):
         item.stash[_FAILED] = True
@@ -74,7 +74,7 @@ def _evidence_directory(item: pytest.Item) -> Path:
 
 @pytest.fixture(scope="session")
 def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
-    """The session's cluster, with Knative and Kourier ready."""
+    """Yield the session's cluster, with Knative and Kourier ready."""
     name: str = pytestconfig.getoption("--cluster")
     release: str = pytestconfig.getoption("--knative")
     if os.geteuid() != 0:
@@ -95,7 +95,7 @@ def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
 
 @pytest.fixture
 def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The name of a new namespace, which ends with the test; of a test that failed its content is saved first."""
+    """Yield the name of a new namespace, which ends with the test; if the test failed, its content is saved first."""
     item = request.node
     stem = re.sub(r"[^a-z0-9]+", "-", item.name.removeprefix("test_").lower()).strip("-")[:30].strip("-")
     name = f"{stem}-{os.getpid()}-{next(_numbers)}"

@@ -45,7 +45,7 @@ class PythonImages:
 
 
 def build_python_images() -> PythonImages:
-    """The three images of the sources as they are now, from the cache where it has them."""
+    """Return the three images of the current sources, from the cache where it has them."""
     require_root()
     require_machine()
     install_packages()
@@ -57,7 +57,7 @@ def build_python_images() -> PythonImages:
 def _build(buildah: Buildah, cache: Path) -> PythonImages:
     base_archive = _debian_base(cache)
     base = f"dev.local/dilu-base:{base_archive.parent.name}"
-    with _context() as context:  # a copy: what is built is what the key says, though somebody may be editing
+    with _context() as context:  # a copy: the build matches its key even while the sources are edited
 
         def build(dockerfile: Path, reference: str) -> Path:
             own = digest_of([base.encode(), dockerfile.read_bytes(), *_contents(context)])
@@ -76,7 +76,7 @@ def _build(buildah: Buildah, cache: Path) -> PythonImages:
 
 
 def build_function_image(folder: Path, reference: str, function: Path) -> Path:
-    """The archive of a function: a folder with a Dockerfile that begins with `ARG BASE`, `FROM ${BASE}`."""
+    """Return the archive of a function: a folder with a Dockerfile that begins with `ARG BASE`, `FROM ${BASE}`."""
     cache, key = cache_directory(), function.parent.name
     buildah, base = Buildah(cache / "buildah"), f"dev.local/dilu-function:{key}"
     name = _name(reference)
@@ -92,7 +92,7 @@ def build_function_image(folder: Path, reference: str, function: Path) -> Path:
 
 
 def _debian_base(cache: Path) -> Path:
-    """The archive of a minimal Debian with Python."""
+    """Return the archive of a minimal Debian with Python."""
 
     def fill(into: Path) -> None:
         sources = [str(path) for path in _APT_SOURCES if path.is_file() and _SUITE in path.read_text()]
@@ -116,7 +116,7 @@ def _ensure_base(buildah: Buildah, reference: str, archive: Path) -> None:
 
 @contextmanager
 def _context() -> Iterator[Path]:
-    """A directory with what the Dockerfiles copy from the project's root and nothing else."""
+    """Return a directory with what the Dockerfiles copy from the project's root and nothing else."""
     with tempfile.TemporaryDirectory(prefix="dilu-context-") as folder:
         context = Path(folder)
         for name in sorted({name for dockerfile in _DOCKERFILES for name in copied_paths(dockerfile.read_text())}):
@@ -146,7 +146,7 @@ def _contents(folder: Path) -> list[bytes]:
 
 
 def _kept(entry: Path) -> Path:
-    """The build; older ones of the same image are removed, but for those that another run may be about to load."""
+    """Return the build; remove older ones of the same image, except those that another run may be about to load."""
     entry.touch()
     builds: Mapping[Path, float] = {one: one.stat().st_mtime for one in entry.parent.iterdir() if one.is_dir()}
     for old in sorted(builds, key=lambda one: builds[one], reverse=True)[_KEPT:]:

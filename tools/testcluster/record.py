@@ -29,7 +29,7 @@ class ProcessId:
 
 
 def process_id(pid: int) -> ProcessId | None:
-    """The identity of the process that has this number now; None where none runs."""
+    """Return the identity of the process that has this number now; None if there is none."""
     with contextlib.suppress(OSError):
         # The command's name may hold blanks: read behind its bracket.
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
@@ -56,7 +56,7 @@ def record_draft(places: Places) -> Path:
 
 
 def write_record(places: Places, record: Record) -> None:
-    """Keeps the record so that a reader, or a crash, sees the old or the new one and nothing between."""
+    """Save the record so that a reader, or a crash, sees the old or the new one and nothing between."""
     draft = record_draft(places)
     with draft.open("w") as file:
         json.dump(asdict(record), file, indent=1)
@@ -66,7 +66,7 @@ def write_record(places: Places, record: Record) -> None:
 
 
 def read_record(places: Places) -> Record | None:
-    """The record of this cluster; None where there is none."""
+    """Return the record of this cluster; None if there is none."""
     try:
         found: dict[str, Any] = json.loads(places.record.read_text())
     except FileNotFoundError:
@@ -85,7 +85,7 @@ def read_record(places: Places) -> Record | None:
 
 @contextlib.contextmanager
 def only_one(places: Places) -> Iterator[None]:
-    """Keeps a second `up` or `down` of the same cluster out; the lock ends with the process that holds it."""
+    """Lock out a second `up` or `down` of the same cluster; the lock ends with the process that holds it."""
     places.directory.parent.mkdir(parents=True, exist_ok=True)
     lock = places.directory.parent / f".{places.name}.lock"
     with lock.open("w") as file:
@@ -107,7 +107,7 @@ def only_one(places: Places) -> Iterator[None]:
 
 
 def _is_still(path: Path, descriptor: int) -> bool:
-    """Whether the open file still has this name: whoever held the lock before us has removed it."""
+    """Return whether the open file still has this name: the previous holder of the lock removes it."""
     with contextlib.suppress(FileNotFoundError):
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     return False

@@ -46,24 +46,24 @@ class Sandbox:
         return Path(f"/proc/{self.init.pid}/root")
 
     def in_network(self, argv: Sequence[str]) -> list[str]:
-        """The command that runs `argv` with this network and the machine's own files."""
+        """Return the command that runs `argv` with this network and the machine's own files."""
         # Not `ip netns exec`: it mounts another /sys, without the cgroups.
         return ["nsenter", f"--net={self.network}", "--", *argv]
 
     def inside(self, argv: Sequence[str]) -> list[str]:
-        """The command that runs `argv` wholly inside: its network, files and processes."""
+        """Return the command that runs `argv` entirely inside: its network, files and processes."""
         return ["nsenter", f"--target={self.init.pid}", "--mount", "--net", "--pid", "--uts", "--ipc", "--", *argv]
 
     def start(self, name: str, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-        """Starts a component; its output goes to its log."""
+        """Start a component; its output goes to its log."""
         self._ask({"do": "start", "name": name, "argv": list(argv), "environment": dict(environment or {})})
 
     def states(self) -> dict[str, int | None]:
-        """The exit code of each component; None of one that runs."""
+        """Return the exit code of each component; None for a running one."""
         return self._ask({"do": "states"})
 
     def stop(self, name: str, *, number: int = signal.SIGTERM, timeout_s: float = 20.0) -> int | None:
-        """The exit code of a component after this signal; raises where it does not end in time."""
+        """Send a signal to a component and return its exit code; raise if it does not end in time."""
         self._ask({"do": "signal", "name": name, "number": int(number)})
         try:
             code: int | None = self._ask({"do": "exit", "name": name}, timeout_s=timeout_s)["exit"]
@@ -88,7 +88,7 @@ class Sandbox:
 
 
 def create_sandbox(places: Places, hostname: str, record_init: Callable[[ProcessId], None]) -> Sandbox:
-    """New namespaces. `record_init` must write the id down: before it returns, the process does nothing lasting."""
+    """Create namespaces. `record_init` must write the id down: before it returns, the process does nothing lasting."""
     settings = {
         "hostname": hostname,
         "node_ip": NODE_IP,
@@ -127,7 +127,7 @@ def _next(line: bytes) -> dict[str, Any]:
 
 
 def end_sandbox(init: ProcessId) -> None:
-    """Ends every process of the cluster: the kernel does so when the first one ends."""
+    """End every process of the cluster: the kernel does so when the first one ends."""
     if init.runs():
         with contextlib.suppress(ProcessLookupError):
             os.kill(init.pid, signal.SIGKILL)
@@ -145,7 +145,7 @@ def end_sandbox(init: ProcessId) -> None:
 
 
 def plan_cgroups(name: str) -> tuple[str, ...]:
-    """The groups that a cluster with this name will have, one in every hierarchy; raises where one is there already."""
+    """Return the groups that a cluster with this name will have, one per hierarchy; raise if one exists already."""
     paths = [hierarchy / f"dilu-test-cluster-{name}" for hierarchy in _hierarchies()]
     for path in paths:
         if path.exists():
@@ -154,7 +154,7 @@ def plan_cgroups(name: str) -> tuple[str, ...]:
 
 
 def make_cgroups(paths: Sequence[str]) -> None:
-    """Makes the groups, below which all pods have theirs."""
+    """Create the groups, below which all pods have theirs."""
     for path in paths:
         try:
             Path(path).mkdir()
@@ -172,7 +172,7 @@ def _hierarchies() -> list[Path]:
 
 
 def remove_cgroups(paths: Sequence[str]) -> None:
-    """Removes the groups and those below; the kernel takes a moment to let go of ended processes."""
+    """Remove the groups and those below; the kernel takes a moment to release ended processes."""
     deadline_s = time.monotonic() + _END_S
     for path in paths:
         for group, _, _ in os.walk(path, topdown=False):
@@ -195,7 +195,7 @@ def _removed(group: str) -> bool:
 
 
 def remove_tree(directory: Path) -> None:
-    """Removes a file or a directory of a cluster; raises where something is mounted in it."""
+    """Remove a file or a directory of a cluster; raise if something is mounted in it."""
     if directory.is_symlink() or not directory.is_dir():
         directory.unlink()
         return

@@ -27,7 +27,7 @@ def create_service(
     annotations: Mapping[str, str] | None = None,
     ready_s: float = READY_S,
 ) -> Object:
-    """The service once it is Ready."""
+    """Return the service once it is Ready."""
     template = {
         "metadata": {"annotations": {WINDOW: "6s", **(annotations or {})}},
         "spec": {"containers": [{"image": image}]},
@@ -38,13 +38,13 @@ def create_service(
 
 
 def pods_of(cluster: Cluster, namespace: str, name: str) -> list[Object]:
-    """The service's pods that are not on their way out."""
+    """Return the service's pods that are not being deleted."""
     pods = cluster.api.items("v1", "Pod", namespace, labels=f"serving.knative.dev/service={name}")
     return [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
 
 
 def wait_for_pods(cluster: Cluster, namespace: str, name: str, *, at_least: int, timeout_s: float = 60.0) -> None:
-    """Returns when so many pods are ready."""
+    """Return when `at_least` pods are ready."""
     cluster.api.wait_for_list(
         "v1",
         "Pod",
@@ -57,7 +57,7 @@ def wait_for_pods(cluster: Cluster, namespace: str, name: str, *, at_least: int,
 
 
 def wait_for_zero(cluster: Cluster, namespace: str, name: str, *, timeout_s: float = 120.0) -> None:
-    """Returns when no pod is left: those on their way out, which still answer, are not given time to drain."""
+    """Return when no pod is left: pods that are being deleted, which still answer, get no time to drain."""
     cluster.api.wait_for_list(
         "v1",
         "Pod",
@@ -71,19 +71,19 @@ def wait_for_zero(cluster: Cluster, namespace: str, name: str, *, timeout_s: flo
 
 
 def ask_many(cluster: Cluster, url: str, *, count: int, timeout_s: float = 60.0) -> list[Response]:
-    """The answers to so many requests at once."""
+    """Return the answers to `count` concurrent requests."""
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(lambda _: cluster.http(url, timeout_s=timeout_s), range(count)))
 
 
 def new_namespace(cluster: Cluster, name: str) -> None:
-    """Makes a namespace in which pods can start."""
+    """Create a namespace in which pods can start."""
     cluster.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     cluster.api.wait_for("v1", "ServiceAccount", "default", name, lambda one: True, timeout_s=20)
 
 
 def remove_namespace(cluster: Cluster, name: str) -> None:
-    """Ends a namespace and waits until its pods are gone, which are not given time to drain."""
+    """Delete a namespace and return when its pods are deleted; they get no time to drain."""
     cluster.api.delete("v1", "Namespace", name)
     for kind in ("Service", "Configuration", "Revision"):
         for one in cluster.api.items("serving.knative.dev/v1", kind, name):
@@ -94,7 +94,7 @@ def remove_namespace(cluster: Cluster, name: str) -> None:
 
 
 def end_pods(cluster: Cluster, namespace: str, **selectors: str) -> None:
-    """Ends the selected pods at once and returns when they are gone."""
+    """Kill the selected pods and return when they are deleted."""
     for pod in cluster.api.items("v1", "Pod", namespace, **selectors):
         cluster.api.delete("v1", "Pod", pod["metadata"]["name"], namespace, grace_s=0)
     cluster.api.wait_for_list(

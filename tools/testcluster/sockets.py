@@ -15,7 +15,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def connect_in(network: str, address: tuple[str, int], timeout_s: float) -> socket.socket:
-    """A TCP connection that belongs to the network namespace with this path. Needs root.
+    """Return a TCP connection that belongs to the network namespace with this path. Needs root.
 
     A socket stays in the namespace in which it was made. A thread of its own enters it and ends there, so that this
     process never has a thread in a foreign network.
@@ -66,7 +66,7 @@ class ClusterConnection(http.client.HTTPConnection):
         self._timeout_s = timeout_s
 
     def connect(self) -> None:
-        """Opens the connection in the cluster's network."""
+        """Open the connection in the cluster's network."""
         plain = connect_in(self._network, (self.host, self.port), self._timeout_s)
         if self._context is None:
             self.sock = plain

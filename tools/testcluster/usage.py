@@ -23,7 +23,7 @@ class Usage:
 
 
 def container_usage(cluster: Cluster, pod: Object, container: str) -> Usage:
-    """The usage of one container of a running pod."""
+    """Return the usage of one container of a running pod."""
     statuses = pod["status"].get("containerStatuses") or []
     found = [one["containerID"] for one in statuses if one["name"] == container and one.get("containerID")]
     if not found:
