@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import errno
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from dilu_autoscaler.knative.reports import stat_pb2
 
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Answers = Callable[[str, int], bytes | None]
 """An answer's bytes by the pod's address and how many requests were before, at that pod. None: none, ever."""
 
@@ -73,12 +75,9 @@ async def pods(answers: Answers, *addresses: str, closes: bool = False) -> Async
         writers.discard(writer)
         writer.close()
 
-    servers: list[asyncio.Server] = []
+    servers = await _listen(serve, addresses)
+    seen.port = servers[0].sockets[0].getsockname()[1]
     try:
-        for address in addresses:
-            server = await asyncio.start_server(serve, address, seen.port)
-            seen.port = server.sockets[0].getsockname()[1]
-            servers.append(server)
         yield seen
     finally:
         for server in servers:
@@ -88,3 +87,21 @@ async def pods(answers: Answers, *addresses: str, closes: bool = False) -> Async
         await asyncio.gather(*(server.wait_closed() for server in servers))
         while writers:
             await asyncio.sleep(0)
+
+
+async def _listen(serve: Serve, addresses: Sequence[str]) -> list[asyncio.Server]:
+    """Servers at all addresses with one port. The one that is free at the first may be taken at another: then again."""
+    while True:
+        servers: list[asyncio.Server] = []
+        port = 0
+        try:
+            for address in addresses:
+                servers.append(await asyncio.start_server(serve, address, port))
+                port = servers[0].sockets[0].getsockname()[1]
+        except OSError as error:
+            for server in servers:
+                server.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
+        else:
+            return servers

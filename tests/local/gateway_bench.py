@@ -16,8 +16,8 @@ from dilu.http.listener import Listener, bind
 from dilu.spec.applications import Route
 from dilu_autoscaler.load_sampler import LoadSampler, whole_us
 from dilu_autoscaler.local.backends import Backend, Backends, WaitLimits
-from dilu_autoscaler.local.exchange import GatewayLimits, ServedFunction
 from dilu_autoscaler.local.gateway import GatewayApp
+from dilu_autoscaler.local.proxied_request import GatewayLimits, ServedFunction
 from dilu_autoscaler.local.routing import Router
 from dilu_autoscaler.local.traffic import Outcomes
 
@@ -98,6 +98,7 @@ class Bench:
     """The gateway under test."""
 
     port: int
+    app: GatewayApp
     served: ServedFunction
     backends: Backends
     unreachable: list[str]
@@ -131,7 +132,7 @@ async def bench(
     unreachable: list[str] = []
     functions = {}
     for name in names:
-        backends = Backends(name, wait or WaitLimits(longest_s=5.0), on_wait=lambda: None)
+        backends = Backends(name, wait or WaitLimits(max_wait_s=5.0), on_wait=lambda: None)
         functions[name] = ServedFunction(
             name=name,
             backends=backends,
@@ -141,11 +142,12 @@ async def bench(
             on_unreachable=lambda backend: unreachable.append(backend.id),
         )
     gateway_socket = bind("127.0.0.1", 0)
-    listener = Listener(GatewayApp(Router(Route.PATH, names), functions, limits or GatewayLimits()), gateway_socket)
+    app = GatewayApp(Router(Route.PATH, names), functions, limits or GatewayLimits())
+    listener = Listener(app, gateway_socket)
     await listener.start()
     served = functions[names[0]]
     try:
-        yield Bench(listener.port, served, served.backends, unreachable)
+        yield Bench(listener.port, app, served, served.backends, unreachable)
     finally:
         await listener.close(0.0)
         gateway_socket.close()

@@ -23,7 +23,7 @@ from typing import Any
 
 from dilu.spec.names import ENV_RUN_DIR
 from dilu_autoscaler.local.client import read_status
-from dilu_autoscaler.local.rundir import RunningPlatform, running
+from dilu_autoscaler.local.run_directory import RunningPlatform, running
 from replica_process import Answer, wait_until
 
 START_TIMEOUT_S = 30.0
@@ -71,7 +71,7 @@ class PlatformProcess:
         return found
 
     def wait_for_ready(self, name: str, count: int) -> list[dict[str, Any]]:
-        """The replicas of a function, once exactly so many are ready and no others live."""
+        """The replicas of a function, once exactly `count` are ready and no others run."""
 
         def is_so() -> bool:
             states = [replica["state"] for replica in self.function(name)["replicas"]]
@@ -222,7 +222,7 @@ class Clients:
         assert not any(thread.is_alive() for thread in self._threads), "a client hangs"
 
     def wait_for(self, answers: int) -> None:
-        """Return when so many more requests were answered with 200."""
+        """Return when `count` more requests were answered with 200."""
         goal = self.outcomes[200] + answers
         wait_until(lambda: self.outcomes[200] >= goal, f"{answers} more answers; so far {self.outcomes}", 30.0)
 

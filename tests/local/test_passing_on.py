@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from dilu.http import bounded_protocol as protocol
-from dilu_autoscaler.local.exchange import ACCESS_LOG, GatewayLimits
+from dilu_autoscaler.local.proxied_request import ACCESS_LOG, GatewayLimits
 from local.gateway_bench import HandMadeReplica, bench, hangs_up, replica, run, says
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok"
@@ -245,10 +245,10 @@ def test_a_replica_that_takes_no_connection_is_passed_over() -> None:
             closed = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
             port = closed.sockets[0].getsockname()[1]
             closed.close()
-            gateway.add(port, name="gone")
+            gateway.add(port, name="closed")
             gateway.add(one.port)
             assert [_status(await gateway.post()) for _ in range(3)] == [200] * 3
-            assert gateway.unreachable == ["gone"]
+            assert gateway.unreachable == ["closed"]
 
     run(scenario())
 
@@ -281,12 +281,23 @@ def test_a_refusal_is_passed_on_where_there_is_no_other_replica() -> None:
 
 def test_what_a_draining_replica_refused_waits_in_front_for_its_successor() -> None:
     async def scenario() -> None:
-        async with bench() as gateway, replica(says(REFUSED % b"draining")) as one, replica(says(OK)) as other:
-            gateway.add(one.port)
-            posted = asyncio.ensure_future(gateway.post())
+        drain = asyncio.Event()
+
+        async def refuses(made: HandMadeReplica, writer: asyncio.StreamWriter) -> None:
+            await drain.wait()
+            writer.write(REFUSED % b"draining")
+
+        async with bench() as gateway, replica(refuses) as one, replica(says(OK)) as other:
+            gateway.add(one.port, max_in_flight=1)
+            first = asyncio.ensure_future(gateway.post(body=b"first"))
+            await _until(lambda: len(one.heads) == 1)
+            second = asyncio.ensure_future(gateway.post(body=b"second"))
             await _until(lambda: gateway.backends.waiting == 1)
-            gateway.add(other.port, name="other")
-            assert _status(await posted) == 200
+            drain.set()
+            await _until(lambda: gateway.backends.waiting == 2)
+            gateway.add(other.port, name="other", max_in_flight=1)
+            assert [_status(answer) for answer in await asyncio.gather(first, second)] == [200, 200]
+            assert other.bodies == [b"first", b"second"]
 
     run(scenario())
 
@@ -351,10 +362,24 @@ def test_unknown_functions_and_the_gateways_own_paths() -> None:
         async with bench() as gateway:
             unknown = await gateway.post("/h")
             assert _status(unknown) == 404
-            assert _error(unknown)["message"] == "/h: no such function; there are f, g"
+            assert _error(unknown)["message"] == "/h: no such function; available: f, g"
             own = await gateway.exchange(b"GET /_dilu/healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
             assert own.endswith(b'{"status":"ok"}')
             assert _status(await gateway.post("/_dilu/other")) == 404
+
+    run(scenario())
+
+
+def test_while_draining_each_answer_tells_the_client_to_leave() -> None:
+    async def scenario() -> None:
+        async with bench() as gateway, replica(says(OK)) as one:
+            gateway.add(one.port)
+            gateway.app.is_draining = True
+            for path, status in ((b"/f", 200), (b"/h", 404), (b"/_dilu/healthz", 503), (b"/_dilu/other", 404)):
+                # The request does not ask for the end of its connection: only the answer can bring it about.
+                answer = await gateway.exchange(b"GET " + path + b" HTTP/1.1\r\nhost: x\r\n\r\n")
+                assert _status(answer) == status
+                assert b"connection: close" in _head(answer)
 
     run(scenario())
 

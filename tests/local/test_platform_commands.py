@@ -160,7 +160,7 @@ def test_a_port_in_use_is_one_line(platform: PlatformProcess) -> None:
     second = run_command(platform, "up", "app.py", "--name", "other", "--port", str(platform.port))
     assert second.returncode == 2
     held = f"127.0.0.1:{platform.port} is in use by the `dilu up` called shop (pid {platform.process.pid})"
-    assert second.stderr == f"dilu: {held}; stop that, or take another --port\n"
+    assert second.stderr == f"dilu: {held}; stop it, or use another --port\n"
 
 
 def test_a_port_that_another_program_uses_is_one_line(platform: PlatformProcess) -> None:
@@ -168,7 +168,7 @@ def test_a_port_that_another_program_uses_is_one_line(platform: PlatformProcess)
         port = taken.getsockname()[1]
         second = run_command(platform, "up", "app.py", "--name", "other", "--port", str(port))
     assert second.returncode == 2
-    assert second.stderr == f"dilu: 127.0.0.1:{port} is in use; stop what uses it, or take another --port\n"
+    assert second.stderr == f"dilu: 127.0.0.1:{port} is in use; stop what uses it, or use another --port\n"
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_an_application_file_says_names_overrides_and_hosts() -> None:
         called = run_command(both, "invoke", "first", "--data", "5")
         assert (called.returncode, called.stdout) == (0, "10.0")
         up.wait_until_up()
-        assert "several are up (app, pair): say which with --name" in run_command(both, "logs").stderr
+        assert "several are up (app, pair): choose one with --name" in run_command(both, "logs").stderr
 
 
 def test_ps_shows_the_others_when_one_is_silent() -> None:

@@ -100,7 +100,7 @@ def test_a_platform_that_is_killed_leaves_no_replica(start_platform: StartPlatfo
     platform.signal(signal.SIGKILL)
     assert platform.wait() == -signal.SIGKILL
     wait_until(lambda: not set(pids) & set(processes_of(platform.root)), "no replica is left")
-    # The name is free again, although nobody gave it back.
+    # The name is free again, although no process released it.
     start_platform(WORK)
 
 
@@ -156,7 +156,7 @@ def test_what_a_replica_started_ends_with_it(start_platform: StartPlatform) -> N
     killed = platform.post("/parent", 0).json()
     assert killed in processes_of(platform.root)
     os.kill(replica["pid"], signal.SIGKILL)
-    wait_until(lambda: killed not in processes_of(platform.root), "the child is gone")
+    wait_until(lambda: killed not in processes_of(platform.root), "the child has ended")
     platform.wait_for_ready("parent", 1)
     stopped = platform.post("/parent", 0).json()
     platform.signal(signal.SIGTERM)
@@ -218,7 +218,7 @@ def test_a_replica_that_ends_in_order_again_and_again_is_started_more_and_more_r
     )
     wait_until(lambda: "next start in 2 s" in platform.log(), "the back-off doubles")
     assert len(platform.function("leaving")["cold_starts"]) == 3
-    assert platform.log().count("told to stop by someone else: replaced, next start at once") == 1
+    assert platform.log().count("was stopped by another process: replaced, next start at once") == 1
 
 
 def test_the_end_of_the_terminal_is_a_stop_in_order(start_platform: StartPlatform) -> None:
@@ -235,4 +235,4 @@ def test_a_killed_platform_leaves_no_child_that_loads_the_code(start_platform: S
     wait_until(lambda: len(processes_of(platform.root)) == 2, "its child loads the code")
     platform.signal(signal.SIGKILL)
     assert platform.wait() == -signal.SIGKILL
-    wait_until(lambda: not processes_of(platform.root), "the child is gone", 5.0)
+    wait_until(lambda: not processes_of(platform.root), "the child has ended", 5.0)

@@ -37,7 +37,7 @@ def test_a_change_is_served_and_a_broken_one_is_not(start_platform: StartPlatfor
         replicas = platform.wait_for_ready("version", 2)
         assert {replica["id"] for replica in replicas} == {"version-3", "version-4"}
         _edit(platform, "import dilu", "import dilu, nowhere")
-        wait_until(lambda: "does not load; what runs stays" in platform.log(), "the error is said", 20.0)
+        wait_until(lambda: "does not load; the running replicas stay" in platform.log(), "the error is said", 20.0)
         assert "No module named 'nowhere'" in platform.log()
         clients.wait_for(20)
     assert set(clients.outcomes) == {200}, clients.outcomes

@@ -23,11 +23,11 @@ from dilu.spec import FunctionSpec, function_spec
 from dilu.spec.names import ENV_RUN_DIR
 from dilu_autoscaler.load_sampler import whole_us
 from dilu_autoscaler.local.backends import WaitLimits
-from dilu_autoscaler.local.exchange import GatewayLimits
 from dilu_autoscaler.local.functions import LocalFunction
 from dilu_autoscaler.local.launch_spec import FunctionPlan, LaunchPlan
 from dilu_autoscaler.local.platform import Platform
-from dilu_autoscaler.local.rundir import claim, run_directory, running
+from dilu_autoscaler.local.proxied_request import GatewayLimits
+from dilu_autoscaler.local.run_directory import claim, run_directory, running
 from dilu_autoscaler.policy.horizontal import (
     POLICIES,
     Decision,
@@ -53,7 +53,7 @@ SOURCE = """
 def _decide(most: int, seen: Observation, quiet: int, now_s: float) -> tuple[Decision, int]:
     """As many replicas as requests were in flight (two of each at once); none after a quiet second."""
     if seen.waiting and seen.desired == 0:
-        return Decision(replicas=1, reason="somebody waits"), 0
+        return Decision(replicas=1, reason="a request waits"), 0
     next_change_s = now_s + 1.0 if seen.desired else None
     if not seen.samples:
         return Decision(replicas=None, reason="nothing new", next_change_s=next_change_s), 0
@@ -95,7 +95,7 @@ async def _with_platform(folder: Path, test: Callable[[Platform], Awaitable[None
     with bind("127.0.0.1", 0) as gateway_socket:
         plan = LaunchPlan(name="test", folder=folder, functions=(_plan(folder, **spec),))
         platform = Platform(
-            plan, held, gateway_socket, wait_limits=WaitLimits(longest_s=30.0), gateway_limits=GatewayLimits()
+            plan, held, gateway_socket, wait_limits=WaitLimits(max_wait_s=30.0), gateway_limits=GatewayLimits()
         )
         serving = asyncio.ensure_future(platform.run())
         try:

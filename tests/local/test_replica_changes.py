@@ -8,22 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dilu_autoscaler.local.crash_loop import EarlyEnd, EarlyEnds, backoff_s
-from dilu_autoscaler.local.rollout import Living, RolloutChanges, next_changes
+from dilu_autoscaler.local.crash_loop import CrashLoop, NextStart, backoff_s
+from dilu_autoscaler.local.rollout import RolloutChanges, RunningReplica, next_changes
 
 
-def _ready(name: str, *, generation: int = 1, in_flight: int = 0, age_s: float = 100.0) -> Living:
-    return Living(id=name, is_ready=True, generation=generation, in_flight=in_flight, age_s=age_s)
+def _ready(name: str, *, generation: int = 1, in_flight: int = 0, age_s: float = 100.0) -> RunningReplica:
+    return RunningReplica(id=name, is_ready=True, generation=generation, in_flight=in_flight, age_s=age_s)
 
 
-def _starting(name: str, *, generation: int = 1, age_s: float = 1.0) -> Living:
-    return Living(id=name, is_ready=False, generation=generation, in_flight=0, age_s=age_s)
+def _starting(name: str, *, generation: int = 1, age_s: float = 1.0) -> RunningReplica:
+    return RunningReplica(id=name, is_ready=False, generation=generation, in_flight=0, age_s=age_s)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
     name: str
-    living: list[Living] = field(default_factory=list)
+    living: list[RunningReplica] = field(default_factory=list)
     desired: int
     replaces: bool = False
     want: RolloutChanges
@@ -61,7 +61,7 @@ CASES = [
         want=RolloutChanges(start=1),
     ),
     Case(
-        name="and nobody stops before it is ready",
+        name="and no replica stops before it is ready",
         living=[_ready("a", generation=0), _ready("b", generation=0), _starting("c")],
         desired=2,
         replaces=True,
@@ -139,24 +139,24 @@ def test_backoff(failures: int, was_ready: bool, want_s: float) -> None:
 
 
 def test_a_replica_that_settled_begins_a_new_count() -> None:
-    ends = EarlyEnds()
+    ends = CrashLoop()
     rounds = [ends.add(started_s=at_s - 0.5, ready_s=None, ended_s=float(at_s)) for at_s in (100, 101, 103)]
     assert [(end.wait_s, end.is_first) for end in rounds] == [(1.0, True), (2.0, False), (4.0, False)]
     assert (ends.wait_s(104.0), ends.is_backing_off) == (3.0, True)
-    assert ends.add(started_s=108.0, ready_s=110.0, ended_s=125.0) == EarlyEnd(wait_s=0.0, is_first=True)
+    assert ends.add(started_s=108.0, ready_s=110.0, ended_s=125.0) == NextStart(wait_s=0.0, is_first=True)
     assert (ends.count, ends.is_backing_off) == (1, False)
     assert ends.wait_s(125.0) == 0.0
     assert ends.add(started_s=125.5, ready_s=126.0, ended_s=127.0).wait_s == 1.0
-    ends.forgive()
+    ends.reset()
     assert ends.wait_s(127.0) == 0.0
 
 
 def test_replicas_that_were_started_together_count_once() -> None:
-    ends = EarlyEnds()
+    ends = CrashLoop()
     assert ends.add(started_s=10.0, ready_s=None, ended_s=12.0).wait_s == 1.0
     for ended_s in (12.25, 12.5, 12.75):
         assert ends.add(started_s=10.0, ready_s=None, ended_s=ended_s).wait_s == 13.0 - ended_s
     assert ends.count == 1
     assert ends.add(started_s=13.0, ready_s=None, ended_s=15.0).wait_s == 2.0
     ends.settled()
-    assert ends.add(started_s=14.0, ready_s=20.0, ended_s=21.0) == EarlyEnd(wait_s=0.0, is_first=True)
+    assert ends.add(started_s=14.0, ready_s=20.0, ended_s=21.0) == NextStart(wait_s=0.0, is_first=True)

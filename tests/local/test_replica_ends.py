@@ -59,7 +59,7 @@ def _with_function(folder: Path, test: Test, **plan: Any) -> None:
             folder=folder,
             **plan,
         )
-        limits = WaitLimits(longest_s=0.2)
+        limits = WaitLimits(max_wait_s=0.2)
         function = LocalFunction(planned, logs=folder, limits=limits, log_format="plain", on_wake=lambda name: None)
         try:
             await test(function)

@@ -12,7 +12,7 @@ import pytest
 
 from dilu.errors import ConfigError
 from dilu.spec.names import ENV_RUN_DIR
-from dilu_autoscaler.local.rundir import claim, run_directory, running
+from dilu_autoscaler.local.run_directory import claim, run_directory, running
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def _write(path: Path) -> None:
 )
 def test_what_is_in_the_way_is_said_in_one_line(root: Path, spoil: Callable[[Path], None], at: str) -> None:
     spoil(root / "shop")
-    with pytest.raises(ConfigError, match=rf"^{root / at}: [A-Z][a-z ]+; mend that, or set {ENV_RUN_DIR}") as refused:
+    with pytest.raises(ConfigError, match=rf"^{root / at}: [A-Z][a-z ]+; fix that, or set {ENV_RUN_DIR}") as refused:
         claim(root, "shop")
     assert "\n" not in str(refused.value)
     assert running(root) == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from dilu_autoscaler.local.view import replica_table, status_view
+from dilu_autoscaler.local.status_table import replica_table, status_view
 
 FUNCTION: dict[str, Any] = {
     "name": "sentences",

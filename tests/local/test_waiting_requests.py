@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -143,16 +144,16 @@ def test_a_replica_that_was_removed_gets_nothing_more() -> None:
     run(scenario())
 
 
-def test_a_suspended_replica_comes_back_unless_it_is_gone() -> None:
+def test_a_suspended_replica_comes_back_unless_it_was_removed() -> None:
     async def scenario() -> None:
         backends = _backends()
-        one, gone = _backend("one", 1), _backend("gone", 1)
+        one, removed = _backend("one", 1), _backend("removed", 1)
         backends.add(one)
-        backends.add(gone)
-        for backend in (one, gone):
+        backends.add(removed)
+        for backend in (one, removed):
             backends.suspend(backend)
             backends.suspend(backend)
-        backends.remove(gone)
+        backends.remove(removed)
         assert backends.ready == 0
         assert await backends.acquire(0) is one
         await asyncio.sleep(0.3)
@@ -163,7 +164,7 @@ def test_a_suspended_replica_comes_back_unless_it_is_gone() -> None:
 
 def test_giving_up_frees_the_place_in_the_queue() -> None:
     async def scenario() -> None:
-        backends = _backends(most_waiting=2, most_bytes=100)
+        backends = _backends(max_waiting=2, max_bytes=100)
         first, second = await _settled(backends.acquire(50), backends.acquire(50))
         first.cancel()
         await _turn()
@@ -179,7 +180,7 @@ def test_giving_up_frees_the_place_in_the_queue() -> None:
     run(scenario())
 
 
-def test_giving_up_in_the_moment_of_getting_a_replica_gives_it_back() -> None:
+def test_giving_up_in_the_moment_of_getting_a_replica_releases_it() -> None:
     async def scenario() -> None:
         backends = _backends()
         gives_up, next_one = await _settled(backends.acquire(0), backends.acquire(0))
@@ -197,7 +198,7 @@ def test_giving_up_in_the_moment_of_getting_a_replica_gives_it_back() -> None:
 @pytest.mark.parametrize(("has_replica", "status", "code"), [(False, 503, "starting"), (True, 429, "queue-full")])
 def test_a_full_queue_refuses_and_says_when_to_come_again(has_replica: bool, status: int, code: str) -> None:
     async def scenario() -> None:
-        backends = _backends(most_waiting=6)
+        backends = _backends(max_waiting=6)
         backends.learned_rps = 2.0
         if has_replica:
             backends.add(_backend("one", 1))
@@ -216,9 +217,9 @@ def test_a_full_queue_refuses_and_says_when_to_come_again(has_replica: bool, sta
 
 def test_bodies_that_wait_are_bounded_together() -> None:
     async def scenario() -> None:
-        backends = _backends(most_bytes=100)
+        backends = _backends(max_bytes=100)
         (task,) = await _settled(backends.acquire(60))
-        with pytest.raises(RequestError, match="wait already"):
+        with pytest.raises(RequestError, match="are waiting"):
             await backends.acquire(60)
         task.cancel()
         await _turn()
@@ -231,7 +232,7 @@ def test_bodies_that_wait_are_bounded_together() -> None:
 
 def test_waiting_has_an_end() -> None:
     async def scenario() -> None:
-        backends = _backends(longest_s=0.05)
+        backends = _backends(max_wait_s=0.05)
         with pytest.raises(RequestError) as caught:
             await backends.acquire(0)
         assert (caught.value.status, caught.value.code) == (503, "starting")
@@ -241,6 +242,20 @@ def test_waiting_has_an_end() -> None:
             await backends.acquire(0)
         assert caught.value.code == "queue-timeout"
         assert backends.waiting == 0
+
+    run(scenario())
+
+
+def test_a_wait_that_ends_in_the_moment_of_getting_a_replica_releases_it() -> None:
+    async def scenario() -> None:
+        backends = _backends(max_wait_s=0.05)
+        one = _backend("one", 1)
+        (late,) = await _settled(backends.acquire(0))
+        asyncio.get_running_loop().call_later(0.01, backends.add, one)
+        time.sleep(0.1)  # holds the loop until both are due in one round: the replica, then the end of the wait
+        with pytest.raises(RequestError):
+            await late
+        assert one.in_flight == 0
 
     run(scenario())
 
@@ -264,7 +279,7 @@ def test_a_function_that_cannot_start_tells_all_who_wait_and_come() -> None:
     run(scenario())
 
 
-def test_a_failed_start_blocks_nobody_while_another_replica_is_ready() -> None:
+def test_a_failed_start_blocks_no_request_while_another_replica_is_ready() -> None:
     async def scenario() -> None:
         backends = _backends()
         one = _backend("one", 1)

@@ -1,4 +1,4 @@
-"""What `dilu ps`, `logs` and `invoke` ask a running platform: HTTP on a Unix socket that only its user can open."""
+"""What `dilu ps`, `logs` and `invoke` read of a running platform: HTTP on a Unix socket that only its user can open."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from dilu.errors import RequestError
 from dilu.http.answers import Receive, Scope, Send, request_id, send_error, send_json
 from dilu_autoscaler.local.replicas import last_lines
 
-_FOLLOW_S = 0.25  # how often the logs are looked at while somebody follows them
-_MOST_READ_BYTES = 256 * 1024
+_FOLLOW_S = 0.25  # between two reads of the logs while a client follows them
+_MAX_READ_BYTES = 256 * 1024
 _LOG_NAME = re.compile(r"(?P<replica>(?P<function>.+)-(?P<number>\d+))\.log")
 
 
@@ -64,11 +64,11 @@ class AdminApp:
             await send({"type": "http.response.body", "body": text})
             return
         await send({"type": "http.response.body", "body": text, "more_body": True})
-        await _until_gone(_pass_on(wanted.follow(), send), receive)
+        await _until_disconnected(_pass_on(wanted.follow(), send), receive)
 
 
 class LogQuery:
-    """The logs of some replicas, each line led by its replica's name."""
+    """The logs of some replicas, each line after its replica's name."""
 
     def __init__(self, folder: Path, *, function: str, replica: str) -> None:
         self._folder = folder
@@ -77,7 +77,7 @@ class LogQuery:
         self._read_bytes: dict[Path, int] = {}
 
     def last(self, lines: int) -> bytes:
-        """The last lines of each log, the oldest replica first."""
+        """Return the last lines of each log, the oldest replica first."""
         text = []
         for path in self._paths():
             with contextlib.suppress(OSError):
@@ -87,7 +87,7 @@ class LogQuery:
         return "".join(text).encode()
 
     async def follow(self) -> AsyncIterator[bytes]:
-        """What is written from now on, also by replicas that are yet to start."""
+        """Yield what is written from now on, also by replicas that start later."""
         while True:
             for path in self._paths():
                 if new := self._more(path):
@@ -95,16 +95,16 @@ class LogQuery:
             await asyncio.sleep(_FOLLOW_S)
 
     def _more(self, path: Path) -> bytes:
-        """The complete lines that came since the last look."""
+        """Return the complete lines that were written since the last read."""
         at = self._read_bytes.get(path, 0)
         try:
             at = at if at <= path.stat().st_size else 0  # it was emptied
             with path.open("rb") as file:
                 file.seek(at)
-                read = file.read(_MOST_READ_BYTES)
+                read = file.read(_MAX_READ_BYTES)
         except OSError:
             return b""
-        complete = read[: read.rfind(b"\n") + 1] if len(read) < _MOST_READ_BYTES else read
+        complete = read[: read.rfind(b"\n") + 1] if len(read) < _MAX_READ_BYTES else read
         self._read_bytes[path] = at + len(complete)
         label = f"{path.stem} | ".encode()
         return b"".join(label + line for line in complete.splitlines(keepends=True))
@@ -123,8 +123,8 @@ async def _pass_on(pieces: AsyncIterator[bytes], send: Send) -> None:
         await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
-async def _until_gone(work: Any, receive: Receive) -> None:
-    """Do the work until its client goes away."""
+async def _until_disconnected(work: Any, receive: Receive) -> None:
+    """Do the work until its client disconnects."""
     task = asyncio.ensure_future(work)
     try:
         while (await receive())["type"] != "http.disconnect":

@@ -1,4 +1,4 @@
-"""`dilu up`, `ps`, `logs` and `invoke`. Everything heavy is imported by the command that needs it."""
+"""`dilu up`, `ps`, `logs` and `invoke`. Each command imports what it needs when it runs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import click
 from dilu.errors import ConfigError
 from dilu.spec.applications import Route, ScalePolicy
 
-LONGEST_ID = 128  # of a request, as the gateway has it
+MAX_ID_LENGTH = 128  # of a request id that the gateway takes over
 
 
 @click.command()
 @click.argument("target", required=False)
-@click.option("--host", help="Address to listen on.  [default: as in dilu.yaml, else 127.0.0.1]")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes any free one.  [default: 8080]")
+@click.option("--host", help="Address to listen on.  [default: from dilu.yaml, else 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 picks a free one.  [default: 8080]")
 @click.option(
     "--route",
     type=click.Choice([route.value for route in Route]),
@@ -28,22 +28,24 @@ LONGEST_ID = 128  # of a request, as the gateway has it
     type=click.Choice([policy.value for policy in ScalePolicy]),
     help="Rule that decides how many replicas run.",
 )
-@click.option("--min", "min_scale", type=click.IntRange(min=0), help="Least replicas of each function.")
-@click.option("--max", "max_scale", type=click.IntRange(min=1), help="Most replicas of each function.")
-@click.option("--name", help="Name for `dilu ps`, `logs`, `invoke`.  [default: as in dilu.yaml, else the folder's]")
+@click.option("--min", "min_scale", type=click.IntRange(min=0), help="Minimum number of replicas of each function.")
+@click.option("--max", "max_scale", type=click.IntRange(min=1), help="Maximum number of replicas of each function.")
+@click.option("--name", help="Name for `dilu ps`, `logs`, `invoke`.  [default: from dilu.yaml, else the folder's name]")
 @click.option("--reload", is_flag=True, help="Replace replicas when files of the application change.")
-@click.option("--max-body-mib", type=click.IntRange(min=1), default=16, show_default=True, help="Largest request.")
+@click.option(
+    "--max-body-mib", type=click.IntRange(min=1), default=16, show_default=True, help="Maximum size of a request body."
+)
 @click.option("--log-format", type=click.Choice(["plain", "json"]), help="Plain lines or JSON; no live view then.")
 @click.option("--access-log", is_flag=True, help="One line per request.")
 def up(reload: bool, max_body_mib: int, log_format: str | None, access_log: bool, **typed: Any) -> None:
-    """Serve TARGET (FILE.py, FILE.py:NAME, MODULE:NAME or a dilu.yaml) with replicas that come and go.
+    """Serve TARGET (FILE.py, FILE.py:NAME, MODULE:NAME or a dilu.yaml) with replicas that start and stop with the load.
 
     \b
     dilu up app.py
     curl localhost:8080 -d '"a sentence"'
 
     Without TARGET: the dilu.yaml of this folder. Each function is at /NAME, and a single one also at /. The
-    gateway's own path is /_dilu/healthz. Ctrl-C finishes what was accepted and stops; a second one stops at once.
+    gateway's own path is /_dilu/healthz. Ctrl-C finishes accepted requests and stops; a second one stops at once.
     """
     from dilu_autoscaler.local.launch_spec import LaunchRequest
     from dilu_autoscaler.local.up import UpOptions, serve_platform
@@ -56,7 +58,7 @@ def up(reload: bool, max_body_mib: int, log_format: str | None, access_log: bool
 @click.option("--name", help="Only the platform of this name.")
 @click.option("--json", "as_json", is_flag=True, help="Print the status of each as one JSON object a line.")
 def ps(name: str | None, as_json: bool) -> None:
-    """Show what is up: functions, replicas, load, latencies, the last decision; exit code 1 if one is silent."""
+    """Show what is up: functions, replicas, load, latencies, the last decision; exit code 1 if a platform is silent."""
     from dilu.errors import DiluError
     from dilu_autoscaler.local.client import platforms_up, read_statuses
 
@@ -76,7 +78,7 @@ def ps(name: str | None, as_json: bool) -> None:
 def _print_tables(statuses: list[dict[str, Any]]) -> None:
     from rich.console import Console
 
-    from dilu_autoscaler.local.view import replica_table, status_view
+    from dilu_autoscaler.local.status_table import replica_table, status_view
 
     console = Console(width=None if sys.stdout.isatty() else 120)  # a file or a pipe has no width of its own
     for status in statuses:
@@ -86,12 +88,12 @@ def _print_tables(statuses: list[dict[str, Any]]) -> None:
 
 @click.command()
 @click.argument("function", required=False)
-@click.option("--follow", "-f", is_flag=True, help="Go on with what is written from now on.")
+@click.option("--follow", "-f", is_flag=True, help="Keep printing new lines.")
 @click.option("--replica", help="Only this replica, such as embed-2.")
 @click.option("--lines", "-n", type=click.IntRange(min=0), default=50, show_default=True, help="Last lines of each.")
 @click.option("--name", help="The platform, if several are up.")
 def logs(function: str | None, follow: bool, replica: str | None, lines: int, name: str | None) -> None:
-    """Print what replicas wrote, those that died lately included."""
+    """Print what replicas wrote, also those that ended lately."""
     from dilu_autoscaler.local.client import platform_with, read_logs
 
     platform, _ = platform_with(function, name)
@@ -114,7 +116,7 @@ def logs(function: str | None, follow: bool, replica: str | None, lines: int, na
     show_default=True,
     help="Seconds.",
 )
-@click.option("--request-id", help="X-Request-Id to find the call in the logs by.")
+@click.option("--request-id", help="X-Request-Id, to find the call in the logs.")
 @click.option("--name", help="The platform, if several have such a function.")
 def invoke(
     function: str,
@@ -154,6 +156,6 @@ def invoke(
 
 
 def _check_request_id(text: str) -> None:
-    """Raise `ConfigError` for an id that the gateway would not take over."""
-    if not (text and len(text) <= LONGEST_ID and text.isascii() and text.isprintable()):
-        raise ConfigError(f"--request-id {text!r}, must be 1 to {LONGEST_ID} printable ASCII characters")
+    """Raise `ConfigError` for an id that the gateway would replace."""
+    if not (text and len(text) <= MAX_ID_LENGTH and text.isascii() and text.isprintable()):
+        raise ConfigError(f"--request-id {text!r}, must be 1 to {MAX_ID_LENGTH} printable ASCII characters")

@@ -1,4 +1,4 @@
-"""How the commands reach a platform that is up: its admin socket, and its gateway."""
+"""What the commands send to a platform that is up: to its admin socket, and to its gateway."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from dilu.errors import DiluError
-from dilu_autoscaler.local.rundir import RunningPlatform, run_directory, running
+from dilu_autoscaler.local.run_directory import RunningPlatform, run_directory, running
 
 _STATUS_TIMEOUT_S = 2.0
 _LOGS_TIMEOUT_S = 10.0
@@ -50,7 +50,7 @@ def platforms_up(name: str | None = None) -> list[RunningPlatform]:
 
 
 def platform_with(function: str | None, name: str | None) -> tuple[RunningPlatform, dict[str, Any]]:
-    """The one platform that is meant, with its status: by its name, or by the function that only it has."""
+    """Return the platform that is meant, by its name or by a function that only it has, with its status."""
     answers = read_statuses(platforms_up(name))
     statuses = [(one, status) for one, status in answers if not isinstance(status, DiluError)]
     silent = [status for _, status in answers if isinstance(status, DiluError)]
@@ -60,16 +60,16 @@ def platform_with(function: str | None, name: str | None) -> tuple[RunningPlatfo
         if not statuses and not silent:
             raise DiluError(f"{function}: no such function is up; there are: {', '.join(known)}")
     elif len(answers) > 1:
-        raise DiluError(f"several are up ({', '.join(one.name for one, _ in answers)}): say which with --name")
+        raise DiluError(f"several are up ({', '.join(one.name for one, _ in answers)}): choose one with --name")
     if not statuses:
         raise silent[0]
     if len(statuses) > 1:
-        raise DiluError(f"several are up ({', '.join(one.name for one, _ in statuses)}): say which with --name")
+        raise DiluError(f"several are up ({', '.join(one.name for one, _ in statuses)}): choose one with --name")
     return statuses[0]
 
 
 def read_statuses(platforms: list[RunningPlatform]) -> list[tuple[RunningPlatform, dict[str, Any] | DiluError]]:
-    """The status of each, or why it has none: all at the same time, so that those who are silent cost it once."""
+    """Read all statuses at once, so that silent platforms cost one timeout together; theirs are errors."""
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(len(platforms)) as threads:
@@ -94,7 +94,7 @@ def read_status(platform: RunningPlatform, function: str | None = None) -> dict[
         reason = f"does not answer within {_STATUS_TIMEOUT_S:g} s"
         raise DiluError(f"{platform.name} (pid {platform.pid}) {reason}; is it stopped?") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise DiluError(f"{platform.name} (pid {platform.pid}) does not answer: {_said(error)}") from error
+        raise DiluError(f"{platform.name} (pid {platform.pid}) does not answer: {_one_line(error)}") from error
     finally:
         connection.close()
     return status
@@ -103,7 +103,7 @@ def read_status(platform: RunningPlatform, function: str | None = None) -> dict[
 def read_logs(
     platform: RunningPlatform, *, function: str | None, replica: str | None, lines: int, follow: bool
 ) -> Iterator[str]:
-    """The replicas' logs, line by line; while following, for as long as the platform is up."""
+    """Yield the replicas' logs line by line; while following, as long as the platform is up."""
     asked = {"function": function, "replica": replica, "lines": str(lines), "follow": "1" if follow else None}
     query = urlencode({key: value for key, value in asked.items() if value is not None})
     connection = UnixConnection(platform.socket, None if follow else _LOGS_TIMEOUT_S)
@@ -137,8 +137,8 @@ class Invocation:
         self.status = self._answer.status
 
     def body(self) -> Iterator[bytes]:
-        """The answer's body, as it comes."""
-        missing = self._answer.length  # None: it says itself where it ends
+        """Yield the answer's body as it arrives."""
+        missing = self._answer.length  # None: it ends with its last chunk or its connection
         try:
             while piece := self._answer.read1(64 * 1024):
                 yield piece
@@ -156,13 +156,13 @@ class Invocation:
             return CallFailedError(f"{self._url}: {awaited} did not come within {self._timeout_s:g} s (--timeout)")
         if isinstance(error, http.client.IncompleteRead):
             return CallFailedError(f"{self._url}: the connection ended in the middle of the answer")
-        return CallFailedError(f"{self._url}: {' '.join(_said(error).split())}")
+        return CallFailedError(f"{self._url}: {' '.join(_one_line(error).split())}")
 
 
-def _said(error: Exception) -> str:
-    """One line, whatever a broken answer holds."""
-    said = (error.strerror if isinstance(error, OSError) else None) or str(error).strip() or type(error).__name__
-    return said if said.isprintable() else ascii(said)
+def _one_line(error: Exception) -> str:
+    """Return the error on one line, also where a broken answer has line breaks."""
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error).strip() or type(error).__name__
+    return text if text.isprintable() else ascii(text)
 
 
 def _function_names(status: dict[str, Any]) -> list[str]:

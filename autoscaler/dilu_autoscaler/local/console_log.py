@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dilu.http.listener import SERVER_LOG
 from dilu.runtime.logs import JsonFormatter
-from dilu_autoscaler.local.exchange import ACCESS_LOG
+from dilu_autoscaler.local.proxied_request import ACCESS_LOG
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,7 +21,7 @@ class LineFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line; warnings say that they are, and requests are named at the end."""
+        """Return the line, with the level of a warning or an error, and the requests at its end."""
         line = super().format(record)
         if record.levelno >= logging.WARNING:
             time, _, rest = line.partition(" ")
@@ -50,7 +50,7 @@ def configure_events(*, log_format: str, access_log: bool, console: Console | No
     handler = logging.StreamHandler(sys.stderr) if console is None else ConsoleHandler(console)
     handler.setFormatter(JsonFormatter(None, None) if log_format == "json" else LineFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # What the server library says of single connections repeats what clients see, or what the gateway says better.
+    # The server logs each connection that breaks off; the gateway logs what matters of them.
     logging.getLogger(SERVER_LOG).setLevel(logging.CRITICAL)
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
     access = logging.getLogger(ACCESS_LOG)

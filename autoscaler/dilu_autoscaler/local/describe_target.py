@@ -1,4 +1,4 @@
-"""Looks into a function's code without loading it here: a child process, `dilu describe`, does that."""
+"""Finds the functions in a target: a child process, `dilu describe`, loads the code, so that this one does not."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from dilu.spec import FunctionSpec, from_mapping
 
 _log = logging.getLogger(__name__)
 
-# -P: a file of the application that is called like a module of Python's (random.py) must not replace it.
+# -P: a file of the application named like a module of Python (random.py) must not replace that.
 DILU = (sys.executable, "-P", "-m", "dilu")
 START_LIMIT_S = 600.0
-"""What starts, a replica or the child that looks into the code, is given up after so long."""
+"""A replica, or the child that loads the code, is given up if it is not ready after this time."""
 _REMIND_AFTER_S = 10.0
-_MOST_ERRORS_BYTES = 64 * 1024
+_MAX_ERRORS_BYTES = 64 * 1024
 
 Found = tuple[str, FunctionSpec]
-"""A function's target, and what its decorator says."""
+"""A function's target, and the spec from its decorator."""
 
 
 class _Described(msgspec.Struct):
@@ -39,9 +39,9 @@ class _Described(msgspec.Struct):
 
 
 async def describe(target: str, folder: Path, env: Mapping[str, str], *, limit_s: float = START_LIMIT_S) -> list[Found]:
-    """The functions that a target holds, found by a child process, so that nothing of theirs is loaded here.
+    """Return the functions that a target holds.
 
-    Raises `ConfigError` with the child's one line if they cannot be loaded.
+    Raises `ConfigError` with the child's error line if the code cannot be loaded.
     """
     # Files, not pipes: what the module starts may hold a pipe open for long after the child's end.
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
@@ -65,12 +65,12 @@ async def describe(target: str, folder: Path, env: Mapping[str, str], *, limit_s
         try:
             described = msgspec.json.decode(output.read(), type=list[_Described])
         except msgspec.DecodeError as error:
-            raise ConfigError(f"{target}: said nothing that is understood when it was loaded: {error}") from error
+            raise ConfigError(f"{target}: `dilu describe` wrote invalid JSON when it loaded it: {error}") from error
     return [(one.target, from_mapping(one.spec)) for one in described]
 
 
 async def _ended(child: asyncio.subprocess.Process, target: str, limit_s: float) -> int:
-    """The child's exit code. Raises `ConfigError` if it does not end in time."""
+    """Return the child's exit code. Raises `ConfigError` if it does not end in time."""
     reminder = asyncio.get_running_loop().call_later(_REMIND_AFTER_S, _log.info, "still loading %s …", target)
     try:
         async with asyncio.timeout(limit_s):
@@ -85,13 +85,13 @@ async def _ended(child: asyncio.subprocess.Process, target: str, limit_s: float)
 
 
 def _last_of(file: IO[bytes]) -> str:
-    file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST_ERRORS_BYTES))
+    file.seek(max(0, file.seek(0, os.SEEK_END) - _MAX_ERRORS_BYTES))
     return file.read().decode(errors="replace")
 
 
 def _reason(target: str, errors: str, code: int | None) -> str:
-    """The line that `dilu describe` says on purpose, or the last one of whatever broke."""
-    lines = errors.strip().splitlines() or ["it said nothing"]
+    """Return the error line of `dilu describe`, or the last line of any other output."""
+    lines = errors.strip().splitlines() or ["it wrote nothing"]
     for line in reversed(lines):
         if line.startswith("dilu: "):
             return line.removeprefix("dilu: ")

@@ -1,4 +1,4 @@
-"""Runs the scale loop when something is due or somebody pokes it, and sleeps otherwise."""
+"""Runs the scale loop when a tick is due or `wake` is called, and sleeps otherwise."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LocalPorts:
         self._functions = functions
 
     def observe(self, function: str, now_s: float) -> Observation | None:
-        """What happened to the function since the last call."""
+        """Return what happened to the function since the last call."""
         return self._functions[function].observe(now_s)
 
     def apply(self, function: str, decision: Decision) -> None:

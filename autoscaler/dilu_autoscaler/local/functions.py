@@ -1,4 +1,4 @@
-"""One function on this machine, both sides of it: what the gateway sees and the replicas that it has."""
+"""One function on this machine: its side at the gateway, and its replicas."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from dilu_autoscaler.explaining.decision_log import DecisionLog
 from dilu_autoscaler.explaining.sentence import sentence
 from dilu_autoscaler.load_sampler import LoadSampler, whole_us
 from dilu_autoscaler.local.backends import Backends, WaitLimits
-from dilu_autoscaler.local.exchange import ServedFunction
 from dilu_autoscaler.local.launch_spec import FunctionPlan
+from dilu_autoscaler.local.proxied_request import ServedFunction
 from dilu_autoscaler.local.status import LocalFunctionStatus
 from dilu_autoscaler.local.supervisor import Supervisor
 from dilu_autoscaler.local.traffic import Outcomes
@@ -30,13 +30,13 @@ _MAX_DECISIONS = 200
 
 
 class _Stats(msgspec.Struct):
-    """The part of a replica's statistics that is looked at."""
+    """The part of a replica's statistics that is used."""
 
     learned_rps: float | None = None
 
 
 class LocalFunction:
-    """Answers the scale loop's `observe` and `apply` for one function, and says how it does."""
+    """One function for the scale loop (`observe`, `apply`), and its part of the status document."""
 
     def __init__(
         self,
@@ -72,13 +72,13 @@ class LocalFunction:
         self.supervisor.replace_all(plan)
 
     def observe(self, now_s: float) -> Observation:
-        """What happened since the last call. While there is traffic there is something new every second."""
+        """Return what happened since the last call. While there is traffic, every second brings a new sample."""
         served = self.served
         samples = served.load.take(whole_us(now_s))
         served.is_watched = not served.load.is_quiet
         if self.supervisor.is_failing:
-            # What is refused because no replica can start would not be served by more that cannot: seconds with
-            # demand are left out (nothing is known of them), quiet ones are not, so that it can go to zero.
+            # Requests are refused because no replica can start; starting more would not serve them. So seconds with
+            # demand are left out (no data), but quiet ones are not, so that the function can scale to zero.
             samples = tuple(sample for sample in samples if not (sample.rps or sample.concurrency))
         ready = self.supervisor.ready
         return Observation(
@@ -92,13 +92,13 @@ class LocalFunction:
         )
 
     def apply(self, decision: Decision) -> None:
-        """Want so many replicas."""
+        """Set the desired number of replicas."""
         if decision.replicas is None:
             return
         self.supervisor.set_desired(decision.replicas)
 
     async def read_capacity(self) -> None:
-        """Ask each ready replica what it can take; the mean of those that know stays until it is asked again."""
+        """Read each ready replica's learned throughput, and keep the mean of those that have one."""
         self.supervisor.bound_logs()
         answers = await asyncio.gather(*(_learned_rps(one) for one in self.supervisor.statistics))
         known = [learned_rps for learned_rps in answers if learned_rps]
@@ -144,7 +144,7 @@ class LocalFunction:
         )
 
     def _request_waits(self) -> None:
-        """A request has no replica to go to. With none wanted, that cannot wait for the second to end."""
+        """Wake the loop at once for a request that waits while no replica is desired."""
         if self.supervisor.desired == 0:
             self._on_wake(self.name)
 

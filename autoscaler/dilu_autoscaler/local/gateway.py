@@ -1,4 +1,4 @@
-"""The ASGI application in front of all functions: finds out which one is meant, and answers what is meant for none."""
+"""The ASGI application in front of all functions: it finds the function of a request, or answers itself."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import msgspec
 
 from dilu.errors import RequestError
 from dilu.http.answers import CLOSE, Headers, Receive, Scope, Send, send_error, send_json
-from dilu_autoscaler.local.exchange import GatewayLimits, ProxiedRequest, ServedFunction
 from dilu_autoscaler.local.headers import RequestHead, read_head
+from dilu_autoscaler.local.proxied_request import GatewayLimits, ProxiedRequest, ServedFunction
 from dilu_autoscaler.local.routing import OWN_PREFIX, Router
 
 
 class GatewayApp:
-    """Passes requests to replicas. Every request ends with an answer or an error, or its client is gone."""
+    """Passes requests to replicas. Each one ends with an answer, an error, or the disconnection of its client."""
 
     def __init__(self, router: Router, functions: Mapping[str, ServedFunction], limits: GatewayLimits) -> None:
         self._router = router
@@ -35,7 +35,7 @@ class GatewayApp:
         route = self._router.route(path, head.host)
         if route is None:
             known = ", ".join(self._functions)
-            error = RequestError(404, "unknown-function", f"{scope['path']}: no such function; there are {known}")
+            error = RequestError(404, "unknown-function", f"{scope['path']}: no such function; available: {known}")
             await send_error(send, error, head.request_id, self._closing())
             return
         name, path = route
@@ -50,5 +50,5 @@ class GatewayApp:
             await send_error(send, error, head.request_id, self._closing())
 
     def _closing(self) -> Headers:
-        """While draining, each answer asks the client to leave this connection."""
+        """Return the headers that, while draining, tell the client to leave this connection."""
         return [CLOSE] if self.is_draining else []

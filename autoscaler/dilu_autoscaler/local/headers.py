@@ -1,4 +1,4 @@
-"""Heads of requests and answers as they leave the gateway: pure, on raw headers."""
+"""Headers of requests and answers as they leave the gateway: pure, on raw bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dilu.spec import names
 
 Headers = list[tuple[bytes, bytes]]
 
-# These speak of one connection, not of the request (RFC 9110, 7.6.1).
+# Headers of one connection, not of the request (RFC 9110, 7.6.1).
 HOP_BY_HOP = frozenset(
     {
         b"connection",
@@ -24,24 +24,24 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-# The gateway says these itself: it has the whole body, and has asked for it.
+# The gateway writes these itself: it has the whole body.
 _REQUEST_OWN = HOP_BY_HOP | {b"content-length", b"expect"}
 REQUEST_ID = names.HEADER_REQUEST_ID.lower().encode()
 REFUSED = names.HEADER_REFUSED.lower().encode()
 _ANSWER_OWN = HOP_BY_HOP | {b"date", REQUEST_ID}
-_LONGEST_ID = 128
+_MAX_ID_LENGTH = 128
 
 
 @dataclass(slots=True)
 class RequestHead:
-    """What the gateway needs to know of a request's headers, and the lines that go on to the replica."""
+    """What the gateway uses of a request's headers, and the lines for the replica."""
 
     request_id: str
     host: bytes
     lines: list[bytes]
 
     def to_bytes(self, method: str, path: bytes, query: bytes, body_size: int) -> bytes:
-        """The head for the replica."""
+        """Return the head for the replica."""
         target = path + b"?" + query if query else path
         lines = self.lines
         if body_size or method in ("POST", "PUT", "PATCH"):
@@ -55,9 +55,9 @@ class RequestHead:
 
 
 def read_head(headers: Iterable[tuple[bytes, bytes]], client: str, scheme: str) -> RequestHead:
-    """The request's head: its id is taken over or made, the client is named in X-Forwarded-For, Host stays.
+    """Read the headers of a request: its id is kept or made, X-Forwarded-For names the client, Host stays.
 
-    Names are in lower case, as ASGI has them. Those with an underscore are left out, as in nginx.
+    Names are in lower case, as in ASGI. Those with an underscore are left out, as in nginx.
     """
     id_ = call_id = host = forwarded_for = b""
     named: bytes | None = None
@@ -94,7 +94,7 @@ def read_head(headers: Iterable[tuple[bytes, bytes]], client: str, scheme: str) 
 
 
 def answer_headers(headers: Headers, request_id: str, status: int) -> Headers:
-    """The replica's headers without those of its connection, and with the request's id."""
+    """Return the replica's headers without those of its connection, and with the request's id."""
     kept: Headers = []
     named: bytes | None = None
     for name, value in headers:
@@ -111,7 +111,7 @@ def answer_headers(headers: Headers, request_id: str, status: int) -> Headers:
 
 
 def header(headers: Headers, wanted: bytes) -> bytes | None:
-    """The value of a header, by its name in lower case."""
+    """Return the value of a header by its lower-case name, or None."""
     for name, value in headers:
         if len(name) == len(wanted) and name.lower() == wanted:
             return value
@@ -119,13 +119,13 @@ def header(headers: Headers, wanted: bytes) -> bytes | None:
 
 
 def _usable_id(value: bytes) -> str | None:
-    if value and len(value) <= _LONGEST_ID and value.isascii() and (text := value.decode()).isprintable():
+    if value and len(value) <= _MAX_ID_LENGTH and value.isascii() and (text := value.decode()).isprintable():
         return text
     return None
 
 
 def _without_named(lines: list[bytes], named: bytes) -> list[bytes]:
-    """Without the headers that the Connection header names (never Host)."""
+    """Leave out the headers that the Connection header names (never Host)."""
     listed = _listed(named) - {b"host"}
     return [line for line in lines if line.partition(b":")[0] not in listed]
 

@@ -20,12 +20,12 @@ from dilu_autoscaler.local.describe_target import DILU, START_LIMIT_S, Found, de
 from dilu_autoscaler.policy.horizontal import DEFAULT_POLICY
 
 DRAIN_S = 300.0
-"""A replica that is told to stop finishes requests for so long: as long as the gateway waits for an answer."""
+"""A replica that is told to stop may finish requests for this time: as long as the gateway waits for an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionPlan:
-    """One function: what is asked for, and how one replica of it is started."""
+    """One function: its spec, and how a replica of it is started."""
 
     spec: FunctionSpec
     target: str
@@ -37,7 +37,7 @@ class FunctionPlan:
     start_limit_s: float = START_LIMIT_S
 
     def environment(self, *, replica: str, control_fd: int, log_format: str) -> dict[str, str]:
-        """The environment of one replica; what the platform sets wins over what was there."""
+        """Return the environment of one replica; what the platform sets replaces inherited values."""
         inherited = {key: value for key, value in os.environ.items() if key not in names.RESERVED_ENVIRONMENT}
         return {
             **inherited,
@@ -55,7 +55,7 @@ class FunctionPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchRequest:
-    """What a person typed after `dilu up`; None: as the file or the default says."""
+    """The arguments of `dilu up`; None: the value of the file, or the default."""
 
     target: str | None = None
     name: str | None = None
@@ -69,7 +69,7 @@ class LaunchRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outline:
-    """What is known without loading any code: enough to claim the name and the port."""
+    """What is known before any code is loaded: enough to claim the name and the port."""
 
     name: str
     gateway: Gateway
@@ -90,12 +90,12 @@ class LaunchPlan:
 
 
 def read_outline(request: LaunchRequest) -> Outline:
-    """The outline of what was typed. Raises `ConfigError` in one line for what cannot be used."""
+    """Return the outline of the arguments. Raises `ConfigError` with one line if they cannot be used."""
     target = request.target
     if target is None:
         target = names.APPLICATION_FILE
         if not Path(target).is_file():
-            raise ConfigError(f"no {target} here: say what to serve, for example `dilu up app.py`")
+            raise ConfigError(f"no {target} in this folder: name what to serve, for example `dilu up app.py`")
     if target.endswith((".yaml", ".yml")):
         application = read_application(target)
         name, gateway, folder = application.name, application.gateway, application.folder.resolve()
@@ -119,14 +119,14 @@ def read_outline(request: LaunchRequest) -> Outline:
 
 
 async def make_plan(outline: Outline) -> LaunchPlan:
-    """The plan, after the code was loaded once. Raises `ConfigError` in one line if it cannot be."""
+    """Load the code once and return the plan. Raises `ConfigError` with one line if it cannot be loaded."""
     folder = outline.folder
     if outline.target is not None:
         found = await describe(outline.target, folder, {})
         entries = tuple(_with_typed(FunctionEntry(target=target), outline.request) for target, _ in found)
     else:
         entries = outline.entries
-        found = await _gathered(_describe_entry(entry, folder) for entry in entries)
+        found = await _all_found(_describe_entry(entry, folder) for entry in entries)
     specs = _specs(outline, entries, [spec for _, spec in found])
     functions = tuple(
         FunctionPlan(
@@ -146,7 +146,7 @@ async def make_plan(outline: Outline) -> LaunchPlan:
 def _specs(
     outline: Outline, entries: tuple[FunctionEntry, ...], declared: Sequence[FunctionSpec]
 ) -> tuple[FunctionSpec, ...]:
-    """Each function's spec with what was said beside the code. Raises `ConfigError` that names the file."""
+    """Return each function's spec with its overrides. Raises `ConfigError` that names the file."""
     try:
         specs = Application(name=outline.name, functions=entries, folder=outline.folder).specs(declared)
     except FieldError as error:  # of a single target: what is read from a dilu.yaml knows its place
@@ -177,8 +177,8 @@ async def _describe_entry(entry: FunctionEntry, folder: Path) -> Found:
     return found[0]
 
 
-async def _gathered(found: Iterable[Coroutine[Any, Any, Found]]) -> list[Found]:
-    """All of them at once; none goes on once one of them has failed."""
+async def _all_found(found: Iterable[Coroutine[Any, Any, Found]]) -> list[Found]:
+    """Await all of them at once; the first failure cancels the others."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one) for one in found]

@@ -15,21 +15,21 @@ from dilu.spec.applications import Route
 from dilu_autoscaler.local.admin import AdminApp
 from dilu_autoscaler.local.backends import WaitLimits
 from dilu_autoscaler.local.driver import ScaleDriver
-from dilu_autoscaler.local.exchange import GatewayLimits
 from dilu_autoscaler.local.functions import LocalFunction
 from dilu_autoscaler.local.gateway import GatewayApp
 from dilu_autoscaler.local.launch_spec import LaunchPlan
+from dilu_autoscaler.local.proxied_request import GatewayLimits
 from dilu_autoscaler.local.routing import Router
-from dilu_autoscaler.local.rundir import Claim
+from dilu_autoscaler.local.run_directory import Claim
 from dilu_autoscaler.local.status import GatewayStatus, LocalStatus
 
 _log = logging.getLogger(__name__)
 
-# After the first signal: what was accepted may take so long; and so long has each model at least to unload.
+# After the first signal: the time limit of accepted requests, and the minimum that each model gets to unload.
 _DRAIN_S = 30.0
-_LEAST_UNLOAD_S = 5.0
-# For so long clients are told on their open connections to leave, before idle ones are closed.
-_LAST_WORD_S = 0.1
+_MIN_UNLOAD_S = 5.0
+# For this time answers tell clients to leave their connections, before idle ones are closed.
+_ANNOUNCE_S = 0.1
 
 
 class Platform:
@@ -66,7 +66,7 @@ class Platform:
         self._stops: asyncio.Queue[int] = asyncio.Queue()
 
     async def run(self) -> int:
-        """Serve until a stop signal, then drain; the exit code (1 if a second signal cut the drain short)."""
+        """Serve until a stop signal, then drain. Return the exit code: 1 if a second signal cut the drain short."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, *termination_signals()):
             loop.add_signal_handler(number, self._stops.put_nowait, number)
@@ -75,7 +75,7 @@ class Platform:
             await self._listener.start()
             await self._admin.start()
             self._claim.announce(self.url)
-            self._say_up()
+            self._log_up()
             stopped = asyncio.ensure_future(self._stops.get())
             await asyncio.wait({stopped, driving}, return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
@@ -87,14 +87,14 @@ class Platform:
             await self._end_at_once()
 
     def stop(self) -> None:
-        """The same as a signal: drain, or if that is under way already, end at once."""
+        """Act as on a signal: drain, or while draining end at once."""
         self._stops.put_nowait(0)
 
     def replan(self, plan: LaunchPlan) -> None:
-        """Serve other code. Raises `DiluError` if it has other functions than those that are up."""
+        """Serve changed code. Raises `DiluError` if it has other functions than those that are up."""
         planned = {one.spec.name: one for one in plan.functions}
         if planned.keys() != self._functions.keys():
-            raise DiluError(f"the functions are now {', '.join(planned)}: stop and start `dilu up` for that")
+            raise DiluError(f"the functions are now {', '.join(planned)}: restart `dilu up` to serve them")
         for name, function in self._functions.items():
             function.replan(planned[name])
             self._driver.replan(function)
@@ -121,13 +121,13 @@ class Platform:
     def _wake(self, function: str) -> None:
         self._driver.wake(function)
 
-    def _say_up(self) -> None:
+    def _log_up(self) -> None:
         for name in self._functions:
             _log.info("fn=%s is at %s", name, self._router.url(self.url, name))
         _log.info("%s is up (pid %d); Ctrl-C drains and stops", self.name, os.getpid())
 
     async def _stop(self) -> int:
-        """Drain; a second signal ends it at once."""
+        """Drain until that is done or a second signal comes. Return the exit code."""
         draining = asyncio.ensure_future(self._drain())
         again = asyncio.ensure_future(self._stops.get())
         await asyncio.wait({draining, again}, return_when=asyncio.FIRST_COMPLETED)
@@ -135,23 +135,25 @@ class Platform:
         if draining.done():
             draining.result()
             return 0
-        _log.warning("told to stop again: replicas are killed")
+        _log.warning("second stop signal: replicas are killed")
         draining.cancel()
         await asyncio.gather(draining, return_exceptions=True)
         return 1
 
     async def _drain(self) -> None:
         in_flight = sum(function.served.load.in_flight for function in self._functions.values())
-        _log.info("stopping: %d requests in flight; again Ctrl-C stops at once", in_flight)
+        _log.info(
+            "stopping: %d requests in flight, up to %g s for them; a second Ctrl-C stops at once", in_flight, _DRAIN_S
+        )
         self._gateway.is_draining = True
         self._listener.stop_accepting()
         deadline_s = time.monotonic() + _DRAIN_S
-        await asyncio.sleep(_LAST_WORD_S)
+        await asyncio.sleep(_ANNOUNCE_S)
         await self._listener.close(_DRAIN_S)
-        await self._close_supervisors(max(_LEAST_UNLOAD_S, deadline_s - time.monotonic()))
+        await self._close_supervisors(max(_MIN_UNLOAD_S, deadline_s - time.monotonic()))
 
     async def _end_at_once(self) -> None:
-        """Leave nothing behind, whatever happened before."""
+        """Kill every replica that is left, and close all sockets."""
         for function in self._functions.values():
             function.supervisor.kill()
         await self._close_supervisors(0.0)
@@ -164,14 +166,14 @@ class Platform:
 
 
 def termination_signals() -> tuple[signal.Signals, ...]:
-    """What tells us to stop beside Ctrl-C: also the end of our terminal, unless that is to be ignored (`nohup`)."""
+    """Return the signals that stop us beside Ctrl-C: with the terminal's end, unless that is ignored (`nohup`)."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         return (signal.SIGTERM,)
     return signal.SIGTERM, signal.SIGHUP
 
 
 def _client_url(gateway_socket: socket.socket) -> str:
-    """Where a client on this machine reaches the gateway."""
+    """Return the URL at which clients on this machine reach the gateway."""
     host, port = gateway_socket.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{shown}:{port}"

@@ -1,4 +1,4 @@
-"""`--reload`: when the application's files change, replicas are replaced one by one, if the change loads."""
+"""`--reload`: when the application's files change and the change loads, replicas are replaced one by one."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from dilu_autoscaler.local.platform import Platform
 
 _log = logging.getLogger(__name__)
 _WATCH_AGAIN_S = 5.0
-_LOOK_MS = 1000
+_CHECK_MS = 1000
 
 
 class SourceFiles(DefaultFilter):
-    """The files that make up an application: Python's, and its dilu.yaml. Knows what was in each of them last.
+    """The Python files of an application and its dilu.yaml, with a digest of what was last read of each.
 
-    Caches, environments and hidden folders are passed over.
+    Caches, virtual environments and hidden folders are left out.
     """
 
     def __init__(self, folder: Path, application: Path | None) -> None:
@@ -40,7 +40,7 @@ class SourceFiles(DefaultFilter):
         return path.endswith(".py") and super().__call__(change, path) and not self._is_left_out(Path(path).parent)
 
     def read_all(self) -> list[str]:
-        """Learn what is in each of them now; those that have changed since the last time."""
+        """Read all of them. Return those that have changed since the last time."""
         paths = set(self._contents)
         for name, subfolders, files in os.walk(self._folder):
             folder = Path(name)
@@ -56,7 +56,7 @@ class SourceFiles(DefaultFilter):
         return False
 
     def changed(self, paths: list[str]) -> list[str]:
-        """Those of the paths whose content is not what it was when it was last looked at."""
+        """Return those of the paths whose content has changed since it was last read."""
         return [path for path in paths if self._is_new(path)]
 
     def _is_new(self, path: str) -> bool:
@@ -67,22 +67,22 @@ class SourceFiles(DefaultFilter):
 
 
 async def sources_of(outline: Outline) -> SourceFiles:
-    """The application's files as they are now: to be read before their code is, so that no change goes unnoticed."""
+    """Read the application's files. Call it before their code is loaded, so that no later change is missed."""
     files = SourceFiles(outline.folder, outline.application)
     await asyncio.to_thread(files.read_all)
     return files
 
 
 async def reload_on_change(platform: Platform, outline: Outline, files: SourceFiles) -> None:
-    """Watch the application's files and replan at each change since they were read, until cancelled."""
+    """Watch the application's files and replan at each change since `files` were read, until cancelled."""
     while True:
         is_watched = False
         try:
-            watch = awatch(outline.folder, watch_filter=files, yield_on_timeout=True, rust_timeout=_LOOK_MS)
+            watch = awatch(outline.folder, watch_filter=files, yield_on_timeout=True, rust_timeout=_CHECK_MS)
             async for changes in watch:
                 if is_watched:
                     changed = files.changed(sorted(path for _, path in changes))
-                else:  # what changed before the watch was there
+                else:  # what changed before the watch began
                     is_watched, changed = True, await asyncio.to_thread(files.read_all)
                 if changed:
                     outline = await _reload(platform, outline, changed)
@@ -92,18 +92,18 @@ async def reload_on_change(platform: Platform, outline: Outline, files: SourceFi
 
 
 async def _reload(platform: Platform, outline: Outline, paths: list[str]) -> Outline:
-    """Serve what is written now, if it can be served; the outline that was read last."""
+    """Serve the changed files if they load. Return the outline that was read last."""
     await asyncio.to_thread(_forget_bytecode, paths)
     changed = ", ".join(sorted({path.rpartition("/")[2] for path in paths})[:3])
     try:
         now = read_outline(outline.request)
         plan = await make_plan(now)
-        _say_what_stays(outline, now, changed)
+        _log_unchanged(outline, now, changed)
         platform.replan(plan)
     except DiluError as error:
-        _log.error("%s changed, but does not load; what runs stays: %s", changed, error)
+        _log.error("%s changed, but does not load; the running replicas stay: %s", changed, error)
     except Exception:
-        _log.exception("%s changed, but cannot be served; what runs stays", changed)
+        _log.exception("%s changed, but cannot be served; the running replicas stay", changed)
     else:
         _log.info("%s changed: replicas are replaced one by one", changed)
         return now
@@ -111,27 +111,27 @@ async def _reload(platform: Platform, outline: Outline, paths: list[str]) -> Out
 
 
 def _forget_bytecode(paths: list[str]) -> None:
-    """Python takes bytecode for that of a file of the same size and second, which a quick second change may have."""
+    """Delete bytecode: Python would reuse it for a file of the same size and second, as after a quick second change."""
     for path in paths:
         if path.endswith(".py"):
             with contextlib.suppress(OSError):
                 Path(cache_from_source(path)).unlink()
 
 
-def _say_what_stays(before: Outline, now: Outline, changed: str) -> None:
+def _log_unchanged(before: Outline, now: Outline, changed: str) -> None:
     keys = [key for key in ("name", "gateway") if getattr(before, key) != getattr(now, key)]
     if keys:
         _log.warning("%s changed %s: takes effect when `dilu up` is stopped and started", changed, " and ".join(keys))
 
 
 def _is_foreign(folder: Path) -> bool:
-    """Whether the folder is hidden, made by tools, or a virtual environment of whatever name."""
+    """Return whether the folder is hidden, made by tools, or a virtual environment of any name."""
     is_known = folder.name.startswith(".") or folder.name in DefaultFilter.ignore_dirs
     return is_known or (folder / "pyvenv.cfg").exists()
 
 
 def _digest(path: str) -> bytes | None:
-    """What is in the file; None if there is none."""
+    """Return a digest of the file; None if it cannot be read."""
     try:
         return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).digest()
     except OSError:

@@ -1,4 +1,4 @@
-"""One replica as a child process: started, heard on its control socket, stopped, and never left behind."""
+"""One replica as a child process: it is started, heard on its control socket, and always stopped."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from dilu_autoscaler.local.launch_spec import DRAIN_S, FunctionPlan
 
 _log = logging.getLogger(__name__)
 
-_STOP_GRACE_S = DRAIN_S + 1.0  # by then a replica has cut by itself what still ran
-_CUT_S = 5.0  # from the second SIGTERM, which cuts what still runs, to the end by force
-# What a process said last may still be on its way when it has ended; a child of its own may hold the socket open.
-_LAST_WORDS_S = 0.5
-_MOST_TAIL_BYTES = 64 * 1024
-_MOST_LOG_BYTES = 32 * 1024 * 1024
+_STOP_GRACE_S = DRAIN_S + 1.0  # by then a replica has cut what was still running
+_CUT_S = 5.0  # from the second SIGTERM, which cuts what still runs, to SIGKILL
+# The last control events may arrive after the process has ended; a child of its own may hold the socket open.
+_LAST_EVENTS_S = 0.5
+_MAX_TAIL_BYTES = 64 * 1024
+_MAX_LOG_BYTES = 32 * 1024 * 1024
 
 
 class ReplicaState(StrEnum):
@@ -56,7 +56,7 @@ class ReplicaProcess:
 
     def __init__(
         self,
-        id: str,  # noqa: A002 - it is what status and logs call it
+        id: str,  # noqa: A002 - its name in status and logs
         plan: FunctionPlan,
         log_path: Path,
         *,
@@ -75,7 +75,7 @@ class ReplicaProcess:
         self.stats_port = 0
         self.max_in_flight = 1
         self.phases_s: dict[str, float] = {}
-        self.failure: str | None = None  # what the replica itself said of why it failed
+        self.failure: str | None = None  # the reason that the replica itself reported
         self.exit_code: int | None = None
         self.was_stopped = False  # by us
         self.started_s = time.monotonic()
@@ -85,15 +85,15 @@ class ReplicaProcess:
         self._log_format = log_format
         self._on_change = on_change
         self._process: asyncio.subprocess.Process | None = None
-        self._is_told = False  # to stop, by whomever
+        self._is_told = False  # to stop, by us or another process
         self._cut_at_s = math.inf  # when a stop's grace is over
         self._stop_timer: asyncio.TimerHandle | None = None
         self._start_timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
-        """Start the process, hear what it says, wait for its end.
+        """Start the process, read its control events, wait for its end.
 
-        The state is `ENDED` as soon as the process has ended; when `run` returns, its last words are known as well.
+        The state is `ENDED` as soon as the process has ended; when `run` returns, its last events are read as well.
         """
         parent, child = socket.socketpair()
         try:
@@ -110,18 +110,18 @@ class ReplicaProcess:
         hearing = asyncio.ensure_future(self._hear(reader))
         try:
             code = await process.wait()
-            self._kill_group()  # whatever it started ends with it
+            self._kill_group()  # what it started ends with it
             self._ended(code)
-            await asyncio.wait({hearing}, timeout=_LAST_WORDS_S)
+            await asyncio.wait({hearing}, timeout=_LAST_EVENTS_S)
         finally:
             hearing.cancel()
             writer.close()
             self._cancel_timers()
 
     def stop(self, grace_s: float = _STOP_GRACE_S) -> None:
-        """Ask the process to finish what it has and end.
+        """Tell the process to finish its requests and end.
 
-        After `grace_s` it is told to cut what still runs, and killed soon after. A later call can make that sooner.
+        After `grace_s` it is told to cut what still runs, and killed soon after. A later call can shorten that.
         """
         self.was_stopped = True
         self._become(ReplicaState.DRAINING)
@@ -137,25 +137,25 @@ class ReplicaProcess:
             self._set_stop_timer(max(0.0, self._cut_at_s - now_s), self._cut)
 
     def kill(self) -> None:
-        """End the process, and what it started, at once."""
+        """Kill the process and what it started."""
         self.was_stopped = True
         if self._process is not None and self._process.returncode is None:
             self._kill_group()
 
     def tail(self, lines: int) -> list[str]:
-        """The last lines that it wrote."""
+        """Return the last lines of its log."""
         return last_lines(self.log_path, lines)
 
     def bound_log(self) -> None:
-        """Begin its log anew when that has become too large."""
+        """Empty its log if that has become too large."""
         with contextlib.suppress(OSError):
-            if self.log_path.stat().st_size > _MOST_LOG_BYTES:
-                # It is opened for appending, so the process goes on at the new end.
-                self.log_path.write_text(f"(emptied after {_MOST_LOG_BYTES // 1024**2} MiB)\n")
+            if self.log_path.stat().st_size > _MAX_LOG_BYTES:
+                # It is opened for appending, so the process continues at the new end.
+                self.log_path.write_text(f"(emptied after {_MAX_LOG_BYTES // 1024**2} MiB)\n")
 
     @property
     def lifetime_s(self) -> float:
-        """Seconds from its start to its end, or to now."""
+        """The seconds from its start to its end, or to now."""
         return (time.monotonic() if self.ended_s is None else self.ended_s) - self.started_s
 
     async def _spawn(self, child: socket.socket) -> None:
@@ -168,12 +168,12 @@ class ReplicaProcess:
                 stdout=log,
                 stderr=asyncio.subprocess.STDOUT,
                 pass_fds=(child.fileno(),),
-                start_new_session=True,  # Ctrl-C at the terminal is for us alone: we stop the replicas in order
+                start_new_session=True,  # Ctrl-C at the terminal reaches us alone; we stop the replicas in order
             )
         self.pid = self._process.pid
         self._start_timer = asyncio.get_running_loop().call_later(self._plan.start_limit_s, self._start_too_long)
         if self.was_stopped:
-            self.stop()  # it came while the process was being made
+            self.stop()  # `stop` was called while the process was being started
 
     def _start_too_long(self) -> None:
         if self.state is ReplicaState.STARTING:
@@ -181,7 +181,7 @@ class ReplicaProcess:
             self._kill_group()
 
     def _cut(self) -> None:
-        """The grace is over: a second SIGTERM ends what still runs."""
+        """Cut what still runs by a second SIGTERM: the grace is over."""
         self._cut_at_s = -math.inf
         self._signal(signal.SIGTERM)
         self._set_stop_timer(_CUT_S, self.kill)
@@ -190,14 +190,14 @@ class ReplicaProcess:
         try:
             async for line in reader:
                 self._heard(line)
-        except (ConnectionError, ValueError):  # gone, or a line without an end
+        except (ConnectionError, ValueError):  # the end, or a line that is too long
             return
 
     def _heard(self, line: bytes) -> None:
         try:
             event = msgspec.json.decode(line, type=_ControlEvent)
         except msgspec.DecodeError as error:
-            _log.warning("replica=%s says what is not understood: %s", self.id, error)
+            _log.warning("replica=%s sent an invalid control event: %s", self.id, error)
             return
         if event.event == "phase":
             self.phases_s[event.phase] = event.seconds
@@ -233,9 +233,9 @@ class ReplicaProcess:
                 self._process.send_signal(number)
 
     def _kill_group(self) -> None:
-        """End the process and those it started: it leads a group of its own."""
+        """Kill the process group, which the process leads: itself and what it started."""
         assert self._process is not None
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says so where only zombies are left
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS, where only zombies are left
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def _set_stop_timer(self, wait_s: float, then: Callable[[], None]) -> None:
@@ -249,7 +249,7 @@ class ReplicaProcess:
                 timer.cancel()
 
     def status(self) -> dict[str, Any]:
-        """What `dilu ps` shows of it."""
+        """Return what `dilu ps` shows of it."""
         return {
             "id": self.id,
             "pid": self.pid,
@@ -260,10 +260,10 @@ class ReplicaProcess:
 
 
 def last_lines(path: Path, lines: int) -> list[str]:
-    """The last lines of a text file, at most 64 KiB of them; none if there is no such file."""
+    """Return the last lines of a text file, at most 64 KiB of them; none if it cannot be read."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _MOST_TAIL_BYTES))
+            file.seek(max(0, path.stat().st_size - _MAX_TAIL_BYTES))
             return file.read().decode(errors="replace").splitlines()[-lines:]
     except OSError:
         return []

@@ -1,4 +1,4 @@
-"""What the supervisor does next: a pure rule over the replicas that live, the number wanted, and the generation."""
+"""Which replicas to start and stop next: a pure rule over those that run, the desired number and the generation."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Living:
-    """One replica that starts or is ready, as far as the rule looks at it."""
+class RunningReplica:
+    """What the rule uses of a replica that is starting or ready."""
 
     id: str
     is_ready: bool
@@ -25,28 +25,28 @@ class RolloutChanges:
     stop: tuple[str, ...] = ()
 
 
-def next_changes(living: Sequence[Living], *, desired: int, generation: int, replaces: bool) -> RolloutChanges:
-    """The next step towards `desired` replicas, all of `generation` where it `replaces` older ones.
+def next_changes(running: Sequence[RunningReplica], *, desired: int, generation: int, replaces: bool) -> RolloutChanges:
+    """Return the next step towards `desired` replicas, all of `generation` if it `replaces` older ones.
 
-    Older ones are replaced one by one: a new one is started beside them, and one of them stops when it is ready.
+    Older ones are replaced one by one: a new one is started beside them, and when it is ready one of them is stopped.
     """
-    surplus = len(living) - desired
+    surplus = len(running) - desired
     if surplus < 0:
         return RolloutChanges(start=-surplus)
-    old = [one for one in living if one.generation != generation]
+    old = [one for one in running if one.generation != generation]
     if not old or not replaces or desired == 0:
-        return RolloutChanges(stop=_victims(living, surplus, generation))
-    successors = [one for one in living if one.generation == generation and not one.is_ready]
+        return RolloutChanges(stop=_victims(running, surplus, generation))
+    successors = [one for one in running if one.generation == generation and not one.is_ready]
     if surplus == 0 and not successors:
         return RolloutChanges(start=1)
-    # While a successor starts, it is one more than desired; the others make room only beyond that.
+    # While a successor starts, one more than desired may run.
     allowed = 1 if successors else 0
     return RolloutChanges(
-        stop=_victims([one for one in living if one not in successors], surplus - allowed, generation)
+        stop=_victims([one for one in running if one not in successors], surplus - allowed, generation)
     )
 
 
-def _victims(living: Sequence[Living], count: int, generation: int) -> tuple[str, ...]:
-    """Those that cost least: of an older generation, not ready yet, with the least in flight, the youngest."""
-    order = sorted(living, key=lambda one: (one.generation == generation, one.is_ready, one.in_flight, one.age_s))
+def _victims(running: Sequence[RunningReplica], count: int, generation: int) -> tuple[str, ...]:
+    """Choose those that cost least: of an older generation, not ready, with the fewest in flight, the youngest."""
+    order = sorted(running, key=lambda one: (one.generation == generation, one.is_ready, one.in_flight, one.age_s))
     return tuple(one.id for one in order[: max(0, count)])

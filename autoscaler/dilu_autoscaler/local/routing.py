@@ -1,4 +1,4 @@
-"""Which function a request is for, and the path that its replica sees: pure, on raw bytes."""
+"""Which function a request is for, and the path for its replica: pure, on raw bytes."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Iterable
 
 from dilu.spec.applications import Route
 
-# Paths of the gateway itself. A function's name cannot begin with an underscore, so this shadows none of them;
-# with a single function it is the one prefix under which its own paths are not reachable.
+# Paths of the gateway itself. A function's name cannot begin with an underscore, so this hides none; but a single
+# function's own paths below this prefix are not reachable.
 OWN_PREFIX = b"/_dilu/"
 
 
 class Router:
     """Finds the function by the first part of the path (`/NAME/...`) or of the host (`NAME.localhost`).
 
-    A function that is alone on its port also gets every request that names no function.
+    A single function also gets every request that names none.
     """
 
     def __init__(self, mode: Route, functions: Iterable[str]) -> None:
@@ -23,7 +23,7 @@ class Router:
         self._only = next(iter(self._names.values())) if len(self._names) == 1 else None
 
     def route(self, path: bytes, host: bytes) -> tuple[str, bytes] | None:
-        """The function and the path for its replica, or None if no function is meant.
+        """Return the function and the path for its replica, or None if no function is meant.
 
         >>> Router(Route.PATH, ["embed", "rank"]).route(b"/embed/v2/models", b"localhost:8080")
         ('embed', b'/v2/models')
@@ -42,7 +42,7 @@ class Router:
         return None if self._only is None else (self._only, path)
 
     def url(self, base: str, function: str) -> str:
-        """Where people call `function` when the gateway listens at `base` (`http://127.0.0.1:8080`)."""
+        """Return the URL of `function` when the gateway listens at `base` (`http://127.0.0.1:8080`)."""
         if not self._by_host:
             return f"{base}/{function}"
         scheme, _, address = base.partition("://")

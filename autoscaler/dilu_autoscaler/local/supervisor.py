@@ -1,4 +1,4 @@
-"""The replicas of one function: started, replaced and stopped here and nowhere else."""
+"""The replicas of one function. Only this module starts, replaces and stops them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any
 from dilu.errors import RequestError
 from dilu.http.client.upstream import Upstream
 from dilu_autoscaler.local.backends import Backend, Backends
-from dilu_autoscaler.local.crash_loop import SETTLED_S, EarlyEnd, EarlyEnds
+from dilu_autoscaler.local.crash_loop import SETTLED_S, CrashLoop, NextStart
 from dilu_autoscaler.local.launch_spec import FunctionPlan
 from dilu_autoscaler.local.replicas import ReplicaProcess, ReplicaState
-from dilu_autoscaler.local.rollout import Living, next_changes
-from dilu_autoscaler.local.routes import Routes
+from dilu_autoscaler.local.rollout import RunningReplica, next_changes
+from dilu_autoscaler.local.routed_replicas import RoutedReplicas
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _LIVING = (ReplicaState.STARTING, ReplicaState.READY)
 
 
 class Supervisor:
-    """Brings about the desired number of replicas, and keeps it when they die."""
+    """Starts and stops replicas until their number is the desired one, and replaces those that end."""
 
     def __init__(
         self,
@@ -51,33 +51,33 @@ class Supervisor:
         self._generation = 0
         self._replaces = False  # older generations are being replaced
         self._replicas: dict[str, ReplicaProcess] = {}
-        self._routes = Routes(backends)
+        self._routes = RoutedReplicas(backends)
         self._tasks: set[asyncio.Task[None]] = set()
         self._started = 0
-        self._inherited_restarts: list[int] = []  # of replicas that died and have no successor yet
-        self._early_ends = EarlyEnds()
-        self._ends: dict[str, EarlyEnd] = {}  # of replicas that end by themselves, until that is said
+        self._inherited_restarts: list[int] = []  # of replicas that ended and have no successor yet
+        self._crash_loop = CrashLoop()
+        self._ends: dict[str, NextStart] = {}  # by replica that ends by itself, until that is logged
         self._retry: asyncio.TimerHandle | None = None
-        self._ended_seconds = 0.0  # lifetimes of replicas that are gone
+        self._ended_seconds = 0.0  # lifetimes of replicas that have ended
         self._is_closing = False
 
-    # -- what others ask for
+    # -- commands
 
     def set_desired(self, desired: int) -> None:
-        """Bring about so many replicas."""
+        """Set the desired number of replicas."""
         self.desired = desired
         self._reconcile()
 
     def replace_all(self, plan: FunctionPlan) -> None:
-        """Start every further replica by this plan, and replace those that run, one by one."""
+        """Start every further replica by this plan, and replace the running ones one by one."""
         self._plan = plan
         self._generation += 1
         self._replaces = True
-        self._forgive()
+        self._reset_back_off()
         self._reconcile()
 
     def unreachable(self, backend: Backend) -> None:
-        """A replica takes no connection: it has died, or is about to say that it drains; else it is replaced."""
+        """Replace a replica that takes no connection, unless it soon reports that it has ended or drains."""
         if backend.id in self._replicas:
             asyncio.get_running_loop().call_later(_UNREACHABLE_S, self._replace_unreachable, backend.id)
 
@@ -87,9 +87,9 @@ class Supervisor:
             replica.bound_log()
 
     async def close(self, grace_s: float) -> None:
-        """Stop every replica in order; returns when all processes have ended.
+        """Stop every replica in order, and return when all processes have ended.
 
-        Those that drain already have no longer than `grace_s` from now either.
+        Replicas that are draining already get `grace_s` from now as well, not longer.
         """
         self._is_closing = True
         self.desired = 0
@@ -100,58 +100,63 @@ class Supervisor:
             await asyncio.wait(self._tasks)
 
     def kill(self) -> None:
-        """End every replica at once."""
+        """Kill every replica."""
         self._is_closing = True
         self._cancel_retry()
         for replica in self._replicas.values():
             replica.kill()
 
-    # -- what others see
+    # -- state
 
     @property
     def starting(self) -> int:
-        """Replicas that are not ready yet."""
+        """The number of replicas that are not ready yet."""
         return sum(replica.state is ReplicaState.STARTING for replica in self._replicas.values())
 
     @property
     def ready(self) -> int:
-        """Replicas that requests go to."""
+        """The number of replicas that requests go to."""
         return self._backends.ready
 
     @property
     def is_failing(self) -> bool:
         """Whether no replica is ready because starts fail."""
-        return not self._backends.ready and self._early_ends.is_backing_off
+        return not self._backends.ready and self._crash_loop.is_backing_off
 
     @property
     def replica_seconds(self) -> float:
-        """How long replicas lived, summed over all there were."""
+        """The lifetimes of all replicas so far, added up."""
         return self._ended_seconds + sum(replica.lifetime_s for replica in self._replicas.values())
 
     @property
     def statistics(self) -> list[Upstream]:
-        """Where each ready replica answers `/v1/stats`."""
+        """The `/v1/stats` server of each ready replica."""
         return self._routes.statistics
 
     def status(self) -> list[dict[str, Any]]:
-        """The replicas as `dilu ps` shows them."""
+        """Return the replicas as `dilu ps` shows them."""
         return [
             {**replica.status(), "in_flight": self._routes.in_flight(replica.id)} for replica in self._replicas.values()
         ]
 
-    # -- how it is brought about
+    # -- reconciling
 
     def _replace_unreachable(self, replica_id: str) -> None:
         replica = self._replicas.get(replica_id)
         if replica is not None and replica.state is ReplicaState.READY:
-            _log.warning("fn=%s replica=%s takes no connections: replaced", self._plan.spec.name, replica_id)
+            _log.warning(
+                "fn=%s replica=%s takes no connections %g s after the first failure: replaced",
+                self._plan.spec.name,
+                replica_id,
+                _UNREACHABLE_S,
+            )
             replica.stop()
 
     def _reconcile(self) -> None:
         if self._is_closing:
             return
         changes = next_changes(
-            self._living(), desired=self.desired, generation=self._generation, replaces=self._replaces
+            self._running(), desired=self.desired, generation=self._generation, replaces=self._replaces
         )
         for replica_id in changes.stop:
             self._replicas[replica_id].stop()
@@ -161,11 +166,11 @@ class Supervisor:
             self._backends.unblock()
         if self.desired == 0:
             self._inherited_restarts.clear()
-            self._backends.unblock()  # the next request is a new try
+            self._backends.unblock()  # the next request tries again
 
-    def _living(self) -> list[Living]:
+    def _running(self) -> list[RunningReplica]:
         return [
-            Living(
+            RunningReplica(
                 id=replica.id,
                 is_ready=replica.state is ReplicaState.READY,
                 generation=replica.generation,
@@ -177,8 +182,8 @@ class Supervisor:
         ]
 
     def _may_start(self) -> bool:
-        """Whether no back-off is running; one that is calls `_reconcile` at its end."""
-        wait_s = self._early_ends.wait_s(time.monotonic())
+        """Return whether no back-off is under way. The end of one calls `_reconcile`."""
+        wait_s = self._crash_loop.wait_s(time.monotonic())
         if not wait_s:
             return True
         if self._retry is None:
@@ -187,7 +192,7 @@ class Supervisor:
 
     def _retry_now(self) -> None:
         self._retry = None
-        if not self._early_ends.wait_s(time.monotonic()):
+        if not self._crash_loop.wait_s(time.monotonic()):
             self._backends.unblock()
         self._reconcile()
 
@@ -208,14 +213,14 @@ class Supervisor:
         task.add_done_callback(self._tasks.discard)
 
     def _log_path(self) -> Path:
-        """The next replica's log; that of a replica long gone is removed for it."""
+        """Return the path of the next replica's log, and delete the oldest one."""
         name = self._plan.spec.name
         (self._logs / f"{name}-{self._started - _KEPT_LOGS}.log").unlink(missing_ok=True)
         return self._logs / f"{name}-{self._started}.log"
 
     async def _run(self, replica: ReplicaProcess) -> None:
         await replica.run()
-        self._say_end(replica)
+        self._log_end(replica)
 
     def _changed(self, replica: ReplicaProcess) -> None:
         if replica.state is ReplicaState.READY:
@@ -241,19 +246,19 @@ class Supervisor:
 
     def _settled(self, replica: ReplicaProcess) -> None:
         if replica.state is ReplicaState.READY:
-            self._early_ends.settled()
+            self._crash_loop.settled()
 
     def _ends_by_itself(self, replica: ReplicaProcess) -> None:
-        """It drains or has ended, and nobody here asked for that: its successor waits if that happens too often."""
-        self._ends[replica.id] = self._early_ends.add(
+        """Count a replica that drains or has ended unasked: if that happens often, its successor waits."""
+        self._ends[replica.id] = self._crash_loop.add(
             started_s=replica.started_s, ready_s=replica.ready_s, ended_s=time.monotonic()
         )
         self._inherited_restarts.append(replica.restarts + 1)
         if replica.generation == self._generation and replica.ready_s is None:
-            self._replaces = False  # the new code does not start: what runs stays
+            self._replaces = False  # the new code does not start: the running replicas stay
 
-    def _say_end(self, replica: ReplicaProcess) -> None:
-        """Say once why it ended, and tell the requests that wait for it if no other one starts."""
+    def _log_end(self, replica: ReplicaProcess) -> None:
+        """Log why a replica ended. If no other one starts, fail the requests that wait for one."""
         end = self._ends.pop(replica.id, None)
         name = self._plan.spec.name
         if end is None or (self._is_closing and replica.was_stopped):
@@ -261,29 +266,29 @@ class Supervisor:
             return
         what = f"next start in {end.wait_s:.0f} s" if end.wait_s >= 0.5 else "next start at once"
         if replica.exit_code == 0 and replica.ready_s is not None:
-            _log.info("fn=%s replica=%s was told to stop by someone else: replaced, %s", name, replica.id, what)
-            reason = "its replicas stop by themselves"
+            _log.info("fn=%s replica=%s was stopped by another process: replaced, %s", name, replica.id, what)
+            reason = "its replicas are stopped by another process"
         else:
             reason = replica.failure or _exit_text(replica.exit_code)
             did = "died" if replica.ready_s is not None else "did not start"
             shown = self._shown_log(replica) if end.is_first else ""
             _log.error("fn=%s replica=%s %s: %s; %s%s", name, replica.id, did, reason, what, shown)
-        if self._early_ends.wait_s(time.monotonic()) and self.desired and not self.starting:
+        if self._crash_loop.wait_s(time.monotonic()) and self.desired and not self.starting:
             self._backends.block(lambda: self._cannot_start(reason))
 
     def _shown_log(self, replica: ReplicaProcess) -> str:
-        """The end of its log, below the first failure of a row."""
+        """Return the end of its log, for the first failure in a row."""
         lines = replica.tail(_SHOWN_LOG_LINES)
-        return "".join(f"\n    | {line}" for line in lines) if lines else " (it wrote no log)"
+        return "".join(f"\n    | {line}" for line in lines) if lines else " (its log is empty)"
 
     def _cannot_start(self, reason: str) -> RequestError:
-        wait_s = self._early_ends.wait_s(time.monotonic())
+        wait_s = self._crash_loop.wait_s(time.monotonic())
         message = f"{self._plan.spec.name} cannot start: {reason}; next try in {wait_s:.1f} s"
         return RequestError(503, "cannot-start", message, retry_after_s=max(1, math.ceil(wait_s)))
 
-    def _forgive(self) -> None:
-        """Forget earlier failures: the code is another one."""
-        self._early_ends.forgive()
+    def _reset_back_off(self) -> None:
+        """Forget earlier failures: the code has changed."""
+        self._crash_loop.reset()
         self._cancel_retry()
 
     def _cancel_retry(self) -> None:

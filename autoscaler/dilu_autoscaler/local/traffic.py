@@ -1,4 +1,4 @@
-"""What the gateway saw of one function, for people: how requests ended, and the latencies of the last ones."""
+"""How a function's requests ended, as the gateway saw it, and the latencies of the last ones: for `dilu ps`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Outcomes:
         self._recent: deque[tuple[float, float]] = deque(maxlen=_RECENT_ANSWERS)
 
     def answered(self, now_s: float, latency_s: float) -> None:
-        """One request was answered without an error."""
+        """Count a request that was answered without an error."""
         self.requests += 1
         self._recent.append((now_s, latency_s))
         if self._is_late(latency_s):
@@ -31,17 +31,17 @@ class Outcomes:
             self.slo_met += 1
 
     def rejected(self) -> None:
-        """One request was its client's mistake (4xx): how fast it was told so says nothing of the function."""
+        """Count a client's error (4xx): how fast it was refused tells nothing about the function."""
         self.requests += 1
 
     def failed(self) -> None:
-        """One request got a 5xx, half an answer, or no capacity: for its client the objective is missed."""
+        """Count a request with a 5xx, part of an answer, or no capacity: it missed its objective."""
         self.requests += 1
         self.errors += 1
         self.slo_missed += 1
 
     def gave_up(self, latency_s: float) -> None:
-        """One request lost its client before it had an answer: missed if it was late by then, else neither."""
+        """Count a request whose client left before the answer: missed if it was late by then, else neither."""
         self.requests += 1
         self.abandoned += 1
         if self._is_late(latency_s):
@@ -57,7 +57,7 @@ class Outcomes:
         return self.slo_ms is not None and latency_s * 1000.0 > self.slo_ms
 
     def percentiles_ms(self, now_s: float) -> tuple[float, float] | None:
-        """p50 and p95 of the last answers (half a minute, at most 1,024), or None if there were none."""
+        """Return p50 and p95 of the last answers (30 s, at most 1,024), or None without any."""
         recent = sorted(latency_s for ended_s, latency_s in self._recent if now_s - ended_s <= _RECENT_S)
         if not recent:
             return None
@@ -65,7 +65,7 @@ class Outcomes:
 
 
 def nearest_rank(ordered: list[float], ratio: float) -> float:
-    """The value below or at which `ratio` of the ordered values lie.
+    """Return the value at or below which `ratio` of the ordered values lie.
 
     >>> nearest_rank([1.0, 2.0, 3.0, 4.0], 0.5)
     2.0

@@ -1,4 +1,4 @@
-"""The process of `dilu up`: outline, claim name and port, plan, serve, leave nothing behind."""
+"""The process of `dilu up`: it claims name and port, loads the code, serves, and cleans up."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from dilu.errors import ConfigError
 from dilu.http.listener import bind
 from dilu.spec.applications import Gateway
 from dilu_autoscaler.local.console_log import configure_events
-from dilu_autoscaler.local.exchange import GatewayLimits
 from dilu_autoscaler.local.launch_spec import LaunchRequest, Outline, make_plan, read_outline
 from dilu_autoscaler.local.platform import Platform, termination_signals
+from dilu_autoscaler.local.proxied_request import GatewayLimits
 from dilu_autoscaler.local.reload import reload_on_change, sources_of
-from dilu_autoscaler.local.rundir import Claim, claim, run_directory, running
+from dilu_autoscaler.local.run_directory import Claim, claim, run_directory, running
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +43,7 @@ class UpOptions:
 
 
 def serve_platform(request: LaunchRequest, options: UpOptions) -> int:
-    """Serve what was typed until it is told to stop; the exit code. Raises `DiluError` if it cannot be served."""
+    """Serve until told to stop. Return the exit code. Raises `DiluError` if the target cannot be served."""
     console = _terminal() if options.log_format is None else None
     configure_events(log_format=options.log_format or "plain", access_log=options.access_log, console=console)
     _allow_many_files()
@@ -51,7 +51,7 @@ def serve_platform(request: LaunchRequest, options: UpOptions) -> int:
     root = run_directory(os.environ)
     held = claim(root, outline.name)
     try:
-        # Both are claimed before any code is loaded, which may take long.
+        # Both are claimed before the code is loaded, which may take long.
         with (
             _bind(outline.gateway, root) as gateway_socket,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
@@ -68,7 +68,7 @@ async def _serve(
 ) -> int:
     task = asyncio.current_task()
     assert task is not None
-    # Until the platform listens to signals itself: the child that loads the code must not stay behind.
+    # Until the platform handles signals itself: the child that loads the code must end with us.
     for number in termination_signals():
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     sources = await sources_of(outline) if options.reload else None
@@ -84,11 +84,11 @@ async def _serve(
     if sources is not None:
         beside.append(asyncio.ensure_future(reload_on_change(platform, outline, sources)))
     if console is not None:
-        from dilu_autoscaler.local.view import show_live
+        from dilu_autoscaler.local.status_table import show_live
 
         beside.append(asyncio.ensure_future(show_live(platform.status, console)))
     for beside_it in beside:
-        beside_it.add_done_callback(_say_failure)
+        beside_it.add_done_callback(_log_failure)
     try:
         return await platform.run()
     finally:
@@ -97,14 +97,14 @@ async def _serve(
         await asyncio.gather(*beside, return_exceptions=True)
 
 
-def _say_failure(task: asyncio.Task[None]) -> None:
-    """What runs beside the platform may fail without stopping it, but not in silence."""
+def _log_failure(task: asyncio.Task[None]) -> None:
+    """Log the failure of a task beside the platform, which does not stop the platform."""
     if not task.cancelled() and (error := task.exception()) is not None:
         _log.error("%s: %s", type(error).__name__, error)
 
 
 def _bind(gateway: Gateway, root: Path) -> socket.socket:
-    """The gateway's socket. Raises `ConfigError` that says who has the port, if that is one of us."""
+    """Bind the gateway's socket. Raises `ConfigError` that names the `dilu up` on that port, if it is one."""
     try:
         return bind(gateway.host, gateway.port)
     except ConfigError as error:
@@ -114,12 +114,12 @@ def _bind(gateway: Gateway, root: Path) -> socket.socket:
         for one in running(root):
             if one.url.endswith(f":{gateway.port}"):
                 held = f"{address} by the `dilu up` called {one.name} (pid {one.pid})"
-                raise ConfigError(f"{held}; stop that, or take another --port") from None
-        raise ConfigError(f"{address}; stop what uses it, or take another --port") from None
+                raise ConfigError(f"{held}; stop it, or use another --port") from None
+        raise ConfigError(f"{address}; stop what uses it, or use another --port") from None
 
 
 def _terminal() -> Console | None:
-    """The terminal to draw on, if there is one."""
+    """Return the terminal for the live view, or None."""
     if not sys.stderr.isatty():
         return None
     from rich.console import Console
@@ -128,7 +128,7 @@ def _terminal() -> Console | None:
 
 
 def _allow_many_files() -> None:
-    """Let this process have as many connections as the system lets it."""
+    """Raise the limit on open files to the maximum that the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

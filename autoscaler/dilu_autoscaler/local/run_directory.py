@@ -17,14 +17,14 @@ from dilu.spec.names import ENV_RUN_DIR
 
 _LOCK = "lock"
 _SOCKET = "admin.sock"
-_LONGEST_SOCKET_PATH = 100  # the kernel takes 107 bytes
-_LOOK_S = 0.3
+_MAX_SOCKET_PATH = 100  # the kernel takes 107 bytes
+_LOCK_WAIT_S = 0.3
 
 
 def run_directory(environ: Mapping[str, str]) -> Path:
-    """`$DILU_RUN_DIR`, `$XDG_RUNTIME_DIR/dilu` or `/tmp/dilu-UID`: made if need be, and ours alone.
+    """Return `$DILU_RUN_DIR`, `$XDG_RUNTIME_DIR/dilu` or `/tmp/dilu-UID`. It is created where it is missing.
 
-    Raises `ConfigError` if somebody else could write to it.
+    Raises `ConfigError` if another user could write to it.
     """
     if given := environ.get(ENV_RUN_DIR):
         path = Path(given)
@@ -54,7 +54,7 @@ class RunningPlatform:
 
 
 class Claim:
-    """A name that is ours for as long as this process lives; the kernel frees it even after a SIGKILL."""
+    """A name that is ours as long as this process lives; the kernel frees it even after a SIGKILL."""
 
     def __init__(self, folder: Path, lock_fd: int) -> None:
         self.name = folder.name
@@ -64,14 +64,14 @@ class Claim:
         self._lock_fd = lock_fd
 
     def announce(self, url: str) -> None:
-        """Say to others who holds the name."""
+        """Write down who holds the name."""
         content = json.dumps({"pid": os.getpid(), "url": url}).encode()
         with _usable(self.folder / _LOCK):
             os.ftruncate(self._lock_fd, 0)
             os.pwrite(self._lock_fd, content, 0)
 
     def release(self) -> None:
-        """Give the name back. The logs stay until the name is claimed again."""
+        """Release the name. The logs stay until it is claimed again."""
         with contextlib.suppress(OSError):
             self.socket.unlink(missing_ok=True)
             os.ftruncate(self._lock_fd, 0)
@@ -79,9 +79,9 @@ class Claim:
 
 
 def claim(root: Path, name: str) -> Claim:
-    """The name for this process. Raises `ConfigError` that says who holds it if another process does."""
+    """Claim the name for this process. Raises `ConfigError` that names the process that holds it."""
     folder = root / name
-    if len(os.fsencode(folder / _SOCKET)) > _LONGEST_SOCKET_PATH:
+    if len(os.fsencode(folder / _SOCKET)) > _MAX_SOCKET_PATH:
         raise ConfigError(f"{folder}: too long a path for a socket; set {ENV_RUN_DIR} to a shorter one")
     with _usable(folder):
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -90,7 +90,7 @@ def claim(root: Path, name: str) -> Claim:
         _lock(lock_fd, name)
         held = Claim(folder, lock_fd)
         with _usable(folder):
-            _start_afresh(held)
+            _clear(held)
     except BaseException:
         os.close(lock_fd)
         raise
@@ -98,8 +98,8 @@ def claim(root: Path, name: str) -> Claim:
 
 
 def _lock(lock_fd: int, name: str) -> None:
-    """Lock for this process alone; who only looks (`dilu ps`) holds the lock for a moment."""
-    give_up_s = time.monotonic() + _LOOK_S
+    """Lock for this process alone; `dilu ps` holds the lock for a moment, so that this waits a little."""
+    give_up_s = time.monotonic() + _LOCK_WAIT_S
     while True:
         try:
             fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -107,29 +107,29 @@ def _lock(lock_fd: int, name: str) -> None:
         except BlockingIOError:
             if time.monotonic() >= give_up_s:
                 break
-            time.sleep(_LOOK_S / 20)
+            time.sleep(_LOCK_WAIT_S / 20)
     holder = _read(lock_fd)
     who = f"pid {holder[0]}, {holder[1]}" if holder else "it is starting or stopping"
-    raise ConfigError(f"{name} is up already ({who}); stop it with Ctrl-C there, or give this one another --name")
+    raise ConfigError(f"{name} is up already ({who}); stop it with Ctrl-C there, or use another --name")
 
 
 @contextlib.contextmanager
 def _usable(path: Path) -> Iterator[None]:
-    """Turns what the file system refuses below `path` into one line that says where."""
+    """Turn errors of the file system below `path` into a `ConfigError` that names the place."""
     try:
         yield
     except OSError as error:
         where = error.filename or path
-        raise ConfigError(f"{where}: {error.strerror}; mend that, or set {ENV_RUN_DIR} to another folder") from error
+        raise ConfigError(f"{where}: {error.strerror}; fix that, or set {ENV_RUN_DIR} to another folder") from error
 
 
 def running(root: Path) -> list[RunningPlatform]:
-    """Every `dilu up` that runs under this folder, by name."""
+    """Return every `dilu up` that runs under this folder, by name."""
     found = []
     for lock in sorted(root.glob(f"*/{_LOCK}")):
         try:
             lock_fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
-        except OSError:  # it is gone, or is no such file: not ours
+        except OSError:  # deleted, or not a file of ours
             continue
         try:
             fcntl.flock(lock_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -143,7 +143,7 @@ def running(root: Path) -> list[RunningPlatform]:
 
 
 def _read(lock_fd: int) -> tuple[int, str] | None:
-    """Pid and URL of the holder; None while it has not announced itself."""
+    """Return pid and URL of the holder; None while it has not announced itself."""
     try:
         content = json.loads(os.pread(lock_fd, 4096, 0))
         return int(content["pid"]), str(content["url"])
@@ -151,8 +151,8 @@ def _read(lock_fd: int) -> tuple[int, str] | None:
         return None
 
 
-def _start_afresh(held: Claim) -> None:
-    """Remove what the last holder of the name left."""
+def _clear(held: Claim) -> None:
+    """Remove the socket and the logs of the last holder of the name."""
     held.socket.unlink(missing_ok=True)
     held.logs.mkdir(mode=0o700, exist_ok=True)
     for old in held.logs.glob("*.log"):

@@ -1,4 +1,7 @@
-"""One request on its way: read, sent to a replica (to another one where nothing was executed), answered, counted."""
+"""One request through the gateway: it is read, sent to a replica, answered and counted.
+
+It is sent to another replica only where the first one executed nothing of it.
+"""
 
 from __future__ import annotations
 
@@ -21,30 +24,30 @@ from dilu_autoscaler.local.traffic import Outcomes
 _log = logging.getLogger(__name__)
 ACCESS_LOG = "dilu_autoscaler.local.access"
 _access_log = logging.getLogger(ACCESS_LOG)
-# Replicas that a request is tried on, as long as none has executed any of it.
-_MOST_ATTEMPTS = 5
+# Replicas that a request is sent to in turn, as long as none has executed any of it.
+_MAX_ATTEMPTS = 5
 _REFUSED_DRAINING = names.REFUSED_DRAINING.encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayLimits:
-    """What one request may be and take."""
+    """The maximum size of a request, and the time limit of its answer."""
 
     max_body_bytes: int = 16 * 1024 * 1024
-    answer_within_s: float = 300.0  # to the answer's head; a stream may then go on for as long as it likes
+    answer_within_s: float = 300.0  # until the answer's head; a stream may then last without limit
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class ServedFunction:
-    """One function as the gateway knows it."""
+    """What the gateway knows of one function."""
 
     name: str
     backends: Backends
     outcomes: Outcomes
     load: LoadSampler
-    on_active: Callable[[], None]  # traffic came while nobody looked
+    on_active: Callable[[], None]  # a request arrived while the scale loop was asleep
     on_unreachable: Callable[[Backend], None]  # a ready replica does not take connections
-    is_watched: bool = field(default=False)  # the scale loop will look at the second that runs now
+    is_watched: bool = field(default=False)  # the scale loop has a tick at the end of this second
 
     def arrived(self, now_s: float) -> None:
         """Count one request."""
@@ -55,7 +58,7 @@ class ServedFunction:
 
 
 class ProxiedRequest:
-    """One request on its way."""
+    """One request through the gateway."""
 
     __slots__ = (
         "_closing",
@@ -92,14 +95,14 @@ class ProxiedRequest:
         self._closing = closing
         self._receive = receive
         self._send = send
-        self._status = 0  # of the answer that has begun; 0: none has
-        self._is_broken = False  # it began and will not come to its end
-        self._is_abandoned = False  # the client is gone
+        self._status = 0  # of the answer that has begun; 0: not begun
+        self._is_broken = False  # the answer has begun and will not be complete
+        self._is_abandoned = False  # the client has disconnected
         self._started_s = time.monotonic()
         self._latency_s: float | None = None
 
     async def run(self) -> None:
-        """From the first byte to the last, whatever happens in between."""
+        """Answer the request, and count how it ended."""
         function = self.function
         function.arrived(self._started_s)
         try:
@@ -111,8 +114,10 @@ class ProxiedRequest:
         except ResponseLostError as error:
             await self._fail_lost(error)
         except Exception:
-            _log.exception("the gateway made a mistake", extra={"request_ids": [self.head.request_id]})
-            await self._fail(RequestError(500, "gateway-error", "the gateway made a mistake; its log says more"))
+            _log.exception("internal error of the gateway", extra={"request_ids": [self.head.request_id]})
+            await self._fail(
+                RequestError(500, "gateway-error", "internal error of the gateway; its log has the details")
+            )
         finally:
             now_s = time.monotonic()
             function.load.finished(whole_us(now_s))
@@ -121,7 +126,7 @@ class ProxiedRequest:
     def _count(self, now_s: float) -> None:
         latency_s = now_s - self._started_s if self._latency_s is None else self._latency_s
         status, outcomes = self._status, self.function.outcomes
-        # Most streams end by their client: they had their answer when they began.
+        # Most streams are ended by their client: they were answered when they began.
         if self._is_abandoned and self._latency_s is None:
             outcomes.gave_up(latency_s)
         elif status >= 500 or status == 429 or self._is_broken:
@@ -145,13 +150,13 @@ class ProxiedRequest:
         )
 
     async def _run_watched(self) -> None:
-        """Read the body, then pass the request on for as long as its client is there."""
+        """Read the body, then pass the request on until its client disconnects."""
         body = await read_body(self.scope, self._receive, self._limits.max_body_bytes)
         watch = _ClientWatch(self._receive)
         try:
             await self._pass_on(body, watch)
         except asyncio.CancelledError:
-            if not watch.is_gone:
+            if not watch.has_left:
                 raise
             watch.task.uncancel()
             raise ClientGoneError from None
@@ -162,7 +167,7 @@ class ProxiedRequest:
         scope, backends = self.scope, self.function.backends
         head = self.head.to_bytes(scope["method"], self.path, scope["query_string"], len(body))
         backend: Backend | None = None
-        for attempt in range(_MOST_ATTEMPTS):
+        for attempt in range(_MAX_ATTEMPTS):
             if backend is None:
                 backend = await backends.acquire(len(body), first=attempt > 0)
             else:
@@ -176,7 +181,7 @@ class ProxiedRequest:
                     answer_within_s=self._limits.answer_within_s,
                 )
                 try:
-                    is_last = attempt == _MOST_ATTEMPTS - 1
+                    is_last = attempt == _MAX_ATTEMPTS - 1
                     refused = header(answer.headers, REFUSED) if answer.status in (429, 503) and not is_last else None
                     if refused is not None:
                         is_elsewhere, backend = self._elsewhere(refused, tried)
@@ -206,10 +211,15 @@ class ProxiedRequest:
                 if is_stream:
                     backends.end_stream(tried)
                 backends.release(tried)
-        raise RequestError(503, "unreachable", f"{self.function.name}: no replica takes connections", retry_after_s=1)
+        raise RequestError(
+            503,
+            "unreachable",
+            f"{self.function.name}: no replica takes connections after {_MAX_ATTEMPTS} attempts",
+            retry_after_s=1,
+        )
 
     def _elsewhere(self, refused: bytes, tried: Backend) -> tuple[bool, Backend | None]:
-        """Whether a refused request should be tried again, and where (None: wait for any replica)."""
+        """Return whether to send a refused request again, and to which replica (None: wait for one)."""
         backends = self.function.backends
         if refused == _REFUSED_DRAINING:
             backends.remove(tried)
@@ -218,7 +228,7 @@ class ProxiedRequest:
         return other is not None, other
 
     async def _hand_over(self, answer: StreamedResponse, watch: _ClientWatch) -> None:
-        """The replica's answer to the client, piece by piece as it comes."""
+        """Send the replica's answer to the client, piece by piece as it arrives."""
         send = self._send
         headers = answer_headers(answer.headers, self.head.request_id, answer.status)
         self._status = answer.status
@@ -228,13 +238,13 @@ class ProxiedRequest:
             if chunk:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             chunk = await answer.next_chunk()
-        watch.stop()  # from here on "the client is gone" would only mean that it has its answer
+        watch.stop()  # a client may disconnect as soon as it has its answer
         await send({"type": "http.response.body", "body": chunk})
 
     async def _fail(self, error: RequestError) -> None:
         if self._status:
             self._is_broken = True
-            return  # too late for another answer: the connection is cut, so that the client sees that it is incomplete
+            return  # too late for an error: the connection is cut, so that the client sees an incomplete answer
         self._status = error.status
         await send_error(self._send, error, self.head.request_id, self._closing())
 
@@ -246,29 +256,29 @@ class ProxiedRequest:
 
 
 def _as_sent(path: bytes) -> str:
-    """A path for a log line: still encoded, so that it can neither begin a line nor steer a terminal."""
+    """Return the path, still encoded, for a log line: it cannot begin a new line or control a terminal."""
     text = path.decode("latin-1")
     return text if text.isascii() and text.isprintable() else ascii(text)[1:-1]
 
 
 class _ClientWatch:
-    """Cancels the task that made it once the client is gone."""
+    """Cancels the task that created it when the client disconnects."""
 
-    __slots__ = ("_watcher", "is_gone", "task")
+    __slots__ = ("_watcher", "has_left", "task")
 
     def __init__(self, receive: Receive) -> None:
         task = asyncio.current_task()
         assert task is not None
         self.task = task
-        self.is_gone = False
+        self.has_left = False
         self._watcher = asyncio.get_running_loop().create_task(self._watch(receive))
 
     def stop(self) -> None:
-        """Look no longer."""
+        """Stop watching."""
         self._watcher.cancel()
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        self.is_gone = True
+        self.has_left = True
         self.task.cancel()

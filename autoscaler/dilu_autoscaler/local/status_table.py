@@ -16,7 +16,7 @@ from rich.text import Text
 from dilu_autoscaler.local.status import LocalStatus
 
 _REFRESH_S = 0.5
-# What a narrow terminal shows first. A function's name and its replicas are shown on the narrowest.
+# In the order in which a wider terminal shows them; a function's name and its replicas are always shown.
 _FUNCTION_COLUMNS = ("waiting", "p95 ms", "errors", "rps", "in SLO", "p50 ms", "requests", "abandoned")
 _REPLICA_COLUMNS = ("pid", "in flight", "port", "restarts")
 _GAP = 2  # between two columns
@@ -73,7 +73,7 @@ def _cells(function: dict[str, Any]) -> list[Text]:
 
 
 def _replicas(function: dict[str, Any]) -> Text:
-    """`2/3 1 starting`: ready of desired, and those that are neither."""
+    """Return `2/3 1 starting`: ready of desired, and those in other states."""
     states = [replica["state"] for replica in function["replicas"]]
     is_settled = function["ready"] == function["desired"]
     text = Text(f"{function['ready']}/{function['desired']}", style="green" if is_settled else "yellow")
@@ -100,7 +100,7 @@ def _decision(function: dict[str, Any]) -> Text:
 
 
 def replica_table(status: dict[str, Any]) -> RenderableType:
-    """Every replica of a platform on a line."""
+    """Return a table of a platform's replicas."""
     rows: list[list[Text]] = []
     for function in status["functions"]:
         for replica in function["replicas"]:
@@ -114,14 +114,14 @@ def replica_table(status: dict[str, Any]) -> RenderableType:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittingTable:
-    """A table that leaves out its less important columns where they have no room; the first two always stay."""
+    """A table that leaves out its less important columns on a narrow console; the first two always stay."""
 
     headings: tuple[str, ...]
     rows: Sequence[Sequence[Text]]
     optional: tuple[str, ...] = field(default=())  # all but the first two, the most important first
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """What the console prints: no more columns than its width has room for."""
+        """Yield a table with the columns that the console has room for."""
         shown = self.shown(options.max_width)
         table = Table(box=None, pad_edge=False)
         for at in shown:
@@ -131,7 +131,7 @@ class FittingTable:
         yield table
 
     def shown(self, width: int) -> list[int]:
-        """The columns that have room, as they come."""
+        """Return the indices of the columns that have room, in order."""
         order = [0, 1, *(self.headings.index(heading) for heading in self.optional)]
         shown: list[int] = []
         for at in order:

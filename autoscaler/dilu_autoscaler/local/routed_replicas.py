@@ -1,4 +1,4 @@
-"""The replicas of one function that requests go to: for the gateway's queue, and for who reads their statistics."""
+"""The replicas of one function that requests go to, for the gateway's queue and for the reading of statistics."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dilu.http.client.upstream import Upstream
 from dilu_autoscaler.local.backends import Backend, Backends
 from dilu_autoscaler.local.replicas import ReplicaProcess
 
-# What an ended process had written is read before its connections are cut.
-_UNREAD_S = 0.1
+# Time to read what an ended process had written, before its connections are cut.
+_READ_REST_S = 0.1
 
 
-class Routes:
+class RoutedReplicas:
     """Adds replicas to the gateway's backends and takes them out again."""
 
     def __init__(self, backends: Backends) -> None:
@@ -22,16 +22,16 @@ class Routes:
 
     @property
     def statistics(self) -> list[Upstream]:
-        """Where each routed replica answers `/v1/stats`."""
+        """The `/v1/stats` server of each routed replica."""
         return [statistics for _, statistics in self._routed.values()]
 
     def in_flight(self, replica_id: str) -> int:
-        """Requests of a routed replica; 0 of another one."""
+        """Return the requests in flight of a routed replica; 0 for another one."""
         routed = self._routed.get(replica_id)
         return routed[0].in_flight if routed else 0
 
     def add(self, replica: ReplicaProcess) -> None:
-        """Requests may go to this replica, which is ready."""
+        """Send requests to this replica: it is ready."""
         upstream = Upstream("127.0.0.1", replica.port)
         backend = Backend(replica.id, upstream, replica.max_in_flight)
         self._upstreams[replica.id] = upstream
@@ -39,7 +39,7 @@ class Routes:
         self._backends.add(backend)
 
     def remove(self, replica: ReplicaProcess) -> None:
-        """Nothing new goes to this replica; what it has in flight goes on."""
+        """Send nothing more to this replica; its requests in flight continue."""
         routed = self._routed.pop(replica.id, None)
         if routed is not None:
             backend, statistics = routed
@@ -47,11 +47,11 @@ class Routes:
             statistics.close()
 
     def ended(self, replica: ReplicaProcess) -> None:
-        """The process has ended: what was in flight there is answered now, whoever else holds its sockets.
+        """Fail what is in flight at a process that has ended, even if another process holds its sockets open.
 
-        One that ended in order has answered all; how fast clients read the last of it is theirs to say.
+        One with exit code 0 has answered all; clients may take their time to read the last answers.
         """
         self.remove(replica)
         upstream = self._upstreams.pop(replica.id, None)
         if upstream is not None and replica.exit_code != 0:
-            asyncio.get_running_loop().call_later(_UNREAD_S, upstream.abort_all)
+            asyncio.get_running_loop().call_later(_READ_REST_S, upstream.abort_all)

@@ -69,7 +69,7 @@ def test_a_module_that_does_not_return_is_given_up(
 
 
 def test_an_answer_that_is_none_is_an_error_of_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^app\.py: said nothing that is understood when it was loaded: [^\n]+$"):
+    with pytest.raises(ConfigError, match=r"^app\.py: `dilu describe` wrote invalid JSON when it loaded it: [^\n]+$"):
         run(describe("app.py", _app(tmp_path, "import os; os._exit(0)"), {}))
 
 
