@@ -23,7 +23,7 @@ KPA: Final = "kpa"
 
 
 def scaler_named(name: str) -> Scaler:
-    """A new scaler for a policy's name or `FILE.py:NAME`. Raises `ConfigError` or `LoadError`.
+    """Return a new scaler for a policy's name or `FILE.py:NAME`. Raises `ConfigError` or `LoadError`.
 
     The file's name is a function `decide(spec, seen, state, now_s) -> (Decision, state)` with a `KpaSpec`, an
     `Observation` and None as the first state; or a `Policy`.
@@ -68,7 +68,7 @@ def _no_function(function: object) -> Any:
 
 
 def read_spec_file(path: Path | None, policy: str) -> dict[str, object]:
-    """The keys of a spec file with values that are valid on their own; none where there is no file, or it is blank."""
+    """Return the keys of a spec file, each with a valid value; none if there is no file, or it is blank."""
     if path is None or _is_blank(path):
         return {}
     is_kpa = policy == KPA or ".py:" in policy

@@ -24,8 +24,8 @@ from typing import Any, Final
 from dilu.errors import ConfigError
 from dilu.spec.fields import FieldError, Position, positive_number, unknown_key, whole_number
 
-MOST_LINE_LENGTH: Final = 65536
-_LARGEST_LOAD: Final = 1e15
+MAX_LINE_LENGTH: Final = 65536
+_MAX_LOAD: Final = 1e15
 
 
 class LineKind(StrEnum):
@@ -59,7 +59,7 @@ class RecordedLine:
 
 
 def read_lines(file: str, texts: Iterable[str]) -> Iterator[RecordedLine]:
-    """The lines of a file one after the other. Raises `ConfigError` at the first that cannot be used."""
+    """Yield the lines of a file in order. Raises `ConfigError` at the first invalid one."""
     kind: LineKind | None = None
     for number, text in enumerate(texts, start=1):
         if not text.strip():
@@ -75,8 +75,8 @@ def read_lines(file: str, texts: Iterable[str]) -> Iterator[RecordedLine]:
 
 
 def _object(position: Position, text: str) -> dict[str, object]:
-    if len(text) > MOST_LINE_LENGTH:
-        raise ConfigError(f"{position.file}:{position.line}: the line is longer than {MOST_LINE_LENGTH} characters")
+    if len(text) > MAX_LINE_LENGTH:
+        raise ConfigError(f"{position.file}:{position.line}: the line is longer than {MAX_LINE_LENGTH} characters")
     try:
         value = json.loads(text, parse_constant=_refused_constant)
     except RecursionError:
@@ -124,7 +124,7 @@ def _time(key: str, value: object) -> float:
 def _load(key: str, value: object) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _LARGEST_LOAD:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _MAX_LOAD:
         raise FieldError(key, "must be a number, or null for no data", value)
     return float(value)
 

@@ -1,11 +1,11 @@
-"""Writes what was seen of each function, so that `dilu policy replay` can go through it later.
+"""Records what the policies saw of each function, so that `dilu policy replay` can replay it later.
 
     DIRECTORY/run-001/NAME/spec.yaml           the keys at the start
     DIRECTORY/run-001/NAME/observations.jsonl  the values of each second: to try other settings or policies
     DIRECTORY/run-001/NAME/averages.jsonl      what KPA decided from: to get the same evaluations
 
-NAME is the function's, on Knative NAMESPACE/REVISION. Each start has a run of its own, for its times may begin anew.
-A disk that is full or gone stops the recording of what cannot be written, and nothing else.
+NAME is the function's, on Knative NAMESPACE/REVISION. Each start has a run of its own, as its clock may start at zero.
+A full or missing disk stops the recording of what cannot be written, and nothing else.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from dilu.errors import ConfigError
 from dilu_autoscaler.loop import Tick
 
 FLUSHED_LINES: Final = 64
-"""So many lines of one file are written at once: a minute of values, for a file a second costs more than it tells."""
-_MOST_RUNS: Final = 100_000
+"""Lines of a file that are written together, a minute of values: opening each file every second would cost too much."""
+_MAX_RUNS: Final = 100_000
 _log = logging.getLogger(__name__)
 
 
@@ -43,7 +43,7 @@ class Recorder:
     """Records functions into a directory. Not thread-safe: one owner makes all calls, and `close` is the last."""
 
     def __init__(self, directory: Path | str) -> None:
-        """Makes the folder of this run. Raises `ConfigError` where that is not possible."""
+        """Create the folder of this run. Raises `ConfigError` if that is not possible."""
         self.folder = _new_run(Path(directory))
         self._functions: dict[str, _Recorded] = {}
         self._failed = False
@@ -101,7 +101,7 @@ class Recorder:
             self.averages(tick.function, t_s=tick.now_s, ready=seen.ready, stable=stable, panic=panic)
 
     def forget(self, function: str) -> None:
-        """End the recording of a function that is gone. Unknown names are ignored."""
+        """End the recording of a removed function. Unknown names are ignored."""
         recorded = self._functions.pop(function, None)
         if recorded is not None:
             self._flush(recorded)
@@ -134,7 +134,7 @@ class Recorder:
                 file.write(text)
         except OSError as error:
             if not self._failed:
-                _log.warning("recording: %s: %s; such lines are lost, and this is said once", path, error.strerror)
+                _log.warning("recording: %s: %s; such lines are lost; this is logged once", path, error.strerror)
             self._failed = True
 
 
@@ -144,7 +144,7 @@ def _files(recorded: _Recorded) -> Iterator[tuple[list[str], str]]:
 
 
 def _new_run(directory: Path) -> Path:
-    for number in range(1, _MOST_RUNS):
+    for number in range(1, _MAX_RUNS):
         folder = directory / f"run-{number:03d}"
         try:
             folder.mkdir(parents=True)
@@ -155,4 +155,4 @@ def _new_run(directory: Path) -> Path:
         except OSError as error:
             raise ConfigError(f"{directory}: cannot record there: {error.strerror}") from None
         return folder
-    raise ConfigError(f"{directory}: cannot record there: it has {_MOST_RUNS} runs; remove some")
+    raise ConfigError(f"{directory}: cannot record there: it has {_MAX_RUNS} runs; remove some")

@@ -14,7 +14,7 @@ from dilu_autoscaler.replay.recorded_lines import LineKind, RecordedLine
 from dilu_autoscaler.replay.scalers import Scaler
 from dilu_autoscaler.replay.spec_keys import INITIAL_READY
 
-LONGEST_GAP_S: Final = 7 * 86_400.0
+MAX_GAP_S: Final = 7 * 86_400.0
 """Between two lines with values: there is a decision at each tick between them."""
 
 
@@ -26,7 +26,7 @@ class Decided:
     decision: Decision
 
     def to_json(self) -> dict[str, object]:
-        """The keys that are printed."""
+        """Return the keys that are printed."""
         decision = self.decision
         return {
             "t_s": self.t_s,
@@ -43,7 +43,7 @@ class Decided:
 def replayed(
     lines: Iterable[RecordedLine], scaler: Scaler, keys: Mapping[str, object], *, tick_s: float
 ) -> Iterator[Decided]:
-    """The decisions on the lines, of a function whose spec at first has these keys."""
+    """Yield the decisions on the lines, for a function whose spec starts with these keys."""
     first: list[RecordedLine] = []
     kind: LineKind | None = None
     rest = iter(lines)
@@ -86,7 +86,7 @@ class _ReplayRun:
                 raise ConfigError(f"{position.file}:{position.line}: spec: {error}") from None
 
     def decided(self, t_s: float) -> Decided:
-        """The scaler's decision at that time."""
+        """Return the scaler's decision at that time."""
         return Decided(t_s=t_s, decision=self._scaler.decide(t_s))
 
 
@@ -100,14 +100,14 @@ def _each_line(lines: Iterable[RecordedLine], run: _ReplayRun) -> Iterator[Decid
 
 
 def _each_tick(lines: Iterable[RecordedLine], run: _ReplayRun, tick_s: float) -> Iterator[Decided]:
-    """A line is taken before the tick of its own time; one that comes late still adds to its second."""
+    """Yield a decision at each tick; a line counts before the tick of its own time, a late one in its second."""
     ticks: Iterator[float] = iter(())
     next_s = 0.0
     for line in lines:
         if run.now_s is None:
             ticks = _ticks(line.t_s, tick_s)
             next_s = next(ticks)
-        elif line.t_s > run.now_s + LONGEST_GAP_S:
+        elif line.t_s > run.now_s + MAX_GAP_S:
             rule = f"is more than a week after the line before ({run.now_s}); t_s is in seconds"
             raise line.position.locate(FieldError("t_s", rule, line.t_s))
         while next_s < line.t_s:

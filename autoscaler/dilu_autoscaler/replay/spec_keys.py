@@ -18,7 +18,7 @@ from dilu_autoscaler.policy.horizontal.kpa.settings import (
 )
 
 INITIAL_READY: Final = "initial-ready"
-SMALLEST_TARGET_VALUE: Final = 1e-6
+MIN_TARGET_VALUE: Final = 1e-6
 _AGGREGATIONS: Final = {
     "": Aggregation.LINEAR,
     "linear": Aggregation.LINEAR,
@@ -37,7 +37,7 @@ class KpaSettings:
 
 
 def read_settings(keys: Mapping[str, object]) -> KpaSettings:
-    """The settings that the keys describe; absent and null ones are Knative's defaults.
+    """Return the settings that the keys describe; absent and null ones are Knative's defaults.
 
     Raises `FieldError` for a key that is unknown or whose value cannot be used, `ConfigError` for what contradicts.
     """
@@ -80,7 +80,7 @@ def _spec(values: dict[str, Any]) -> KpaSpec:
 
 
 def keys_of(spec: KpaSpec, *, initial_ready: int = 0) -> dict[str, object]:
-    """The keys from which `read_settings` reads that spec again, to the last bit."""
+    """Return the keys from which `read_settings` reads that spec again, bit for bit."""
     return {
         "metric": str(spec.metric),
         "target-value": spec.target,
@@ -105,7 +105,7 @@ def _panic_percentage(spec: KpaSpec) -> float:
 
 
 def _percentage(ratio: float) -> float:
-    """The percentage that divided by 100 is the ratio again; the product is the one next to it for some."""
+    """Return the percentage that divided by 100 is the ratio again; for some, the product is a neighbour of it."""
     product = ratio * 100
     near = (product, math.nextafter(product, 0), math.nextafter(product, math.inf))
     return next((percentage for percentage in near if percentage / 100 == ratio), product)
@@ -158,7 +158,7 @@ def _share(key: str, value: object) -> float:
 
 
 def _whole_seconds(key: str, value: object) -> int:
-    """A number is seconds; a text is a duration with its unit."""
+    """Return a duration: a number is in seconds, a text has its unit."""
     exact_ns = duration_ns(value) if isinstance(value, str) else int(_number(key, value) * NS_PER_S)
     if exact_ns is None:
         raise FieldError(key, "must be a duration such as 60s or 1m30s", value)
@@ -209,7 +209,7 @@ _READERS: Final[dict[str, Callable[[str, object], Any]]] = {
     "metric-aggregation-algorithm": _aggregation,
     "reachable": _flag,
     INITIAL_READY: _count,
-    "target-value": _within(SMALLEST_TARGET_VALUE, math.inf),
+    "target-value": _within(MIN_TARGET_VALUE, math.inf),
     "total-value": _within(0, math.inf),
     "container-concurrency": _count,
     "stable-window": _whole_seconds,
