@@ -1,7 +1,7 @@
 """Observe, decide, apply: the one loop that a cluster, one machine and a simulated world all run.
 
-The loop has no thread and no timer. Its owner calls `run_due()` when `next_due_s()` has come and after a `poke`, and
-everything happens inside that call:
+The loop has no thread and no timer. Its owner (`driver.LoopDriver`, or the simulator) calls `run_due()` at
+`next_due_s()` and after a `poke`, and everything happens inside that call:
 
     loop = ScaleLoop(clock=clock, metrics=gateway, actuator=supervisor)
     loop.add(scale_spec_for(function))
@@ -18,13 +18,14 @@ import heapq
 import itertools
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from dilu_autoscaler.anti_flap import steady
 from dilu_autoscaler.policy.horizontal import (
     Decision,
     Observation,
+    Sample,
     ScaleSpec,
     bounded,
 )
@@ -32,30 +33,35 @@ from dilu_autoscaler.ports import Actuator, Clock, MetricsSource
 
 NO_DATA_RETRY_S: Final = 1.0
 FIRST_FAILURE_RETRY_S: Final = 1.0
-LONGEST_FAILURE_RETRY_S: Final = 15.0
-SHORTEST_INTERVAL_S: Final = 0.01
-"""Between two ticks of a function that nobody poked: a policy or a source that says "now" again must not spin."""
+MAX_FAILURE_RETRY_S: Final = 15.0
+MIN_INTERVAL_S: Final = 0.01
+"""Between two ticks of a function without a poke: a policy or a source that always answers "now" must not spin."""
 CLOCK_STEP_BACK_S: Final = 2.0
 """A clock set back by more than this makes every function start afresh, as after a restart."""
+MAX_UNDECIDED: Final = 3600
+"""Samples that are kept for the next decision when one fails: no policy reads further back than an hour."""
+MAX_POLICY_TRIES: Final = 3
+"""After this many failures in a row of the policy its samples are dropped: one that it cannot read must not stop it."""
 
 _POKED: Final = -math.inf
 """A due time before every other, whatever the clock says."""
+_NOTHING_APPLIED: Final = Decision(replicas=None, reason="")
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """One decision with what it was made from: the answer to "why so many replicas?"."""
+    """One decision with what it was made from: the answer to "why this number of replicas?"."""
 
     function: str
     now_s: float
     seen: Observation | None
-    """None: the source knew nothing, or failed."""
+    """With the samples that earlier failed ticks could not decide on. None: the source knew nothing, or failed."""
     decision: Decision
     applied: bool = False
-    """The number was new, and the actuator took it."""
+    """The count was new, and the actuator recorded it."""
     failed: bool = False
-    """A port or the policy raised; the decision is to hold, and its reason says what happened."""
+    """A port or the policy raised; the decision is to hold, and its reason names the error."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,13 +70,17 @@ class _Scaled:
 
     spec: ScaleSpec
     state: object | None = None
-    """The policy's. None: until the first observation."""
+    """The policy's. None until the first observation."""
     due_s: float | None = None
-    """When to tick next. None: not until somebody pokes."""
+    """When to tick next. None: not until a poke."""
     failures: int = 0
     """In a row."""
+    undecided: tuple[Sample, ...] = ()
+    """Samples that were observed and not decided on, because the policy or the actuator raised."""
+    applied: Decision = _NOTHING_APPLIED
+    """The last decision that the actuator recorded."""
     raised_s: float | None = None
-    """When its number was last raised. None: never."""
+    """When its count was last raised. None: never."""
     last: Tick | None = None
 
 
@@ -88,14 +98,14 @@ class ScaleLoop:
         self._last_now_s = -math.inf
 
     def add(self, spec: ScaleSpec) -> None:
-        """Scale one more function, from the next `run_due` on."""
+        """Scale one more function, from the next `run_due` on. Raises ValueError for one that is in the loop."""
         if spec.name in self._functions:
             raise ValueError(f"function {spec.name!r} is in the loop already; update it, or remove it first")
         self._functions[spec.name] = scaled = _Scaled(spec=spec)
         self._make_due(scaled, _POKED)
 
     def update(self, spec: ScaleSpec) -> None:
-        """Give a function other settings and make it due. Its policy's memory stays, unless the policy is another."""
+        """Change a function's settings and make it due. Its policy's state stays, unless the policy is another one."""
         scaled = self._functions.get(spec.name)
         if scaled is None:
             raise ValueError(f"function {spec.name!r} is not in the loop; add it first")
@@ -105,7 +115,7 @@ class ScaleLoop:
         self._make_due(scaled, _POKED)
 
     def remove(self, function: str) -> None:
-        """Scale that function no more; its replicas are left to the caller. Unknown names are ignored."""
+        """Stop scaling a function; its replicas are left to the caller. Unknown names are ignored."""
         scaled = self._functions.pop(function, None)
         if scaled is not None:
             scaled.due_s = None
@@ -113,15 +123,15 @@ class ScaleLoop:
     def poke(self, function: str) -> None:
         """Make a function due now: a first request came, a replica became ready or died.
 
-        Unknown names are ignored, for a poke may cross a removal. A function whose last tick failed keeps its retry
-        time, so that requests that poke by the thousand cannot make a broken policy run by the thousand.
+        Unknown names are ignored, because a poke may cross a removal. A function whose last tick failed keeps its
+        retry time, so that thousands of requests that poke do not run a broken policy thousands of times.
         """
         scaled = self._functions.get(function)
         if scaled is not None and not scaled.failures:
             self._make_due(scaled, _POKED)
 
     def next_due_s(self) -> float | None:
-        """When `run_due` has something to do; not later than now where it has already. None: not until a poke."""
+        """Return when `run_due` next has something to do; at the latest now if it has already. None: after a poke."""
         self._drop_stale()
         if not self._schedule:
             return None
@@ -129,7 +139,7 @@ class ScaleLoop:
         return self._clock.now_s() if due_s == _POKED else due_s
 
     def run_due(self) -> list[Tick]:
-        """Tick every function that is due, the longest due first; what is poked meanwhile waits for the next call."""
+        """Tick every function that is due, the longest due first. One poked meanwhile is left to the next call."""
         now_s = self._clock.now_s()
         if now_s < self._last_now_s - CLOCK_STEP_BACK_S:
             self._start_afresh(now_s)
@@ -137,7 +147,7 @@ class ScaleLoop:
         return [self._tick(scaled, now_s) for scaled in self._take_due(now_s) if self._has(scaled)]
 
     def last_tick(self, function: str) -> Tick | None:
-        """The last decision on a function, and what it was made from. None: there was none, or no such function."""
+        """Return the last decision on a function and what it was made from. None: no decision, or no such function."""
         scaled = self._functions.get(function)
         return None if scaled is None else scaled.last
 
@@ -164,17 +174,18 @@ class ScaleLoop:
         return due
 
     def _start_afresh(self, now_s: float) -> None:
-        """Forget what is stamped with times that will come once more: all is as after a restart."""
+        """Forget what is stamped with times that will come a second time, as after a restart."""
         _log.warning("the clock went back by %.1f s: every function starts afresh", self._last_now_s - now_s)
         self._last_now_s = now_s
         for scaled in self._functions.values():
             scaled.state = scaled.raised_s = None
+            scaled.undecided = ()
             self._make_due(scaled, _POKED)
 
     def _tick(self, scaled: _Scaled, now_s: float) -> Tick:
         seen = None
         try:
-            seen = self._metrics.observe(scaled.spec.name, now_s)
+            seen = self._observe(scaled, now_s)
             tick = _no_data(scaled, now_s) if seen is None else self._decide_and_apply(scaled, seen, now_s)
             scaled.failures = 0
         except Exception as error:  # one function's broken policy or source must not stop the others
@@ -186,35 +197,63 @@ class ScaleLoop:
             self._make_due(scaled, due_s)
         return tick
 
+    def _observe(self, scaled: _Scaled, now_s: float) -> Observation | None:
+        """Return what happened since the last decision, which is longer ago than the last call if that one failed."""
+        seen = self._metrics.observe(scaled.spec.name, now_s)
+        if seen is None:
+            return None
+        if scaled.undecided:
+            seen = replace(seen, samples=(*scaled.undecided, *seen.samples)[-MAX_UNDECIDED:])
+        scaled.undecided = seen.samples
+        return seen
+
     def _decide_and_apply(self, scaled: _Scaled, seen: Observation, now_s: float) -> Tick:
         spec = scaled.spec
-        state = spec.policy.initial_state(spec.settings, seen, now_s) if scaled.state is None else scaled.state
-        decided, state_after = spec.policy.decide(spec.settings, seen, state, now_s)
+        try:
+            state = spec.policy.initial_state(spec.settings, seen, now_s) if scaled.state is None else scaled.state
+            decided, state_after = spec.policy.decide(spec.settings, seen, state, now_s)
+        except Exception:
+            if scaled.failures + 1 >= MAX_POLICY_TRIES:
+                scaled.undecided = ()
+            raise
         steadied = steady(decided, seen, raised_s=scaled.raised_s, now_s=now_s)
         decision = bounded(steadied, spec.bounds, desired=seen.desired)
         wanted = seen.desired if decision.replicas is None else decision.replicas
-        applies = wanted != seen.desired
-        if applies:
+        is_new = wanted != seen.desired
+        if is_new or _has_news(decision, scaled.applied):
             self._actuator.apply(spec.name, decision)
+            scaled.applied = decision
+        if is_new:
             _log.info("fn=%s %d->%d reason=%s", spec.name, seen.desired, wanted, decision.reason)
         if wanted > seen.desired:
             scaled.raised_s = now_s
         # Only now: had the actuator raised, or is the decision held, the policy has to decide the same again.
         scaled.state = state_after if steadied is decided else state
-        return Tick(function=spec.name, now_s=now_s, seen=seen, decision=decision, applied=applies)
+        scaled.undecided = ()
+        return Tick(function=spec.name, now_s=now_s, seen=seen, decision=decision, applied=is_new)
+
+
+def _has_news(decision: Decision, applied: Decision) -> bool:
+    """Return whether a decision has to be recorded though its count may be the desired one already."""
+    excess = decision.excess_burst_capacity
+    return (
+        (decision.replicas is not None and applied.replicas is None)
+        or (excess is not None and excess != applied.excess_burst_capacity)
+        or decision.may_give_up != applied.may_give_up
+    )
 
 
 def _no_data(scaled: _Scaled, now_s: float) -> Tick:
     decision = Decision(
-        replicas=None, reason="hold: nothing is known of its load or replicas", next_change_s=now_s + NO_DATA_RETRY_S
+        replicas=None, reason="hold: no data on its load or its replicas", next_change_s=now_s + NO_DATA_RETRY_S
     )
     return Tick(function=scaled.spec.name, now_s=now_s, seen=None, decision=decision)
 
 
 def _failed(scaled: _Scaled, seen: Observation | None, error: Exception, now_s: float) -> Tick:
-    """The tick of a function whose port or policy raised: it holds, and is tried again later and later."""
-    wait_s = min(FIRST_FAILURE_RETRY_S * 2.0 ** min(scaled.failures - 1, 10), LONGEST_FAILURE_RETRY_S)
-    reason = f"hold: failed with {type(error).__name__}: {error}; again in {wait_s:g} s"
+    """Return the tick of a function whose port or policy raised: it holds, and is tried again after a growing wait."""
+    wait_s = min(FIRST_FAILURE_RETRY_S * 2.0 ** min(scaled.failures - 1, 10), MAX_FAILURE_RETRY_S)
+    reason = f"hold: failed with {type(error).__name__}: {error}; retry {scaled.failures} in {wait_s:g} s"
     # The traceback once; after that a line each time.
     _log.error("fn=%s %s", scaled.spec.name, reason, exc_info=error if scaled.failures == 1 else None)
     decision = Decision(replicas=None, reason=reason, next_change_s=now_s + wait_s)
@@ -222,10 +261,10 @@ def _failed(scaled: _Scaled, seen: Observation | None, error: Exception, now_s: 
 
 
 def _due_s(tick: Tick) -> float | None:
-    """When to look again: at the next sample or the next possible change, whichever is first."""
+    """Return when to tick again: at the next sample or the next possible change, whichever is first."""
     next_sample_s = None if tick.seen is None or tick.failed else tick.seen.next_sample_s
-    soonest_s, due_s = tick.now_s + SHORTEST_INTERVAL_S, None
-    for time_s in (next_sample_s, tick.decision.next_change_s):  # without a list: each tick comes by here
+    soonest_s, due_s = tick.now_s + MIN_INTERVAL_S, None
+    for time_s in (next_sample_s, tick.decision.next_change_s):  # no list: every tick runs this
         if time_s is not None:
             at_s = max(soonest_s, time_s)  # in this order it also keeps a NaN out of the schedule
             due_s = at_s if due_s is None else min(due_s, at_s)

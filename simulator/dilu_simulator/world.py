@@ -47,9 +47,9 @@ class SimulatedWorld:
         return self.functions[function].observe()
 
     def apply(self, function: str, decision: Decision) -> None:
-        """The loop's actuator."""
-        assert decision.replicas is not None, "the loop applies numbers only"
-        self.functions[function].scale_to(decision.replicas)
+        """Scale the function; see `ports.Actuator`."""
+        if decision.replicas is not None:
+            self.functions[function].scale_to(decision.replicas)
 
     def add(
         self,

@@ -13,9 +13,8 @@ from dilu_autoscaler.knative.reports.collector import MAX_PENDING, Collector
 from dilu_autoscaler.knative.reports.sampling import Load
 from dilu_autoscaler.knative.reports.stats import Stat
 from dilu_autoscaler.policy.horizontal.kpa.settings import Aggregation, ScalingMetric
-from dilu_autoscaler.policy.horizontal.kpa.state import Averages
 from dilu_autoscaler.policy.horizontal.kpa.windows import average, empty_window, record
-from dilu_autoscaler.policy.horizontal.observations import Sample
+from dilu_autoscaler.policy.horizontal.observations import Averages, Sample
 
 KEY = "ns/rev"
 SCRAPED = Collection(stable_window_s=60, panic_window_s=6, is_scraped=True)
@@ -35,12 +34,17 @@ def stat(time_s: int, *, concurrency: float = 0.0, proxied: float = 0.0, request
 
 
 class Scaled:
-    """A collector with what it poked."""
+    """A collector with the revisions of whose load it told."""
 
-    def __init__(self, collection: Collection = SCRAPED, *, desired: int | None = 1) -> None:
-        self.poked: list[str] = []
-        self.collector = Collector(poke=self.poked.append, desired=lambda _: desired)
+    def __init__(self, collection: Collection = SCRAPED) -> None:
+        self.told: list[str] = []
+        self.found: list[Averages | None] = []
+        self.collector = Collector(self)
         self.collector.collect(KEY, collection, 1000.0)
+
+    def load_reported(self, key: str) -> None:
+        self.told.append(key)
+        self.found.append(self.concurrency(1000.0))
 
     def concurrency(self, now_s: float) -> Averages | None:
         return self.collector.averages(KEY, ScalingMetric.CONCURRENCY, now_s)
@@ -74,10 +78,10 @@ def test_where_no_pod_is_asked_silence_is_no_load() -> None:
 
 
 def test_reports_on_unknown_revisions_are_dropped() -> None:
-    scaled = Scaled(desired=0)
+    scaled = Scaled()
     scaled.collector.record(stat(1000, concurrency=1.0, key="ns/other"), 1000.0)
     scaled.collector.record_scraped("ns/other", Load(concurrency=1.0, rps=1.0), 1000.0)
-    assert (scaled.collector.dropped, scaled.poked) == (2, [])
+    assert (scaled.collector.dropped, scaled.told) == (2, [])
     assert scaled.collector.averages("ns/other", ScalingMetric.CONCURRENCY, 1000.0) is None
     scaled.collector.forget(KEY)
     scaled.collector.forget(KEY)
@@ -85,26 +89,17 @@ def test_reports_on_unknown_revisions_are_dropped() -> None:
     assert scaled.concurrency(1000.0) is None
 
 
-@pytest.mark.parametrize(
-    ("desired", "concurrency", "pokes"),
-    [(0, 1.0, True), (0, 0.0, False), (1, 1.0, False), (-1, 1.0, False), (None, 1.0, False)],
-)
-def test_load_for_a_revision_at_zero_pokes(desired: int | None, concurrency: float, pokes: bool) -> None:
-    scaled = Scaled(desired=desired)
+@pytest.mark.parametrize(("concurrency", "is_told"), [(1.0, True), (0.0, False)])
+def test_a_report_with_load_is_told_to_the_listener(concurrency: float, is_told: bool) -> None:
+    scaled = Scaled()
     scaled.collector.record(stat(1000, concurrency=concurrency, requests=1.0), 1000.0)
-    assert scaled.poked == [KEY] * pokes
+    assert scaled.told == [KEY] * is_told
 
 
-def test_a_poke_finds_its_report_in_the_windows() -> None:
-    found: list[Averages | None] = []
-
-    def poked(key: str) -> None:
-        found.append(collector.averages(key, ScalingMetric.CONCURRENCY, 1000.0))
-
-    collector = Collector(poke=poked, desired=lambda _: 0)
-    collector.collect(KEY, SCRAPED, 1000.0)
-    collector.record(stat(1000, concurrency=1.0), 1000.0)
-    assert found == [Averages(stable=1.0, panic=1.0)]
+def test_the_listener_finds_the_report_in_the_windows() -> None:
+    scaled = Scaled()
+    scaled.collector.record(stat(1000, concurrency=1.0), 1000.0)
+    assert scaled.found == [Averages(stable=1.0, panic=1.0)]
 
 
 def test_another_window_keeps_what_fits() -> None:
@@ -128,7 +123,7 @@ def test_another_aggregation_is_not_noticed() -> None:
 
 
 def test_numbers_that_are_none_do_no_harm() -> None:
-    scaled = Scaled(desired=0)
+    scaled = Scaled()
     for value in (math.nan, math.inf, -math.inf, 1e300):
         scaled.collector.record(stat(1000, concurrency=value), 1000.0)
         scaled.collector.record(stat(1000, requests=value), 1000.0)

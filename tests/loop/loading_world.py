@@ -61,6 +61,8 @@ class LoadingWorld:
         )
 
     def apply(self, function: str, decision: Decision) -> None:
+        if decision.replicas in (None, self.desired):
+            return
         assert decision.replicas is not None
         self.desired = decision.replicas
         self.log.append((self.now_s, self.desired))

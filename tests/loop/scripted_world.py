@@ -33,6 +33,8 @@ class World:
     broken: dict[str, Exception] = field(default_factory=dict)
     refusing: dict[str, Exception] = field(default_factory=dict)
     log: list[tuple[float, str, int]] = field(default_factory=list)
+    """Changes of a count: when, whose, to what."""
+    applied: list[Decision] = field(default_factory=list)
     observed: list[tuple[float, str]] = field(default_factory=list)
     told_s: dict[str, float] = field(default_factory=dict)
 
@@ -58,9 +60,11 @@ class World:
     def apply(self, function: str, decision: Decision) -> None:
         if function in self.refusing:
             raise self.refusing[function]
-        assert decision.replicas is not None
-        self.replicas[function] = decision.replicas
-        self.log.append((self.now_s, function, decision.replicas))
+        self.applied.append(decision)
+        replicas = decision.replicas
+        if replicas is not None and replicas != self.replicas.get(function, 0):
+            self.replicas[function] = replicas
+            self.log.append((self.now_s, function, replicas))
 
 
 class Now:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from dilu.spec import function_spec
-from dilu_autoscaler.loop import SHORTEST_INTERVAL_S
+from dilu_autoscaler.loop import MIN_INTERVAL_S
 from dilu_autoscaler.policy.horizontal import (
     Bounds,
     Decision,
@@ -115,7 +115,7 @@ def test_due_functions_tick_in_the_order_in_which_they_became_due(world: World) 
 def test_a_next_change_that_is_not_ahead_does_not_make_it_spin(world: World, time_s: float) -> None:
     loop = made(world, spec_of("f", lambda seen, now_s: Decision(replicas=0, reason="", next_change_s=time_s)))
     loop.run_due()
-    assert loop.next_due_s() == 1000.0 + SHORTEST_INTERVAL_S
+    assert loop.next_due_s() == 1000.0 + MIN_INTERVAL_S
     assert loop.run_due() == []
 
 
@@ -165,6 +165,38 @@ def test_only_a_number_that_differs_from_the_recorded_one_is_applied(world: Worl
         world.now_s += 1
     assert applied == [False, False, True, False, False]
     assert world.log == [(1002.0, "f", 4)]
+
+
+def applied_by(world: World, *decisions: Decision) -> list[Decision]:
+    """Return the decisions that a loop applied of those that its policy made, one a second."""
+    remaining = iter(decisions)
+    loop = made(world, spec_of("f", lambda seen, now_s: next(remaining)))
+    for _ in decisions:
+        loop.poke("f")
+        loop.run_due()
+        world.now_s += 2.0
+    return world.applied
+
+
+def test_the_first_count_is_applied_though_it_is_the_desired_one_already(world: World) -> None:
+    world.replicas["f"] = 3
+    hold, three = Decision(replicas=None, reason="hold"), Decision(replicas=3, reason="three")
+    assert applied_by(world, hold, three, three, hold) == [three]
+
+
+def test_a_change_of_the_excess_burst_capacity_is_applied_though_the_count_stays(world: World) -> None:
+    world.replicas["f"] = 3
+    decisions = [
+        Decision(replicas=replicas, reason="", excess_burst_capacity=excess)
+        for replicas, excess in ((3, 5), (3, 5), (3, -2), (None, -2), (None, 4), (3, None))
+    ]
+    assert applied_by(world, *decisions) == [decisions[0], decisions[2], decisions[4], decisions[5]]
+
+
+def test_whether_a_start_may_be_given_up_is_applied_when_it_changes(world: World) -> None:
+    world.replicas["f"] = 1
+    keep, give_up = Decision(replicas=1, reason=""), Decision(replicas=1, reason="", may_give_up=True)
+    assert applied_by(world, keep, give_up, give_up, keep) == [keep, give_up, keep]
 
 
 def test_an_applied_decision_is_logged_in_one_line(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -228,7 +260,7 @@ def test_a_policy_whose_decision_is_held_does_not_remember_it(world: World) -> N
         reasons += [tick.decision.reason for tick in loop.run_due()]
         loop.poke("f")
     assert reasons[0] == "state 0"
-    assert reasons[1:] == ["hold: raised 0.00 s ago, and no sample since; else state 1"] * 2
+    assert reasons[1:] == ["hold: the count was raised 0.00 s ago, without a sample since; held back: state 1"] * 2
 
 
 def test_a_lower_maximum_holds_at_once_also_for_what_was_only_just_raised(world: World) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from dilu_autoscaler.policy.horizontal.kpa.rule import evaluate
 from dilu_autoscaler.policy.horizontal.kpa.settings import UNLIMITED_BURST, KpaSpec, ScalingMetric
-from dilu_autoscaler.policy.horizontal.kpa.state import Averages, KpaState, state_for_ready
+from dilu_autoscaler.policy.horizontal.kpa.state import KpaState, state_for_ready
+from dilu_autoscaler.policy.horizontal.observations import Averages
 
 
 def spec_for(*, target: float, **changes: Any) -> KpaSpec:

@@ -10,7 +10,6 @@ from dilu_autoscaler.policy.horizontal import Observation, Sample
 from dilu_autoscaler.policy.horizontal.kpa.rule import decide, evaluate
 from dilu_autoscaler.policy.horizontal.kpa.settings import KpaSpec
 from dilu_autoscaler.policy.horizontal.kpa.state import (
-    Averages,
     averages_now,
     state_for_ready,
     with_points,
@@ -25,6 +24,7 @@ from dilu_autoscaler.policy.horizontal.kpa.windows import (
     resized,
     weighted_average,
 )
+from dilu_autoscaler.policy.horizontal.observations import Averages
 
 N = 1_700_000_003  # any second
 

@@ -14,7 +14,7 @@ def test_a_number_raised_just_now_is_not_lowered_without_a_sample() -> None:
     decision = steady(Decision(replicas=1, reason="0.00 in flight"), SEEN, raised_s=100.0, now_s=100.25)
     assert decision == Decision(
         replicas=None,
-        reason="hold: raised 0.25 s ago, and no sample since; else 0.00 in flight",
+        reason="hold: the count was raised 0.25 s ago, without a sample since; held back: 0.00 in flight",
         next_change_s=101.0,
     )
 

@@ -97,7 +97,7 @@ class LocalFunction:
             return
         self.supervisor.set_desired(decision.replicas)
 
-    async def read_capacity(self) -> None:
+    async def read_throughput(self) -> None:
         """Read each ready replica's learned throughput, and keep the mean of those that have one."""
         self.supervisor.bound_logs()
         answers = await asyncio.gather(*(_learned_rps(one) for one in self.supervisor.statistics))

@@ -14,13 +14,13 @@ from dilu.http.listener import Listener, UnixListener
 from dilu.spec.applications import Route
 from dilu_autoscaler.local.admin import AdminApp
 from dilu_autoscaler.local.backends import WaitLimits
-from dilu_autoscaler.local.driver import ScaleDriver
 from dilu_autoscaler.local.functions import LocalFunction
 from dilu_autoscaler.local.gateway import GatewayApp
 from dilu_autoscaler.local.launch_spec import LaunchPlan
 from dilu_autoscaler.local.proxied_request import GatewayLimits
 from dilu_autoscaler.local.routing import Router
 from dilu_autoscaler.local.run_directory import Claim
+from dilu_autoscaler.local.scaling import LocalScaling
 from dilu_autoscaler.local.status import GatewayStatus, LocalStatus
 
 _log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Platform:
             )
             for one in plan.functions
         }
-        self._driver = ScaleDriver(self._functions)
+        self._scaling = LocalScaling(self._functions)
         self._route = route
         self._router = Router(route, self._functions)
         served = {name: function.served for name, function in self._functions.items()}
@@ -70,7 +70,7 @@ class Platform:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, *termination_signals()):
             loop.add_signal_handler(number, self._stops.put_nowait, number)
-        driving = loop.create_task(self._driver.run())
+        driving = loop.create_task(self._scaling.run())
         try:
             await self._listener.start()
             await self._admin.start()
@@ -97,7 +97,7 @@ class Platform:
             raise DiluError(f"the functions are now {', '.join(planned)}: restart `dilu up` to serve them")
         for name, function in self._functions.items():
             function.replan(planned[name])
-            self._driver.replan(function)
+            self._scaling.replan(function)
 
     def status(self, function: str | None = None) -> LocalStatus:
         """Return the status document: of every function, or of one with all its last decisions.
@@ -119,7 +119,7 @@ class Platform:
         )
 
     def _wake(self, function: str) -> None:
-        self._driver.wake(function)
+        self._scaling.wake(function)
 
     def _log_up(self) -> None:
         for name in self._functions:
@@ -157,7 +157,7 @@ class Platform:
         for function in self._functions.values():
             function.supervisor.kill()
         await self._close_supervisors(0.0)
-        await self._driver.close()
+        await self._scaling.close()
         await self._listener.close(0.0)
         await self._admin.close()
 

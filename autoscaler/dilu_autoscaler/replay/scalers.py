@@ -17,13 +17,13 @@ from dilu_autoscaler.policy.horizontal import (
 )
 from dilu_autoscaler.policy.horizontal.kpa.rule import evaluate
 from dilu_autoscaler.policy.horizontal.kpa.state import (
-    Averages,
     KpaState,
     averages_now,
     state_for_ready,
     with_points,
     with_windows_as_long_as,
 )
+from dilu_autoscaler.policy.horizontal.observations import Averages
 from dilu_autoscaler.replay.recorded_lines import LineKind, RecordedLine
 from dilu_autoscaler.replay.spec_keys import KpaSettings, read_settings
 

@@ -403,17 +403,17 @@ def test_a_first_replica_that_does_not_start_is_for_nobody_once_nobody_has_asked
     for _ in range(30):  # as long as the activator holds the request
         decided.reported(1.0)
         decided.after(1.0)
-    assert not decided.deciders.is_for_nobody(KEY)
+    assert not decided.deciders.may_give_up(KEY)
     decided.changed.clear()
     for _ in range(12):
         decided.after(1.0)
-    assert decided.deciders.is_for_nobody(KEY)
+    assert decided.deciders.may_give_up(KEY)
     assert decided.changed == [KEY]
     assert decided.desired == 1  # the policy's: it may still come
     decided.asked_for = 0  # given up
     decided.deciders.poke(KEY)
     decided.after()
-    assert (decided.desired, decided.deciders.is_for_nobody(KEY)) == (0, False)
+    assert (decided.desired, decided.deciders.may_give_up(KEY)) == (0, False)
     decided.reported(1.0)
     decided.after(5.0)
     assert decided.desired == 1
@@ -425,11 +425,11 @@ def test_a_first_replica_that_is_ready_after_all_is_kept_for_a_while(decided: De
     decided.deciders.ensure(KEY, settings(OPTED_IN))
     for _ in range(20):
         decided.after(1.0)
-    assert decided.deciders.is_for_nobody(KEY)
+    assert decided.deciders.may_give_up(KEY)
     decided.ready = 1
     decided.scraped(0.0)
     decided.after(1.0)
-    assert (decided.desired, decided.deciders.is_for_nobody(KEY)) == (1, False)
+    assert (decided.desired, decided.deciders.may_give_up(KEY)) == (1, False)
 
 
 @BOTH_POLICIES
@@ -537,7 +537,7 @@ def test_a_listener_that_fails_at_one_revision_does_not_stop_the_others(caplog: 
 
     with caplog.at_level(logging.ERROR):
         assert asyncio.run(made()) == ["ns/b"]
-    assert "ns/a: its decision could not be passed on" in caplog.text
+    assert "fn=ns/a its tick could not be passed on" in caplog.text
 
 
 def test_the_running_loop_decides_when_it_is_poked() -> None:

@@ -376,7 +376,7 @@ def test_an_opted_in_revision_that_cannot_start_is_given_up_as_knative_does(look
         await looked.settled()
         await until(lambda: KEY in looked.deciders)
         looked.deciders.run_due()
-        assert (looked.deciders.desired(KEY), looked.deciders.is_for_nobody(KEY)) == (1, True)
+        assert (looked.deciders.desired(KEY), looked.deciders.may_give_up(KEY)) == (1, True)
         await until(lambda: len(looked.reconciler.queue) == 0)
         assert (looked.notes[-1].want, looked.knative.scaled()) == (-1, [])  # it has 30 s left
         looked.server.change(POD_AUTOSCALERS, "ns", "rev", {"status": {"conditions": activating_since(631.0)}})
@@ -384,7 +384,7 @@ def test_an_opted_in_revision_that_cannot_start_is_given_up_as_knative_does(look
         await until(lambda: looked.view.replicas(KEY) == Replicas(ready=0, starting=0, asked_for=0))
         looked.deciders.poke(KEY)
         looked.deciders.run_due()
-        assert (looked.deciders.desired(KEY), looked.deciders.is_for_nobody(KEY)) == (0, False)
+        assert (looked.deciders.desired(KEY), looked.deciders.may_give_up(KEY)) == (0, False)
 
         def is_at_rest() -> bool:
             looked.probe.answer()  # each look asks

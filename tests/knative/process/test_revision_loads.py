@@ -10,14 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dilu_autoscaler.knative.configuration.revision_settings import Collection
-from dilu_autoscaler.knative.deciding.kpa_policy import AVERAGED_KPA, AveragedObservation
-from dilu_autoscaler.knative.deciding.loads import GIVEN_UP_S, LOOKS_BACK_S, Loads, Replicas, WatchedRevision
+from dilu_autoscaler.knative.deciding.kpa_policy import AVERAGED_KPA
+from dilu_autoscaler.knative.deciding.loads import GIVEN_UP_S, MAX_LOOK_BACK_S, Loads, Replicas
 from dilu_autoscaler.knative.reports.collector import Collector
 from dilu_autoscaler.knative.reports.sampling import Load
 from dilu_autoscaler.knative.reports.stats import Stat
 from dilu_autoscaler.policy.horizontal.kpa.settings import KpaSpec, ScalingMetric
-from dilu_autoscaler.policy.horizontal.kpa.state import Averages
-from dilu_autoscaler.policy.horizontal.observations import Observation, Sample
+from dilu_autoscaler.policy.horizontal.observations import Averages, Observation, Sample
 
 KEY = "ns/rev"
 SPEC = KpaSpec(target=1.0, total=1.0)
@@ -34,12 +33,18 @@ class Seen:
     def __init__(self, *, opted_in: bool, ready: Replicas | None, kpa: KpaSpec = SPEC) -> None:
         self.replicas = ready
         self.capacity: float | None = None
-        self.watched = WatchedRevision(kpa=kpa, co_scales=opted_in)
-        self.collector = Collector(poke=lambda _: None, desired=lambda _: self.watched.desired)
+        self.recorded: int | None = None
+        self.collector = Collector(self)
         scraped = kpa.target_burst_capacity != -1
         self.collector.collect(KEY, Collection(stable_window_s=60, panic_window_s=6, is_scraped=scraped), 1000.0)
-        known = {KEY: self.watched}
-        self.loads = Loads(self.collector, watched=known.get, replicas=lambda _: self.replicas, throughputs=self)
+        self.loads = Loads(self.collector, replicas=lambda _: self.replicas, throughputs=self, recorded=self)
+        self.loads.watch(KEY, kpa, co_scales=opted_in)
+
+    def load_reported(self, key: str) -> None:
+        """No loop runs here."""
+
+    def desired(self, key: str) -> int | None:
+        return self.recorded
 
     def learned_rps(self, key: str, now_s: float) -> float | None:
         return self.capacity
@@ -54,8 +59,8 @@ class Seen:
 
     def averages(self, now_s: float) -> Averages:
         seen = self.at(now_s)
-        assert isinstance(seen, AveragedObservation)
-        return seen.averages
+        assert seen.averaged is not None
+        return seen.averaged.averages
 
     def times(self, now_s: float) -> list[float]:
         return [sample.t_s for sample in self.at(now_s).samples]
@@ -67,8 +72,8 @@ def test_kpa_sees_the_averages_of_its_own_metric() -> None:
     observed = seen.at(1000.5)
     assert (observed.ready, observed.starting, observed.desired) == (3, 1, -1)
     assert seen.averages(1000.5) == Averages(stable=4.0, panic=4.0)
-    seen.watched.kpa = KpaSpec(target=1.0, total=1.0, metric=ScalingMetric.RPS)
-    seen.watched.desired = 4
+    seen.loads.watch(KEY, KpaSpec(target=1.0, total=1.0, metric=ScalingMetric.RPS), co_scales=False)
+    seen.recorded = 4
     assert seen.averages(1000.5) == Averages(stable=8.0, panic=8.0)
     assert seen.at(1000.5).desired == 4
 
@@ -140,7 +145,7 @@ def test_a_second_without_a_report_of_a_revision_with_replicas_is_waited_for_and
 
 def test_at_zero_every_second_is_known_for_activators_report_only_what_they_hold() -> None:
     seen = Seen(opted_in=True, ready=replicas(0, asked_for=0))
-    seen.watched.desired = 0
+    seen.recorded = 0
     assert seen.at(1001.3).samples == (Sample(t_s=1000.0, concurrency=0.0, rps=0.0),)
     assert seen.at(1003.3).samples == tuple(Sample(t_s=at, concurrency=0.0, rps=0.0) for at in (1001.0, 1002.0))
     assert seen.at(1003.3).next_sample_s is None  # nothing to look for until somebody pokes
@@ -156,7 +161,7 @@ def test_with_an_unlimited_burst_an_opted_in_revision_hears_quiet_seconds_too() 
 
 def test_requests_that_wait_at_zero_are_seen_at_once() -> None:
     seen = Seen(opted_in=True, ready=replicas(0, asked_for=0))
-    seen.watched.desired = 0
+    seen.recorded = 0
     stat = Stat(
         key=KEY,
         pod="activator",
@@ -176,7 +181,7 @@ def test_requests_that_wait_at_zero_are_seen_at_once() -> None:
 def test_before_the_first_decision_what_the_deployment_asks_for_is_what_is_desired() -> None:
     seen = Seen(opted_in=True, ready=replicas(2, 1))
     assert seen.at(1000.0).desired == 3
-    seen.watched.desired = 1
+    seen.recorded = 1
     assert seen.at(1000.0).desired == 1
 
 
@@ -188,14 +193,14 @@ def test_what_one_replica_can_take_is_what_the_runtimes_learned() -> None:
 
 def test_after_a_week_at_zero_only_the_last_minute_is_looked_at() -> None:
     seen = Seen(opted_in=True, ready=replicas(0, asked_for=0))
-    seen.watched.desired = 0
+    seen.recorded = 0
     seen.at(1001.3)
-    assert len(seen.at(1001.3 + 604_800).samples) == LOOKS_BACK_S
+    assert len(seen.at(1001.3 + 604_800).samples) == MAX_LOOK_BACK_S
 
 
 def test_a_clock_that_went_back_far_begins_anew_and_a_little_repeats_nothing() -> None:
     seen = Seen(opted_in=True, ready=replicas(0, asked_for=0))
-    seen.watched.desired = 0
+    seen.recorded = 0
     assert seen.times(1001.3) == [1000.0]
     assert seen.times(999.5) == []  # 1.8 s back
     assert seen.times(1001.3) == []

@@ -1,1 +1,1 @@
-"""Every revision's scaler in the one loop: KPA's, or co-scaling's where a revision opted in."""
+"""Decisions on revisions in the one loop: by KPA, or by the co-scaling policy where a revision opted in."""

@@ -7,7 +7,6 @@ import math
 from dilu.spec import to_mapping
 from dilu_autoscaler.knative.configuration.revision_settings import RevisionSettings
 from dilu_autoscaler.knative.deciding.deciders import Deciders
-from dilu_autoscaler.knative.deciding.kpa_policy import AveragedObservation
 from dilu_autoscaler.knative.deciding.loads import SECOND_IS_OVER_S
 from dilu_autoscaler.loop import Tick
 from dilu_autoscaler.replay.recorder import Recorder
@@ -28,7 +27,7 @@ class RevisionRecorder:
             self._record_kpa(tick, settings, deciders)
             return
         key, function = tick.function, {**to_mapping(settings.function)}
-        if isinstance(tick.seen, AveragedObservation):  # KPA decides until a throughput is learned
+        if not deciders.co_scales(key):  # KPA decides until a throughput is learned
             self._recorder.spec(key, function)
             self._record_seconds(tick, deciders)
         else:
@@ -46,15 +45,14 @@ class RevisionRecorder:
 
     def _record_kpa(self, tick: Tick, settings: RevisionSettings, deciders: Deciders) -> None:
         key = tick.function
-        first = deciders.first_look(key)
+        first = deciders.first_observed(key)
         if first is None:
             return  # the scaler did not see the revision yet
-        first_ready, first_s = first
-        keys = keys_of(settings.kpa, initial_ready=self._first_ready.setdefault(key, first_ready))
+        keys = keys_of(settings.kpa, initial_ready=self._first_ready.setdefault(key, first.ready))
         self._recorder.spec(key, keys)
-        if key not in self._recorded_until_s and tick.seen is None and tick.now_s == first_s:
+        if key not in self._recorded_until_s and tick.seen is None and tick.now_s == first.at_s:
             # The scaler is made now, though its first decision comes later: a replay has to begin here as well.
-            self._recorder.averages(key, t_s=first_s, ready=first_ready, stable=None, panic=None)
+            self._recorder.averages(key, t_s=first.at_s, ready=first.ready, stable=None, panic=None)
         self._recorder.tick(tick, keys)
         self._record_seconds(tick, deciders)
 

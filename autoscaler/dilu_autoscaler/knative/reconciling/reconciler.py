@@ -165,7 +165,7 @@ class Reconciler:
         deployment = self._view.deployment_of(autoscaler)
         if key in self._deciders:
             desired, excess = self._deciders.decided(key)
-            if desired > 0 and self._deciders.is_for_nobody(key) and not _is_active(autoscaler):
+            if desired > 0 and self._deciders.may_give_up(key) and not _is_active(autoscaler):
                 desired = 0  # which the activation's time-out makes none, if it does not start before that
             if deployment is not None:
                 desired = self._unless_it_settles(key, desired, deployment.spec.replicas)

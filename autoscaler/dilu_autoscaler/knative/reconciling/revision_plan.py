@@ -34,7 +34,7 @@ from dilu_autoscaler.knative.reconciling.scaling import (
 )
 from dilu_autoscaler.knative.reconciling.status_draft import StatusDraft
 from dilu_autoscaler.knative.reconciling.writes import Write, scale_to, status_write
-from dilu_autoscaler.policy.horizontal.kpa.burst_capacity import LARGEST_COUNT
+from dilu_autoscaler.policy.horizontal.kpa.burst_capacity import MAX_COUNT
 from dilu_autoscaler.policy.horizontal.kpa.settings import UNLIMITED_BURST
 
 
@@ -220,7 +220,7 @@ def _activators(world: RevisionView) -> int:
         target_burst_capacity=world.settings.tbc,
         activator_capacity=world.config.autoscaler.activator_capacity,
     )
-    return min(count, LARGEST_COUNT)
+    return min(count, MAX_COUNT)
 
 
 def _revision(world: RevisionView, sks: ServerlessService, status: StatusDraft) -> Revision:

@@ -6,15 +6,14 @@ Values of one second add up, as in Knative; `kpa.windows` has the arithmetic. So
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Protocol
 
 from dilu_autoscaler.knative.configuration.revision_settings import Collection
 from dilu_autoscaler.knative.reports.sampling import Load
 from dilu_autoscaler.knative.reports.stats import Stat
 from dilu_autoscaler.policy.horizontal.kpa.settings import Aggregation, ScalingMetric
-from dilu_autoscaler.policy.horizontal.kpa.state import Averages, Points, Windows
+from dilu_autoscaler.policy.horizontal.kpa.state import Points, Windows
 from dilu_autoscaler.policy.horizontal.kpa.windows import (
     LARGEST_VALUE,
     average,
@@ -24,7 +23,7 @@ from dilu_autoscaler.policy.horizontal.kpa.windows import (
     resized,
     weighted_average,
 )
-from dilu_autoscaler.policy.horizontal.observations import Sample
+from dilu_autoscaler.policy.horizontal.observations import Averages, Sample
 
 MAX_REPORT_AGE_S: Final = 60.0
 """Older than any report that an autoscaler forwards."""
@@ -60,13 +59,19 @@ class _Collected:
             self.settle()
 
 
+class LoadListener(Protocol):
+    """The part that decides on revisions."""
+
+    def load_reported(self, key: str) -> None:
+        """Take note that a report of some load came for a revision."""
+        ...
+
+
 class Collector:
     """Collects the load of known revisions; reports about others are dropped."""
 
-    def __init__(self, *, poke: Callable[[str], None], desired: Callable[[str], int | None]) -> None:
-        """`desired` returns the count decided last (None: none yet). If it is 0, a report of load calls `poke`."""
-        self._poke = poke
-        self._desired = desired
+    def __init__(self, listener: LoadListener) -> None:
+        self._listener = listener
         self._revisions: dict[str, _Collected] = {}
         self.dropped = 0  # reports about unknown revisions, and invalid numbers
 
@@ -93,7 +98,7 @@ class Collector:
             known.concurrency = known.rps = _empty(known.collection)
 
     def record(self, stat: Stat, now_s: float) -> None:
-        """Record a received report at its own time; the first load of a revision at zero calls `poke`."""
+        """Record a received report at its own time; tell the listener of one with load."""
         known = self._revisions.get(stat.key)
         concurrency, rps = stat.concurrency - stat.proxied_concurrency, stat.requests - stat.proxied_requests
         if known is None or not _are_loads(concurrency, rps):
@@ -104,8 +109,8 @@ class Collector:
         is_ahead = stat.time_s - now_s > known.collection.stable_window_s
         is_behind = now_s - stat.time_s > max(MAX_REPORT_AGE_S, known.collection.stable_window_s)
         known.add(now_s if is_ahead or is_behind else stat.time_s, concurrency, rps)
-        if stat.concurrency != 0 and self._desired(stat.key) == 0:
-            self._poke(stat.key)
+        if stat.concurrency != 0:
+            self._listener.load_reported(stat.key)
 
     def record_scraped(self, key: str, load: Load, now_s: float) -> None:
         """Record the load that a scrape found, also zero."""

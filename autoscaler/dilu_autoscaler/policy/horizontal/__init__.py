@@ -5,7 +5,7 @@ replay and a cluster run the very same code. State is frozen plain data.
 """
 
 from dilu_autoscaler.policy.horizontal.bounds import Bounds, bounded
-from dilu_autoscaler.policy.horizontal.observations import Decision, Observation, Sample
+from dilu_autoscaler.policy.horizontal.observations import AveragedLoad, Averages, Decision, Observation, Sample
 from dilu_autoscaler.policy.horizontal.registry import (
     DEFAULT_POLICY,
     POLICIES,
@@ -20,6 +20,8 @@ __all__ = [
     "DEFAULT_POLICY",
     "POLICIES",
     "AnyPolicy",
+    "AveragedLoad",
+    "Averages",
     "Bounds",
     "Decision",
     "Observation",

@@ -34,6 +34,29 @@ def quiet_after(samples: tuple[Sample, ...], quiet_before: int) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Averages:
+    """Load over KPA's two windows."""
+
+    stable: float
+    panic: float
+
+    def at_least(self, load: float) -> Averages:
+        """Return the averages, each raised to `load` if it is below."""
+        return Averages(stable=max(self.stable, load), panic=max(self.panic, load))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AveragedLoad:
+    """Load that the source itself averages over KPA's windows, and the function when the source first observed it."""
+
+    averages: Averages
+    first_ready: int
+    """Replicas that were ready then, whether or not any load was known."""
+    first_s: float
+    """When that was, on the loop's clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """A snapshot of one function: what happened since the last one, and how many replicas there are now."""
 
@@ -54,6 +77,8 @@ class Observation:
     grantable_rps: float | None = None
     """Requests per second that one ready replica would sustain at the share its node could grant it now, the mean of
     the ready replicas. None: the source does not know what nodes could grant, or no replica is ready."""
+    averaged: AveragedLoad | None = None
+    """The load over KPA's windows, where the source keeps them, as on Knative. None: the policy keeps its own."""
     next_sample_s: float | None = None
     """When the source will next have something new. None: quiet until it pokes the loop."""
 
@@ -77,6 +102,9 @@ class Decision:
     excess_burst_capacity: int | None = None
     """Requests in flight that the ready replicas could take on top (-1: the burst target is unlimited).
     None: the policy does not say."""
+    may_give_up: bool = False
+    """The first replica is still starting, and no request has waited for it for a stable window: a platform on which
+    starts time out may give it up."""
     panicking: bool = False
     """The policy is in panic mode: it only goes up."""
     stable: float | None = None

@@ -11,7 +11,7 @@ from typing import Final
 
 from dilu_autoscaler.policy.horizontal.kpa.settings import UNLIMITED_BURST, KpaSpec
 
-LARGEST_COUNT: Final = 2**31 - 1
+MAX_COUNT: Final = 2**31 - 1
 """Knative counts in 32 bits. What is larger becomes this here; there it depends on the processor."""
 
 
@@ -37,4 +37,4 @@ def has_crossed_zero(before: int, after: int) -> bool:
 
 
 def _counted(count: int) -> int:
-    return min(max(count, -LARGEST_COUNT - 1), LARGEST_COUNT)
+    return min(max(count, -MAX_COUNT - 1), MAX_COUNT)

@@ -14,11 +14,10 @@ import math
 from dataclasses import replace
 from typing import NamedTuple
 
-from dilu_autoscaler.policy.horizontal.kpa.burst_capacity import LARGEST_COUNT, excess_burst_capacity
+from dilu_autoscaler.policy.horizontal.kpa.burst_capacity import MAX_COUNT, excess_burst_capacity
 from dilu_autoscaler.policy.horizontal.kpa.settings import KpaSpec, ScalingMetric
 from dilu_autoscaler.policy.horizontal.kpa.state import (
     TICK_S,
-    Averages,
     KpaState,
     averages_now,
     recorded,
@@ -26,7 +25,7 @@ from dilu_autoscaler.policy.horizontal.kpa.state import (
     state_for_ready,
 )
 from dilu_autoscaler.policy.horizontal.kpa.windows import SlidingMaximum, record_maximum
-from dilu_autoscaler.policy.horizontal.observations import Decision, Observation
+from dilu_autoscaler.policy.horizontal.observations import Averages, Decision, Observation
 
 _NS_PER_S = 1_000_000_000
 
@@ -125,7 +124,7 @@ class _Need(NamedTuple):
 
 def _need(spec: KpaSpec, averages: Averages, ready: int) -> _Need:
     counted = max(1, ready)
-    most = math.ceil(min(spec.max_scale_up_rate * counted, LARGEST_COUNT))
+    most = math.ceil(min(spec.max_scale_up_rate * counted, MAX_COUNT))
     least = math.floor(counted / spec.max_scale_down_rate) if spec.reachable else 0
     stable = math.ceil(averages.stable / spec.target)
     panic = math.ceil(averages.panic / spec.target)

@@ -19,7 +19,7 @@ from dilu_autoscaler.policy.horizontal.kpa.windows import (
     resized,
     weighted_average,
 )
-from dilu_autoscaler.policy.horizontal.observations import Observation, quiet_after
+from dilu_autoscaler.policy.horizontal.observations import Averages, Observation, quiet_after
 
 TICK_S = 2
 """Knative evaluates at this interval; it is also the step of the scale-down delay."""
@@ -57,18 +57,6 @@ class KpaState:
     concurrency: Windows
     rps: Windows
     """Both metrics are recorded always, so that a change of metric finds its history."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Averages:
-    """Load over the two windows."""
-
-    stable: float
-    panic: float
-
-    def at_least(self, load: float) -> Averages:
-        """The same, each raised to that load where it is less."""
-        return Averages(stable=max(self.stable, load), panic=max(self.panic, load))
 
 
 def state_for_ready(spec: KpaSpec, ready: int | None, now_s: float) -> KpaState:
