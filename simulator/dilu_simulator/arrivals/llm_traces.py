@@ -15,14 +15,14 @@ from dilu.errors import ConfigError
 from dilu.load.arrivals import RecordedArrivals
 from dilu.load.traces import TIME_COLUMNS, check_scale, read_lines, recorded
 from dilu.spec.fields import shown
-from dilu_simulator.arrivals.tokens import MOST_TOKENS, RecordedTokens, Tokens
+from dilu_simulator.arrivals.tokens import MAX_TOKENS, RecordedTokens, Tokens
 
 _PROMPT: Final = ("contexttokens", "prompt_tokens", "prompt", "input_length")
 _OUTPUT: Final = ("generatedtokens", "output_tokens", "output", "output_length")
 
 
 def read_llm_trace(path: str | Path, *, scale: float = 1.0) -> tuple[RecordedArrivals, RecordedTokens]:
-    """Times at `scale` times their rate, and token counts. Bad input names the file, the line and the rule."""
+    """Read times at `scale` times their rate, and token counts; errors name the file, the line and the rule."""
     check_scale(scale)
     path = Path(path)
     rows = _rows(path)
@@ -60,6 +60,6 @@ def _place(header: Sequence[str], names: Sequence[str], where: str) -> int:
 
 def _tokens(text: str, where: str) -> int:
     digits = text.strip().lstrip("0") or text.strip()[-1:]
-    if not digits.isdecimal() or len(digits) > len(str(MOST_TOKENS)) or int(digits) > MOST_TOKENS:
-        raise ConfigError(f"{where}: {shown(text)} tokens, must be a whole number from 0 to {MOST_TOKENS}")
+    if not digits.isdecimal() or len(digits) > len(str(MAX_TOKENS)) or int(digits) > MAX_TOKENS:
+        raise ConfigError(f"{where}: {shown(text)} tokens, must be a whole number from 0 to {MAX_TOKENS}")
     return max(1, int(digits))

@@ -29,7 +29,7 @@ class SporadicArrivals:
         RateArrivals(segments=(), cv=self.cv)
 
     def times_s(self, rng: Random) -> Iterator[float]:
-        """The due times in seconds from the start, in order; the same for the same state of `rng`."""
+        """Yield the due times in seconds from the start, in order; the same for the same state of `rng`."""
         at_s = 0.0
         while True:
             at_s += rng.expovariate(1.0 / self.pause_s)

@@ -6,7 +6,7 @@ from random import Random
 
 
 def stream_for(seed: int, *purpose: str) -> Random:
-    """The stream of that purpose; the same for the same seed and words, on every machine and under every policy.
+    """Return the random stream for a purpose: the same for the same seed and words, on every machine and policy.
 
     >>> stream_for(1, "embed", "arrivals").random() == stream_for(1, "embed", "arrivals").random()
     True

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from dilu.errors import ConfigError
 from dilu.spec.fields import FieldError, number_from_zero, whole_number
 
-MOST_TOKENS = 1_000_000
+MAX_TOKENS = 1_000_000
 """Of one request: more than any model reads."""
 
 
@@ -43,7 +43,7 @@ class FixedTokens:
 
     def __post_init__(self) -> None:
         for name in ("prompt", "output"):
-            whole_number(name, getattr(self, name), minimum=1, maximum=MOST_TOKENS)
+            whole_number(name, getattr(self, name), minimum=1, maximum=MAX_TOKENS)
 
     @property
     def mean(self) -> Tokens:
@@ -51,7 +51,7 @@ class FixedTokens:
         return Tokens(self.prompt, self.output)
 
     def draw(self, rng: Random) -> Iterator[Tokens]:
-        """The counts, over and over."""
+        """Yield the counts, repeatedly."""
         return repeat(Tokens(self.prompt, self.output))
 
 
@@ -66,7 +66,7 @@ class LognormalTokens:
 
     def __post_init__(self) -> None:
         for name in ("prompt", "output"):
-            whole_number(name, getattr(self, name), minimum=1, maximum=MOST_TOKENS)
+            whole_number(name, getattr(self, name), minimum=1, maximum=MAX_TOKENS)
         for name in ("prompt_cv", "output_cv"):
             if number_from_zero(name, getattr(self, name)) > 10.0:
                 raise FieldError(name, "must be at most 10", getattr(self, name))
@@ -103,7 +103,7 @@ class RecordedTokens:
         )
 
     def draw(self, rng: Random) -> Iterator[Tokens]:
-        """The recorded ones."""
+        """Yield the recorded counts."""
         return cycle(self.counts)
 
 
@@ -114,4 +114,4 @@ def _lognormal(mean: float, cv: float) -> tuple[float, float]:
 
 
 def _count(value: float) -> int:
-    return min(max(1, round(value)), MOST_TOKENS)
+    return min(max(1, round(value)), MAX_TOKENS)

@@ -35,7 +35,7 @@ Switched = Mapping[AblationKey, list[SingleResult]]
 
 
 def switches() -> tuple[str, ...]:
-    """The names of `dilu`'s ingredients: what can be switched in its settings."""
+    """Return the names of `dilu`'s ingredients: what its settings can switch off."""
     return tuple(
         field.name for field in fields(CoscaleSpec) if field.default is not MISSING and isinstance(field.default, bool)
     )
@@ -69,7 +69,7 @@ def tasks_of(key: AblationKey, settings: Settings) -> list[SingleTask]:
 
 
 def switch_table(runs: Switched, family: str) -> Table:
-    """What each switch does on the loads of one family."""
+    """Return the effect of each switch on the loads of one family."""
     return Table(
         name=f"ablation-switches-{family}",
         title=f"dilu with one ingredient switched, less dilu: {family} loads",
@@ -105,7 +105,7 @@ def _less(runs: Switched, family: str, name: str) -> list[Estimate | None]:
 
 
 def switch_panel(runs: Switched) -> Panel:
-    """What each switch does to the violations."""
+    """Return the effect of each switch on violations."""
     return Panel(
         title="dilu with one ingredient switched, less dilu",
         y_label="SLO violations, points",

@@ -74,7 +74,7 @@ def evaluate(presets: tuple[str, ...], **options: Any) -> None:
 
 
 def _check(presets: Sequence[Preset], settings: Settings, options: dict[str, Any]) -> None:
-    """What would fail after a long run fails before it."""
+    """Raise before a long run for what would fail after it."""
     from dilu_simulator.evaluation.traces import traces_in
 
     if any(preset.needs_traces for preset in presets):

@@ -18,17 +18,17 @@ Value = Callable[[Results], float | None]
 
 
 def beside_training(model: str) -> str:
-    """The scenario's name."""
+    """Return the scenario's name."""
     return f"{model} beside training"
 
 
 def inference_pair(one: str, other: str) -> str:
-    """The scenario's name."""
+    """Return the scenario's name."""
     return f"{one} beside {other}"
 
 
 def training_pair(one: str, other: str) -> str:
-    """The scenario's name."""
+    """Return the scenario's name."""
     return f"training of {one} and {other}"
 
 
@@ -43,17 +43,17 @@ def p95(function: str) -> Value:
 
 
 def violations(function: str) -> Value:
-    """The ratio of that function."""
+    """Return the ratio of a function."""
     return lambda result: result.function(function).slo_violation_ratio
 
 
 def job(index: int) -> Value:
-    """That job's speed over its own on whole GPUs."""
+    """Return a job's speed relative to its speed on whole GPUs."""
     return lambda result: result.training[index].solo_ratio
 
 
 def training_ratio(result: Results) -> float:
-    """The only job's speed over its own on whole GPUs."""
+    """Return the only job's speed relative to its speed on whole GPUs."""
     return result.training[0].solo_ratio
 
 
@@ -63,7 +63,7 @@ def sum_of_ratios(result: Results) -> float:
 
 
 def gpus(result: Results) -> float:
-    """The most GPUs in use at once."""
+    """Return the maximum number of GPUs in use at once."""
     return float(result.total.most_gpus)
 
 
@@ -85,7 +85,7 @@ def times(runs: Runs, name: str, vertical: str, value: Value, of: str = "exclusi
 def mean_times(
     runs: Runs, values: Iterable[tuple[str, Value]], vertical: str, of: str = "exclusive"
 ) -> Estimate | None:
-    """The same, the mean over scenarios at each seed."""
+    """Return a measure's mean over scenarios, per seed."""
     return estimate(
         None if None in at_seed else fmean(known for known in at_seed if known is not None)
         for at_seed in zip(*(list(_ratios(runs, name, vertical, value, of)) for name, value in values), strict=True)

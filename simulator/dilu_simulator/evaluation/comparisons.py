@@ -16,7 +16,7 @@ class Better(StrEnum):
     LOWER = "lower"
     HIGHER = "higher"
     EQUAL = "equal"
-    """It is to be reproduced."""
+    """It should be reproduced."""
 
 
 class Basis(StrEnum):
@@ -91,7 +91,7 @@ def _row(comparison: Comparison) -> tuple[Cell, ...]:
 
 
 def _reasons(comparisons: tuple[Comparison, ...]) -> str:
-    """A list of Markdown: each reason once, with what it is the reason of."""
+    """Return a Markdown list: each reason once, with the numbers that it explains."""
     by_reason: dict[str, list[str]] = {}
     for comparison in comparisons:
         if comparison.why and comparison.verdict != "reached":

@@ -22,7 +22,7 @@ were: among settings that did equally well on generated loads, two of them decid
 
 
 def document(reports: Sequence[Report], settings: Settings, figures: str | None) -> str:
-    """The whole document; `figures` is the folder of the pictures as the document sees it. None: there are none."""
+    """Return the whole document; `figures` is the pictures' folder relative to it, None for no pictures."""
     parts = [(files("dilu_simulator.evaluation") / "definitions.txt").read_text(encoding="utf-8")]
     parts += [
         *(["**These were quick runs: the numbers say nothing.**\n"] if settings.is_quick else []),
@@ -68,7 +68,7 @@ def _section_parts(report: Report, figures: str | None) -> Iterator[str]:
 
 
 def write_document(path: Path, reports: Sequence[Report], settings: Settings, *, with_figures: bool) -> None:
-    """The document, and its figures in a folder beside it that has its name."""
+    """Write the document, and its figures into a folder of the same name beside it."""
     folder = path.with_suffix("")
     write_text(path, document(reports, settings, folder.name if with_figures else None))
     if with_figures:
@@ -76,7 +76,7 @@ def write_document(path: Path, reports: Sequence[Report], settings: Settings, *,
 
 
 def write_reports(folder: Path, reports: Sequence[Report], *, with_figures: bool) -> None:
-    """NAME.md for each report, a CSV for each table, and a PNG for each figure."""
+    """Write NAME.md for each report, a CSV for each table, and a PNG for each figure."""
     for report in reports:
         heading = f"# {report.title}\n\n"
         write_text(folder / f"{report.name}.md", heading + section(report, "." if with_figures else None))
@@ -87,7 +87,7 @@ def write_reports(folder: Path, reports: Sequence[Report], *, with_figures: bool
 
 
 def write_text(path: Path, content: str) -> None:
-    """The file with that text, in folders that are made where they are missing."""
+    """Write a file with that text and create missing folders."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")

@@ -38,7 +38,7 @@ class Estimate:
 
 
 def estimate(values: Iterable[float | None]) -> Estimate | None:
-    """The mean with its 95 % interval: mean ± t(n-1, 97.5 %) · s / √n. None: a run had no such value.
+    """Return the mean with its 95 % interval, mean ± t(n-1, 97.5 %) · s / √n; None if a run had no such value.
 
     >>> estimate([1.0, 2.0, 3.0])
     Estimate(mean=2.0, half_width=2.484338...)
@@ -65,7 +65,7 @@ def paired(
 
 
 def student(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t."""
+    """Return the 97.5 % quantile of Student's t."""
     if freedom <= len(_STUDENT):
         return _STUDENT[freedom - 1]
     z = _NORMAL

@@ -20,7 +20,7 @@ _PANEL_INCHES: Final = (4.2, 3.1)
 
 
 def draw(figure: Figure, path: Path) -> None:
-    """The figure as PNG; the same figure, the same bytes."""
+    """Return the figure as PNG; the same figure gives the same bytes."""
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -14,12 +14,12 @@ from dilu_simulator.evaluation.tables import Cell, Column, Shown, Table, text
 
 
 def tables_of(report: Report) -> tuple[Table, ...]:
-    """The comparison with the paper, then the report's own tables."""
+    """Return the comparison with the paper, then the report's own tables."""
     return (comparison_table(f"{report.name}-against-paper", report.comparisons), *report.tables)
 
 
 def as_csv(table: Table) -> str:
-    """The table for machines: full numbers, ratios as 0..1; intervals and printed ranges in columns of their own."""
+    """Return the table as CSV: full numbers, ratios as 0..1; intervals and printed ranges in their own columns."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     shapes = [_shape(table, index) for index in range(len(table.columns))]
@@ -51,7 +51,7 @@ def _values(cell: Cell, shape: type[Estimate] | type[PaperValue] | None) -> list
 
 
 def as_markdown(table: Table) -> str:
-    """The table for documents."""
+    """Return the table as Markdown."""
     note = f"\n{table.note}\n" if table.note else ""
     return "\n".join(_markdown_lines(table)) + f"\n{note}"
 
@@ -66,7 +66,7 @@ def _markdown_lines(table: Table) -> Iterator[str]:
 
 
 def print_table(table: Table) -> None:
-    """The table on the terminal."""
+    """Return the table for the terminal."""
     from rich.console import Console
     from rich.table import Table as RichTable
 

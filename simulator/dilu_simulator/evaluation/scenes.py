@@ -28,7 +28,7 @@ def steady(name: str, model: str, arrivals: Arrivals) -> InferenceFunction:
 
 
 def trained(name: str, model: str, gpu_memory_mib: int | None = None) -> TrainingJob:
-    """Training that is under way when the run begins, and goes on until its end."""
+    """Return a training job that runs from the start of the run to its end."""
     return TrainingJob(name=name, model=MODELS[model], gpu_memory_mib=gpu_memory_mib, cold_start=_NONE)
 
 
@@ -47,5 +47,5 @@ def shared(
 
 
 def tasks(scenario: Scenario, vertical: str, seeds: tuple[int, ...]) -> list[ScenarioTask]:
-    """The scenario under that vertical policy, once a seed."""
+    """Run the scenario under a vertical policy, once per seed."""
     return [ScenarioTask(scenario=scenario, vertical=vertical, seed=seed) for seed in seeds]

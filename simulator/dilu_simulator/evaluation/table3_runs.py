@@ -39,7 +39,7 @@ def cold_starts(result: SingleResult) -> float:
 
 
 def violations(result: SingleResult) -> float:
-    """The ratio."""
+    """Return the ratio."""
     return result.slo_violation_ratio
 
 
@@ -49,7 +49,7 @@ def gpu_s(result: SingleResult) -> float:
 
 
 def saved(runs: Runs, trace: str, spacing: str, policy: str, by: str) -> Estimate | None:
-    """The GPU time of a policy less that of another, seed by seed. None: they are the same."""
+    """Return the GPU time of a policy minus that of another, per seed; None if they are the same policy."""
     if policy == by:
         return None
     own, less = (values_of(runs, trace, spacing, name, gpu_s) for name in (policy, by))

@@ -66,7 +66,7 @@ _UNITS: Final[Mapping[Shown, str]] = {Shown.PERCENT: " %", Shown.TIMES: "×"}
 
 
 def text(cell: Cell, shown: Shown) -> str:
-    """The cell for people.
+    """Return the cell as shown to people.
 
     >>> text(Estimate(mean=0.0615, half_width=0.002), Shown.PERCENT), text(None, Shown.MS)
     ('6.15 ± 0.20 %', '–')

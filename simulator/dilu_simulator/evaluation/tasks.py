@@ -43,7 +43,7 @@ class SingleTask:
     switches: Switches = ()
 
     def run(self) -> SingleResult:
-        """What came of it."""
+        """Return the task's result."""
         run = SingleRun(
             policy=switched(policy_named(self.policy), self.switches), capacity_rps=self.capacity_rps, seed=self.seed
         )
@@ -62,7 +62,7 @@ class ScenarioTask:
     timeline_s: float | None = None
 
     def run(self) -> Results:
-        """What came of it."""
+        """Return the task's result."""
         return run_scenario(
             self.scenario,
             policy=self.policy,
@@ -74,7 +74,7 @@ class ScenarioTask:
 
 
 def switched(policy: AnyPolicy, switches: Switches) -> AnyPolicy:
-    """The policy with other settings."""
+    """Return the policy with other settings."""
     if not switches:
         return policy
     changes = dict(switches)
@@ -104,7 +104,7 @@ class TaskRunner(AbstractContextManager["TaskRunner"]):
             self._pool.shutdown(cancel_futures=True)
 
     def run(self, tasks: Mapping[KeyT, Sequence[Task[ResultT]]]) -> dict[KeyT, list[ResultT]]:
-        """The results of each key's tasks, in their order."""
+        """Return the results of each key's tasks, in their order."""
         flat = [(key, task) for key, of_key in tasks.items() for task in of_key]
         results: dict[KeyT, list[ResultT]] = {key: [] for key in tasks}
         every = (task for _, task in flat)

@@ -30,18 +30,18 @@ def traces_in(folder: Path | None) -> tuple[str, ...]:
 
 
 def path_of(folder: Path, trace: str) -> Path:
-    """The file of that trace."""
+    """Return the file of a trace."""
     return folder / f"workload_{trace}.txt"
 
 
 def load_of(folder: Path, trace: str, spacing: str, *, until_s: float | None = None) -> Arrivals:
-    """The trace's requests, evenly spaced within each second (`even`), or `poisson`."""
+    """Return the trace's requests, evenly spaced within each second (`even`), or `poisson`."""
     load = read_workload(path_of(folder, trace), workload_format="rps", scale=SCALE, spacing=spacing)
     return load if until_s is None or until_s >= load.duration_s else load.until(until_s)
 
 
 def missing_text(found: tuple[str, ...]) -> str:
-    """A sentence on those that were not there; empty where all were.
+    """Return a sentence on the missing traces; empty if there are none.
 
     >>> missing_text(("bursty", "periodic"))
     'Not in the folder, and so left out: sporadic.'

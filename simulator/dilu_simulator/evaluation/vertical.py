@@ -76,7 +76,7 @@ def _scenario(name: str, arrivals: Arrivals, lasts_s: float) -> Scenario:
 
 
 def _tasks(scenario: Scenario, vertical: str, seeds: tuple[int, ...]) -> list[ScenarioTask]:
-    """The first seed's run is drawn, so only that has a timeline."""
+    """Return the tasks: only the first seed's run, which is drawn, has a timeline."""
     return [
         ScenarioTask(
             scenario=scenario, vertical=vertical, seed=seed, timeline_s=None if seed != seeds[0] else _TIMELINE_S

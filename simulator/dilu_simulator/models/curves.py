@@ -44,12 +44,12 @@ class PrefillCurve:
     p: float
 
     def execution_ms(self, tokens: float, share: float) -> float:
-        """How long so many prompt tokens take."""
+        """Return the time that `tokens` prompt tokens take."""
         return _blended(self.a_ms, self.per_token_ms * tokens / share, self.p)
 
 
 def training_curve(iteration_ms: float, request_milli: int, p: float = 3.0) -> SoloCurve:
-    """The curve of one training iteration: so long on a whole GPU, and at 80 % of that speed at the request.
+    """Return the curve of one training iteration: `iteration_ms` on a whole GPU, 80 % of that speed at the request.
 
     That is how the paper's profiler finds the request. With x = (work / floor)^p, the 80 % say
     1 + x = 0.8^p (1 + x / r^p).
@@ -68,7 +68,7 @@ def training_curve(iteration_ms: float, request_milli: int, p: float = 3.0) -> S
 
 
 def co_running(running: int) -> float:
-    """How much slower work is with so many executions on one GPU: caches, and a lower clock beyond three.
+    """Return the slowdown with `running` executions on one GPU: caches, and a lower clock beyond three.
 
     >>> co_running(1), co_running(2), round(co_running(4), 4)
     (1.0, 1.04, 1.1382)
@@ -83,7 +83,7 @@ CO_RUNNING: Final = tuple(co_running(running) for running in range(65))
 
 
 def _blended(floor_ms: float, work_ms: float, p: float) -> float:
-    """The p-norm, by the larger one, so that no power overflows."""
+    """Return the p-norm, relative to the larger value so that no power overflows."""
     larger, smaller = (work_ms, floor_ms) if work_ms > floor_ms else (floor_ms, work_ms)
     if larger <= 0.0:
         return 0.0

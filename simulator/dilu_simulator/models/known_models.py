@@ -6,7 +6,7 @@ Short names of sources:
   with 40 GB; in-sample, one run a cell.
 * "paper §n", "paper's scripts": Dilu, ASPLOS'25, and its published deployment and profiling scripts.
 * "iGniter, V100": three published points of a V100.
-* "assumed": nobody measured it; the text says how it was set.
+* "assumed": not measured; the text says how it was set.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ MODELS: Final[dict[str, Model]] = {
 
 
 def model_named(name: str) -> Model:
-    """The model of that name, in any case; raises `ConfigError` with the names there are."""
+    """Return the model of that name, in any case; raises `ConfigError` with the known names."""
     for model in MODELS.values():
         if model.name.lower() == name.lower():
             return model

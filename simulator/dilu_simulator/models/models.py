@@ -50,7 +50,7 @@ class Model:
     llm: LlmTimes | None = None
     training: TrainingProfile
     sources: Mapping[str, str] = field(hash=False)
-    """Where each number is from; "assumed" where nobody measured it."""
+    """Where each number is from; "assumed" where it was not measured."""
 
     @property
     def kind(self) -> Kind:

@@ -49,7 +49,7 @@ class TrialOutcome:
 
 
 def tried(policy: AnyPolicy, trial: Trial, rates_rps: Sequence[float], settings: object = None) -> TrialOutcome:
-    """The policy under that load, beginning with one warm replica. Settings: as for the function, unless given."""
+    """Run the policy under a load, from one warm replica; its settings are the function's unless given."""
     world = _FluidWorld(trial)
     if settings is None:
         settings = policy.settings_for(

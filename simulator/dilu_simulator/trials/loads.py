@@ -12,7 +12,7 @@ from random import Random
 from typing import Final
 
 Family = Callable[[Random, int], list[float]]
-"""The load of so many seconds."""
+"""The load of a number of seconds."""
 
 FIRST_JUDGING_SEED: Final = 100
 CAPACITY_RPS: Final = 56.0
@@ -39,7 +39,7 @@ def bursty(rng: Random, seconds: int) -> list[float]:
 
 
 def periodic(rng: Random, seconds: int) -> list[float]:
-    """A peak in every period of one to four minutes, each somewhat another."""
+    """Return a load with a peak in every period of one to four minutes, each peak somewhat different."""
     period_s, width, top = rng.uniform(60, 240), rng.uniform(0.06, 0.2), rng.uniform(2, 6)
     jitter, base, drift = rng.uniform(0, 0.175), rng.uniform(0.2, 1.2), 0.0
     peaks = [top * (1 + jitter * rng.gauss(0, 1)) for _ in range(int(seconds / period_s) + 2)]
@@ -86,7 +86,7 @@ def gamma(rng: Random, seconds: int) -> list[float]:
 
 
 def walk(rng: Random, seconds: int) -> list[float]:
-    """A rate that wanders about a mean."""
+    """Return a rate that wanders about a mean."""
     mean, step, pull = rng.uniform(1, 3.5), rng.uniform(0.05, 0.15), rng.uniform(0.005, 0.03)
     at, load = 0.0, list[float]()
     for _ in range(seconds):
@@ -105,7 +105,7 @@ def steps(rng: Random, seconds: int) -> list[float]:
 
 
 def diurnal(rng: Random, seconds: int) -> list[float]:
-    """A slow wave, a day in seven to fifteen minutes."""
+    """Return a slow wave, a day in seven to fifteen minutes."""
     period_s, swing, begins = rng.uniform(400, 900), rng.uniform(1, 3), rng.random()
     mean, noise, drift, load = swing + rng.uniform(0.1, 1), rng.uniform(0.05, 0.3), 0.0, list[float]()
     for at in range(seconds):
@@ -115,7 +115,7 @@ def diurnal(rng: Random, seconds: int) -> list[float]:
 
 
 def flash(rng: Random, seconds: int) -> list[float]:
-    """A steady rate, and up to four crowds that come at once and leave slowly."""
+    """Return a steady rate with up to four crowds that arrive at once and leave slowly."""
     base = rng.uniform(0.4, 2)
     load = [base * (1 + rng.gauss(0, 0.08)) for _ in range(seconds)]
     for _ in range(rng.randint(1, 4)):
@@ -161,7 +161,7 @@ FAMILIES: Final[dict[str, Family]] = DEVELOPED_ON | HELD_OUT
 
 
 def load_rps(family: str, seed: int, seconds: int = 900) -> list[float]:
-    """The load of that family and seed: a rate for each second.
+    """Return the load of a family and seed: a rate for each second.
 
     >>> load_rps("steps", 1, 50) == load_rps("steps", 1, 50)
     True

@@ -28,7 +28,7 @@ class Shape:
     regular_ratio: float
     """1: bursts and pauses always last as long. 0: they are drawn from an exponential distribution."""
     rise_s: float
-    """For so long a burst comes up."""
+    """The time in which a burst reaches its peak."""
     noise: float
     wave: float
     """How far the base goes up and down, of itself."""
@@ -71,7 +71,7 @@ def near(shape: Shape, rng: Random) -> Shape:
 
 
 def shape_rps(shape: Shape) -> list[float]:
-    """The load: a rate for each second."""
+    """Return the load: a rate for each second."""
     rng, load = Random(shape.seed), list[float]()
     while len(load) < shape.seconds:
         for mean_s, level in ((shape.off_s, 0.0), (shape.on_s, shape.high)):
@@ -117,6 +117,6 @@ class Duel:
 
 
 def duel(shape: Shape, ours: str = "dilu", other: str = "dilu-paper") -> Duel:
-    """The two policies, by name, on that load."""
+    """Run the two policies on a load; return their runs by name."""
     trial, load = Trial(capacity_rps=CAPACITY_RPS), shape_rps(shape)
     return Duel(ours=tried(POLICIES[ours], trial, load), other=tried(POLICIES[other], trial, load))
