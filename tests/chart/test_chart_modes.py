@@ -90,7 +90,7 @@ HOOKS = {
     },
     "coexist": {
         "check": {"pre-install", "pre-upgrade"},
-        "give-back": {"pre-upgrade", "pre-rollback"},
+        "restore": {"pre-upgrade", "pre-rollback"},
         "leave": {"pre-delete"},
     },
     "observe": {"check": {"pre-install", "pre-upgrade"}, "leave": {"pre-upgrade", "pre-rollback"}},
@@ -151,7 +151,7 @@ def test_values_reach_the_pod() -> None:
     rule = one(manifests, "PrometheusRule")
     assert rule["metadata"]["labels"]["release"] == "prometheus"
     alerts = [each["alert"] for each in rule["spec"]["groups"][0]["rules"]]
-    assert alerts == ["DiluStockHoldsTheLease", "DiluNobodyHoldsTheLease", "DiluAutoscalerSilent"]
+    assert alerts == ["DiluStockHoldsTheLease", "DiluLeaseHasNoHolder", "DiluAutoscalerSilent"]
 
 
 def test_names_that_look_like_numbers_stay_names() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chart.fake_cluster import OURS, STOCK, FakeCluster
-from dilu_autoscaler.knative.installing.takeover import give_back, leave, main, take
+from dilu_autoscaler.knative.installing.takeover import leave, main, restore, take
 from dilu_autoscaler.knative.installing.workloads import STOCK_REPLICAS, TakeoverError
 from dilu_kube.client import KubeError
 
@@ -76,7 +76,7 @@ def test_a_stock_that_was_at_zero_comes_back_as_one(play: Callable[..., None]) -
     async def scene(cluster: FakeCluster) -> None:
         cluster.deployments[STOCK]["spec"]["replicas"] = 0
         await take(cluster.serving)
-        await give_back(cluster.serving)
+        await restore(cluster.serving)
         assert cluster.replicas[STOCK] == 1
 
     play(scene)
@@ -95,7 +95,7 @@ def test_nothing_is_taken_before_ours_is_available(play: Callable[..., None]) ->
 def test_stock_comes_back_if_ours_does_not_get_the_lease(play: Callable[..., None]) -> None:
     async def scene(cluster: FakeCluster) -> None:
         cluster.takes = False
-        with pytest.raises(TakeoverError, match=r"did not get its leases \(autoscaler-bucket-00-of-01: nobody\)"):
+        with pytest.raises(TakeoverError, match=r"did not get its leases \(autoscaler-bucket-00-of-01: no pod\)"):
             await take(cluster.serving)
         assert (cluster.replicas[STOCK], remembered(cluster)) == (1, None)
 
@@ -152,9 +152,9 @@ def test_giving_back_waits_until_stock_runs(play: Callable[..., None]) -> None:
         await take(cluster.serving)
         cluster.stuck.add(STOCK)
         with pytest.raises(TakeoverError, match="autoscaler: 0 of 1 replicas are available"):
-            await give_back(cluster.serving)
+            await restore(cluster.serving)
         cluster.stuck.clear()
-        await give_back(cluster.serving)
+        await restore(cluster.serving)
         assert (cluster.replicas, remembered(cluster)) == ({STOCK: 1, OURS: 2}, None)
 
     play(scene)
@@ -165,7 +165,7 @@ def test_a_note_that_cannot_be_read_means_one_replica(play: Callable[..., None],
     async def scene(cluster: FakeCluster) -> None:
         await take(cluster.serving)
         cluster.edit(STOCK)["metadata"]["annotations"][STOCK_REPLICAS] = edited
-        await give_back(cluster.serving)
+        await restore(cluster.serving)
         assert cluster.replicas[STOCK] == 1
 
     play(scene)
@@ -173,7 +173,7 @@ def test_a_note_that_cannot_be_read_means_one_replica(play: Callable[..., None],
 
 def test_where_nothing_was_taken_nothing_is_given_back(play: Callable[..., None]) -> None:
     async def scene(cluster: FakeCluster) -> None:
-        await give_back(cluster.serving)
+        await restore(cluster.serving)
         assert cluster.writes == []
 
     play(scene)
@@ -232,7 +232,7 @@ def test_an_operator_that_holds_stock_at_zero_stops_the_removal(play: Callable[.
     play(scene)
 
 
-def test_without_a_knative_there_is_nobody_to_give_back_to(play: Callable[..., None]) -> None:
+def test_without_a_knative_there_is_nothing_to_restore(play: Callable[..., None]) -> None:
     async def scene(cluster: FakeCluster) -> None:
         del cluster.deployments[STOCK]
         await leave(cluster.serving)

@@ -149,9 +149,9 @@ def test_other_maps_are_checked_too() -> None:
 def test_a_bad_map_keeps_the_one_before_and_says_so() -> None:
     store = ConfigStore()
     assert store.update(AUTOSCALER, {"stable-window": "30s"}) is None
-    complaint = store.update(AUTOSCALER, {"stable-window": "soon", "max-scale": "3"})
-    assert complaint is not None
-    assert "stable-window = 'soon'" in complaint
+    error = store.update(AUTOSCALER, {"stable-window": "soon", "max-scale": "3"})
+    assert error is not None
+    assert "stable-window = 'soon'" in error
     assert store.config.autoscaler == AutoscalerConfig(stable_window_s=30)
     assert store.update(DEPLOYMENT, {"queue-sidecar-image": "q", "progress-deadline": "2m"}) is None
     assert store.config.deployment.progress_deadline_s == 120.0

@@ -157,10 +157,10 @@ def test_the_bounds_hold_for_all_that_is_asked_for(cluster: Cluster) -> None:
     made = plan(seen)
     asked = [write.body[0]["value"] for write in made.writes if isinstance(write.body, list)]
     settings, reachable = seen.settings, seen.settings.kpa.reachable
-    least = settings.least if reachable else 0
+    least = settings.min_scale if reachable else 0
     for replicas in asked:
-        assert replicas >= (min(least, settings.most) if settings.most else least)
-        assert not settings.most or replicas <= max(settings.most, least, settings.initial, 1)
+        assert replicas >= (min(least, settings.max_scale) if settings.max_scale else least)
+        assert not settings.max_scale or replicas <= max(settings.max_scale, least, settings.initial_scale, 1)
     if seen.desired > 0 and made.error is None and made.wants_decider:
         assert made.want > 0
 

@@ -120,8 +120,8 @@ def test_without_annotations_all_is_the_clusters() -> None:
     kpa = found.kpa
     assert (found.tbc, kpa.stable_window_s, kpa.panic_window_s, kpa.panic_threshold_ratio) == (7.0, 30, 6, 3.0)
     assert (kpa.max_scale_up_rate, kpa.max_scale_down_rate, kpa.scale_down_delay_s) == (5.0, 3.0, 4)
-    assert (found.least, found.most, found.initial, found.retention_s) == (1, 9, 3, 12.0)
-    assert (found.progress_deadline_s, found.complaints, found.is_opted_in) == (99.0, (), False)
+    assert (found.min_scale, found.max_scale, found.initial_scale, found.retention_s) == (1, 9, 3, 12.0)
+    assert (found.progress_deadline_s, found.errors, found.is_opted_in) == (99.0, (), False)
     assert kpa.activation_scale == 0
     assert kpa.metric is ScalingMetric.CONCURRENCY
     assert kpa.aggregation is Aggregation.LINEAR
@@ -147,12 +147,12 @@ def test_annotations_win_over_the_cluster() -> None:
         Config(autoscaler=AutoscalerConfig(max_scale=5, retention_s=3.0)),
     )
     assert (found.tbc, found.kpa.stable_window_s, found.kpa.panic_threshold_ratio) == (-1.0, 40, 1.5)
-    assert (found.least, found.most, found.initial, found.kpa.activation_scale) == (2, 0, 4, 3)
+    assert (found.min_scale, found.max_scale, found.initial_scale, found.kpa.activation_scale) == (2, 0, 4, 3)
     assert (found.kpa.scale_down_delay_s, found.retention_s, found.progress_deadline_s) == (90, 61.001, 5.0)
     assert found.kpa.aggregation is Aggregation.WEIGHTED_EXPONENTIAL
     assert found.collection.aggregation is Aggregation.WEIGHTED_EXPONENTIAL
     assert not found.collection.is_scraped  # the activators are always in the path, and report all
-    assert found.complaints == ()
+    assert found.errors == ()
 
 
 ALIASES = {
@@ -213,13 +213,13 @@ BAD = [
 def test_what_cannot_be_used_is_absent_and_said(key: str, text: str, rule: str) -> None:
     found = settings({key: text})
     name = key if "/" in key else f"{PREFIX}{key}"
-    assert found.complaints == (f"{name} = {text!r}, {rule}; it is ignored",)
+    assert found.errors == (f"{name} = {text!r}, {rule}; it is ignored",)
     without = settings()
-    assert (found.kpa, found.least, found.most, found.initial) == (
+    assert (found.kpa, found.min_scale, found.max_scale, found.initial_scale) == (
         without.kpa,
-        without.least,
-        without.most,
-        without.initial,
+        without.min_scale,
+        without.max_scale,
+        without.initial_scale,
     )
     assert (found.retention_s, found.progress_deadline_s) == (without.retention_s, without.progress_deadline_s)
 
@@ -241,28 +241,28 @@ def test_what_cannot_be_used_is_absent_and_said(key: str, text: str, rule: str) 
 def test_what_the_webhook_would_refuse_but_knative_uses_is_used_and_said(key: str, text: str, seen: Any) -> None:
     found = settings({key: text})
     assert seen(found)
-    assert len(found.complaints) == 1
-    assert found.complaints[0].endswith("it is used nonetheless, as by Knative")
+    assert len(found.errors) == 1
+    assert found.errors[0].endswith("it is used all the same, as by Knative")
 
 
 def test_an_unknown_metric_of_knatives_class_is_concurrency_and_said() -> None:
     found = settings({"metric": "gpu"})
     assert found.kpa.metric is ScalingMetric.CONCURRENCY
-    assert found.complaints == (f"{PREFIX}metric = 'gpu', must be concurrency or rps; concurrency is used",)
-    assert settings({"metric": "", "class": "coscale.example.io"}).complaints == ()
+    assert found.errors == (f"{PREFIX}metric = 'gpu', must be concurrency or rps; concurrency is used",)
+    assert settings({"metric": "", "class": "coscale.example.io"}).errors == ()
 
 
 def test_an_initial_scale_of_zero_needs_the_clusters_leave() -> None:
     found = settings({"initial-scale": "0"})
-    assert found.initial == 1
-    assert "allow-zero-initial-scale" in found.complaints[0]
-    assert settings({"initial-scale": "0"}, AutoscalerConfig(allow_zero_initial_scale=True)).initial == 0
+    assert found.initial_scale == 1
+    assert "allow-zero-initial-scale" in found.errors[0]
+    assert settings({"initial-scale": "0"}, AutoscalerConfig(allow_zero_initial_scale=True)).initial_scale == 0
 
 
 def test_bounds_that_exclude_each_other_are_said() -> None:
     found = settings({"min-scale": "5", "max-scale": "3"})
-    assert (found.least, found.most) == (5, 3)
-    assert found.complaints == ("autoscaling.knative.dev/max-scale = 3, must be at least min-scale, which is 5",)
+    assert (found.min_scale, found.max_scale) == (5, 3)
+    assert found.errors == ("autoscaling.knative.dev/max-scale = 3, must be at least min-scale, which is 5",)
 
 
 @pytest.mark.parametrize(("reachability", "reachable"), [("", True), ("Reachable", True), ("Unreachable", False)])
@@ -314,14 +314,14 @@ def test_its_bounds_are_those_that_knative_applies_now() -> None:
 def test_what_cannot_be_read_leaves_it_to_kpa_and_is_said(annotations: dict[str, str]) -> None:
     found = settings(annotations)
     assert not found.is_opted_in
-    assert len(found.complaints) == 1
-    assert found.complaints[0].endswith("it is scaled by KPA until that is mended")
+    assert len(found.errors) == 1
+    assert found.errors[0].endswith("KPA scales it until that is fixed")
 
 
 def test_without_an_sm_request_nobody_reads_the_other_dilu_annotations() -> None:
     found = settings({"dilu.dev/slo-ms": "soon"})
     assert not found.is_opted_in
-    assert found.complaints == ()
+    assert found.errors == ()
 
 
 def test_numbers_are_read_as_go_reads_them() -> None:
@@ -373,10 +373,10 @@ def test_no_annotation_whatsoever_is_an_error(
     pa = autoscaler(annotations=annotations, spec={"container_concurrency": concurrency, "reachability": reachability})
     found = settings_of(pa, Config())
     assert found == settings_of(pa, Config())
-    assert found.least >= 0
-    assert found.most >= 0
-    assert found.initial >= 0
+    assert found.min_scale >= 0
+    assert found.max_scale >= 0
+    assert found.initial_scale >= 0
     assert found.retention_s >= 0
     assert found.progress_deadline_s >= 0
     assert 1 <= found.collection.panic_window_s <= found.collection.stable_window_s <= 3600
-    assert all(len(complaint) < 1000 and complaint.isprintable() for complaint in found.complaints)
+    assert all(len(error) < 1000 and error.isprintable() for error in found.errors)

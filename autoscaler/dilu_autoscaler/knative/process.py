@@ -64,7 +64,7 @@ class Autoscaler:
             namespace=settings.system_namespace,
             map_names=settings.map_names,
             on_change=self._config_changed,
-            on_complaint=self._config_complaint,
+            on_error=self._config_error,
         )
         self.view = ClusterView(client, on_change=self._changed)
         self._scrape_client, self._probe_client = GetClient(), GetClient()
@@ -199,9 +199,9 @@ class Autoscaler:
             for key in list(self.view.keys()):
                 self.reconciler.queue.add(key)
 
-    def _config_complaint(self, meta: Meta, complaint: str) -> None:
+    def _config_error(self, meta: Meta, error: str) -> None:
         if self._settings.mode.writes:
-            self.events.record(CONFIG_MAPS, meta, type="Warning", reason="InvalidConfiguration", message=complaint)
+            self.events.record(CONFIG_MAPS, meta, type="Warning", reason="InvalidConfiguration", message=error)
 
     def _lease_changed(self, bucket: str, holds_it: bool, holder: str) -> None:
         _log.info("bucket=%s holder=%s ours=%s", bucket, holder or "nobody", holds_it)
@@ -249,9 +249,9 @@ class Autoscaler:
             self._accept_waiting(autoscaler.metadata.key, world)
         if not self._settings.mode.writes:
             return
-        for complaint in settings.complaints:
+        for error in settings.errors:
             self.events.record(
-                POD_AUTOSCALERS, autoscaler.metadata, type="Warning", reason="InvalidAnnotation", message=complaint
+                POD_AUTOSCALERS, autoscaler.metadata, type="Warning", reason="InvalidAnnotation", message=error
             )
         if made.error is not None:
             self.events.record(

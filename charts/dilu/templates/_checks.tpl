@@ -1,6 +1,6 @@
 {{/*
-What must hold before anything is made. Each refusal names what was found and the way out.
-`lookup` finds nothing where helm renders without a cluster (template, GitOps): the hook Job `check` says the same there.
+Checks before any object is made. Each refusal names what was found and the remedy.
+Where helm renders without a cluster (template, GitOps), `lookup` finds nothing, and the hook Job `check` does the same.
 */}}
 {{- define "dilu.checks" -}}
 {{- if lookup "v1" "Namespace" "" "kube-system" }}
@@ -34,7 +34,7 @@ What must hold before anything is made. Each refusal names what was found and th
 {{- end }}
 {{- end }}
 
-{{/* The version of Knative Serving, or "" where it cannot be known: a build from source calls itself "devel". */}}
+{{/* The version of Knative Serving, or "" if it is not known: a build from source has "devel". */}}
 {{- define "dilu.knativeVersion" -}}
 {{- $stock := lookup "apps/v1" "Deployment" .Values.servingNamespace "autoscaler" | default dict }}
 {{- $labels := dig "metadata" "labels" dict $stock }}
@@ -55,20 +55,20 @@ What must hold before anything is made. Each refusal names what was found and th
 {{- $namespace := index $annotations "meta.helm.sh/release-namespace" | default "" }}
 {{- if and $role (or (ne $release .Release.Name) (ne $namespace .Release.Namespace)) }}
 {{- if $release }}
-{{- fail (printf "\n\nDilu is installed already, as release %q in namespace %q, and one cluster has one. Change that one: helm upgrade %s CHART --namespace %s\n" $release $namespace $release $namespace) }}
+{{- fail (printf "\n\nDilu is installed already, as release %q in namespace %q, and a cluster can have only one. Upgrade it: helm upgrade %s CHART --namespace %s\n" $release $namespace $release $namespace) }}
 {{- else }}
-{{- fail "\n\nDilu is installed already, and not by helm: ClusterRole \"dilu-autoscaler\" has no release. Remove what that installation made first.\n" }}
+{{- fail "\n\nDilu is installed already, and not by helm: ClusterRole \"dilu-autoscaler\" has no release. Remove the objects of that installation first.\n" }}
 {{- end }}
 {{- end }}
 {{- end }}
 
-{{/* Knative Operator writes the replicas of Knative's Deployments: what we scale down it would scale up again. */}}
+{{/* Knative Operator sets the replicas of Knative's Deployments, and would scale up what the hook scaled down. */}}
 {{- define "dilu.checks.operator" -}}
 {{- if and (eq .Values.autoscaler.mode "replace") .Values.takeover.scaleStock }}
 {{- $stock := lookup "apps/v1" "Deployment" .Values.servingNamespace "autoscaler" | default dict }}
 {{- range dig "metadata" "ownerReferences" list $stock }}
 {{- if eq .kind "KnativeServing" }}
-{{- fail (printf "\n\nKnative Operator manages this Knative (KnativeServing %q) and would scale its autoscaler up again. Install with --set takeover.scaleStock=false, then set in KnativeServing %q:\n  spec:\n    workloads:\n      - name: autoscaler\n        replicas: 0\nUntil then both run, and Knative's own decides.\n" .name .name) }}
+{{- fail (printf "\n\nKnative Operator manages this Knative (KnativeServing %q) and would scale its autoscaler up again. Install with --set takeover.scaleStock=false, then set in KnativeServing %q:\n  spec:\n    workloads:\n      - name: autoscaler\n        replicas: 0\nUntil then both run, and Knative's autoscaler decides.\n" .name .name) }}
 {{- end }}
 {{- end }}
 {{- end }}

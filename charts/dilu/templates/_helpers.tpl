@@ -1,9 +1,9 @@
-{{/* One name for all objects: the chart can be installed once in a cluster. */}}
+{{/* The name of all objects: the chart can be installed once per cluster. */}}
 {{- define "dilu.autoscaler.name" -}}
 dilu-autoscaler
 {{- end }}
 
-{{/* What does not change over the life of a release: a Deployment's selector cannot. */}}
+{{/* Labels that stay for the life of a release, as a Deployment's selector must. */}}
 {{- define "dilu.autoscaler.selector" -}}
 app.kubernetes.io/name: {{ include "dilu.autoscaler.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -22,7 +22,7 @@ app.kubernetes.io/component: autoscaler
 {{ include "dilu.labels" . }}
 {{- end }}
 
-{{/* Hooks have a name of their own, so that no selector of the autoscaler finds their pods. */}}
+{{/* Hooks have another name, so that no selector of the autoscaler matches their pods. */}}
 {{- define "dilu.hook.name" -}}
 dilu-takeover
 {{- end }}
@@ -38,7 +38,7 @@ app.kubernetes.io/component: takeover
 {{ .Values.autoscaler.image.repository }}:{{ .Values.autoscaler.image.tag | default .Chart.AppVersion }}
 {{- end }}
 
-{{/* Every bucket that Knative's config-leader-election can ask for, as a YAML list: Leases, Services and EndpointSlices
+{{/* Every bucket that Knative's config-leader-election can configure, as a YAML list: Leases, Services and EndpointSlices
      have these names, and with them a rule can leave all others out. */}}
 {{- define "dilu.bucketNames" -}}
 {{- range $total := untilStep 1 11 1 }}
@@ -81,9 +81,9 @@ metadata:
     helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
     helm.sh/hook-output-log-policy: hook-succeeded,hook-failed
 spec:
-  # One that failed is there for a day, whatever becomes of the release.
+  # A failed Job stays for a day, whatever happens to the release.
   ttlSecondsAfterFinished: 86400
-  # What is refused once is refused again. A pod that was driven off its node is another matter.
+  # A refusal is final, so there is no retry, except for a pod that was evicted.
   backoffLimit: 3
   podFailurePolicy:
     rules:
@@ -94,7 +94,7 @@ spec:
         onExitCodes:
           operator: NotIn
           values: [0]
-  # Three steps, and time to fetch the image.
+  # Three steps, and time to pull the image.
   activeDeadlineSeconds: {{ add (mul 3 $timeout) 120 }}
   template:
     metadata:
@@ -141,7 +141,7 @@ spec:
             {{- include "dilu.containerSecurityContext" $root | nindent 12 }}
 {{- end }}
 
-{{/* What every hook object that is no Job carries: it is there while hooks run, and not between. */}}
+{{/* Annotations of hook objects other than Jobs: they exist only while hooks run. */}}
 {{- define "dilu.hook.annotations" -}}
 helm.sh/hook-weight: "-10"
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded

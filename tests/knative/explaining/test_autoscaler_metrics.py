@@ -99,7 +99,7 @@ def test_the_holder_of_a_bucket_is_told_apart_from_knatives_own() -> None:
     assert [labels for labels, _ in found["dilu_bucket_holder"]] == [
         {"bucket": "b-0", "holder": "dilu-autoscaler-7d9c-x2v", "side": "ours"},
         {"bucket": "b-1", "holder": "autoscaler-5f6b-qq8", "side": "stock"},
-        {"bucket": "b-2", "holder": "", "side": "nobody"},
+        {"bucket": "b-2", "holder": "", "side": "none"},
         {"bucket": "b-3", "holder": "somebody", "side": "other"},
     ]
     assert found["dilu_bucket_renewals_total"][0][1] == 9
@@ -119,7 +119,7 @@ def test_the_process_counts_what_came_and_what_went_wrong() -> None:
         tick_overruns=6,
         work_queue=7,
         api_errors={"patch": 8, "get": 1},
-        config_complaints={"config-autoscaler": 1},
+        config_errors={"config-autoscaler": 1},
         informer_age_s={"Pod": 1.5},
     )
     found = samples(Numbers(process=process))
@@ -129,7 +129,7 @@ def test_the_process_counts_what_came_and_what_went_wrong() -> None:
     simple = ("stats_forwarded_total", "ticks_total", "tick_overruns_total", "work_queue_length")
     assert [found[f"dilu_{name}"][0][1] for name in simple] == [5, 100, 6, 7]
     assert found["dilu_api_errors_total"] == [({"verb": "get"}, 1), ({"verb": "patch"}, 8)]
-    assert found["dilu_config_complaints"] == [({"config_map": "config-autoscaler"}, 1)]
+    assert found["dilu_config_errors"] == [({"config_map": "config-autoscaler"}, 1)]
     assert found["dilu_informer_age_seconds"] == [({"kind": "Pod"}, 1.5)]
 
 

@@ -77,7 +77,7 @@ def test_nobody_is_chosen_where_no_load_is_known() -> None:
 
 def test_a_pod_that_was_chosen_before_and_stays_gets_its_zero_back_first() -> None:
     pods = [pod("a", 0), pod("b", 7, cost="-1000"), pod("c", 5)]
-    chosen = choose_victims(pods, 1, most_writes=1)
+    chosen = choose_victims(pods, 1, max_writes=1)
     assert written(chosen) == {"b": "0"}
     assert chosen.left_out == 1
 
@@ -144,8 +144,8 @@ def test_nobody_who_stays_is_less_loaded_than_one_who_goes(pods: list[PodLoad], 
 def test_order_does_not_matter_and_writes_are_bounded(
     pods: list[PodLoad], going: int, most: int, random: object
 ) -> None:
-    chosen = choose_victims(pods, going, most_writes=most)
-    assert choose_victims(pods[::-1], going, most_writes=most).names == chosen.names
+    chosen = choose_victims(pods, going, max_writes=most)
+    assert choose_victims(pods[::-1], going, max_writes=most).names == chosen.names
     everything = choose_victims(pods, going)
     assert chosen.writes == everything.writes[:most]
     assert chosen.left_out == len(everything.writes) - len(chosen.writes)
@@ -155,5 +155,5 @@ def test_order_does_not_matter_and_writes_are_bounded(
 def test_a_few_writes_at_a_time_come_to_the_same(pods: list[PodLoad], going: int, most: int) -> None:
     at_once = {one.name: one.cost for one in applied(pods, choose_victims(pods, going))}
     for _ in range(len(pods)):
-        pods = applied(pods, choose_victims(pods, going, most_writes=most))
+        pods = applied(pods, choose_victims(pods, going, max_writes=most))
     assert {one.name: one.cost for one in pods} == at_once

@@ -46,7 +46,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(explain, arguments)
 
 
-def complaint(*arguments: str) -> str:
+def error(*arguments: str) -> str:
     """What the command says instead of an explanation; `dilu` prints that as one line and exits with 2."""
     error = run(*arguments).exception
     assert isinstance(error, DiluError)
@@ -105,13 +105,13 @@ def test_a_revision_that_nothing_was_decided_on_yet_says_so() -> None:
 
 def test_a_revision_that_is_not_there_says_where_to_look() -> None:
     with explaining(Platform()) as port:
-        said = complaint("shop/typo", "--address", f"127.0.0.1:{port}")
+        said = error("shop/typo", "--address", f"127.0.0.1:{port}")
     assert "kubectl get podautoscalers -n shop" in said
 
 
 def test_an_autoscaler_that_does_not_decide_says_who_does() -> None:
     with explaining(Platform(holder="autoscaler-5f6b-qq8_10.0.0.8")) as port:
-        said = complaint(KEY, "--address", f"127.0.0.1:{port}")
+        said = error(KEY, "--address", f"127.0.0.1:{port}")
     assert f"its bucket {BUCKET} is held by autoscaler-5f6b-qq8 of Knative's own autoscaler" in said
 
 
@@ -145,7 +145,7 @@ def test_the_kubeconfig_of_the_environment_is_used(tmp_path: Path, monkeypatch: 
 def test_a_holder_out_of_reach_says_which_port_forward_to_run(tmp_path: Path) -> None:
     port = free_port()
     with cluster(tmp_path, lease(BUCKET, f"{OUR_POD}_127.0.0.1")) as kubeconfig:
-        said = complaint(KEY, "--kubeconfig", str(kubeconfig), "--port", str(port))
+        said = error(KEY, "--kubeconfig", str(kubeconfig), "--port", str(port))
     assert said.splitlines() == [
         f"127.0.0.1:{port} does not answer: Connection refused (pod {OUR_POD}, which decides on it).",
         "From outside the cluster's network, first run",
@@ -157,7 +157,7 @@ def test_a_holder_out_of_reach_says_which_port_forward_to_run(tmp_path: Path) ->
 
 def test_stock_that_holds_the_lease_is_said(tmp_path: Path) -> None:
     with cluster(tmp_path, lease(BUCKET, "autoscaler-5f6b-qq8_10.0.0.8")) as kubeconfig:
-        said = complaint(KEY, "--kubeconfig", str(kubeconfig))
+        said = error(KEY, "--kubeconfig", str(kubeconfig))
     assert said.startswith(f"Knative's own autoscaler holds {BUCKET} (pod autoscaler-5f6b-qq8, renewed 2026-01-01")
     assert "kubectl get pods -n knative-serving" in said
 
@@ -168,23 +168,23 @@ def test_our_release_may_have_another_name(tmp_path: Path) -> None:
         cluster(tmp_path, lease(BUCKET, "gpu-autoscaler-1-2_127.0.0.1")) as kubeconfig,
     ):
         arguments = (KEY, "--kubeconfig", str(kubeconfig), "--port", str(port))
-        assert complaint(*arguments).startswith("somebody else holds")
+        assert error(*arguments).startswith("somebody else holds")
         assert run(*arguments, "--deployment", "gpu-autoscaler").exit_code == 0
 
 
 def test_a_lease_that_nobody_holds_is_said(tmp_path: Path) -> None:
     with cluster(tmp_path, lease(BUCKET, "")) as kubeconfig:
-        assert f"nobody holds {BUCKET}" in complaint(KEY, "--kubeconfig", str(kubeconfig))
+        assert f"nobody holds {BUCKET}" in error(KEY, "--kubeconfig", str(kubeconfig))
 
 
 def test_a_cluster_without_leases_of_knative_is_said(tmp_path: Path) -> None:
     with cluster(tmp_path, lease("controller.something.00-of-01", "x_1.2.3.4")) as kubeconfig:
-        assert "--namespace" in complaint(KEY, "--kubeconfig", str(kubeconfig))
+        assert "--namespace" in error(KEY, "--kubeconfig", str(kubeconfig))
 
 
 def test_a_person_who_may_not_read_leases_is_told_the_other_way(tmp_path: Path) -> None:
     with cluster(tmp_path, status=403) as kubeconfig:
-        said = complaint(KEY, "--kubeconfig", str(kubeconfig))
+        said = error(KEY, "--kubeconfig", str(kubeconfig))
     assert "leases is forbidden" in said
     assert "--address" in said
 
@@ -192,7 +192,7 @@ def test_a_person_who_may_not_read_leases_is_told_the_other_way(tmp_path: Path) 
 def test_a_cluster_out_of_reach_is_said(tmp_path: Path) -> None:
     with cluster(tmp_path) as kubeconfig:
         pass
-    assert "Is it the right --kubeconfig?" in complaint(KEY, "--kubeconfig", str(kubeconfig))
+    assert "Is it the right --kubeconfig?" in error(KEY, "--kubeconfig", str(kubeconfig))
 
 
 @pytest.mark.parametrize(
@@ -200,11 +200,11 @@ def test_a_cluster_out_of_reach_is_said(tmp_path: Path) -> None:
 )
 def test_something_else_on_that_port_is_said(body: bytes) -> None:
     with answering({"/v1/status": (200, body)}) as port:
-        assert "it is not an autoscaler of Dilu" in complaint(KEY, "--address", f"127.0.0.1:{port}")
+        assert "it is not an autoscaler of Dilu" in error(KEY, "--address", f"127.0.0.1:{port}")
 
 
 def test_nobody_on_that_port_is_said() -> None:
-    said = complaint(KEY, "--address", f"127.0.0.1:{free_port()}")
+    said = error(KEY, "--address", f"127.0.0.1:{free_port()}")
     assert said.endswith("does not answer: Connection refused. Is `kubectl port-forward` running?")
 
 
@@ -234,7 +234,7 @@ def test_whatever_an_autoscaler_says_is_only_text() -> None:
 
 @pytest.mark.parametrize("revision", ["shop", "shop/", "Shop/embed", "a/b/c", "shop/\x1b[31m"])
 def test_what_is_no_revision_is_refused_before_anybody_is_asked(revision: str) -> None:
-    assert "must be NAMESPACE/REVISION" in complaint(revision, "--address", "127.0.0.1:1")
+    assert "must be NAMESPACE/REVISION" in error(revision, "--address", "127.0.0.1:1")
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def test_in_an_outage_it_holds_for_ten_seconds_from_when_its_last_renewal_was_se
 
     with caplog.at_level(logging.INFO):
         run_virtually(main)
-    assert sum("trying on" in record.message for record in caplog.records) == 1
+    assert sum("retrying" in record.message for record in caplog.records) == 1
     assert sum("answers again" in record.message for record in caplog.records) == 1
 
 

@@ -26,13 +26,13 @@ class Watched:
         self.server = server
         self.knative = Knative(server=server)
         self.changed: list[str] = []
-        self.complaints: list[tuple[str, str]] = []
+        self.errors: list[tuple[str, str]] = []
         self.config = ConfigWatch(
             client,
             namespace=SERVING,
             map_names=names,
             on_change=self.changed.append,
-            on_complaint=lambda meta, complaint: self.complaints.append((meta.name, complaint)),
+            on_error=lambda meta, error: self.errors.append((meta.name, error)),
         )
 
     async def complete(self) -> None:
@@ -74,16 +74,16 @@ def test_a_bad_map_keeps_the_contents_before_and_is_said_until_it_is_mended(run:
             watched.config.start()
             await watched.complete()
             watched.knative.config_map("config-autoscaler", {"stable-window": "a while"})
-            await until(lambda: bool(watched.complaints))
+            await until(lambda: bool(watched.errors))
             assert watched.config.config.autoscaler.stable_window_s == 30
-            ((name, complaint),) = watched.complaints
+            ((name, error),) = watched.errors
             assert name == "config-autoscaler"
-            assert "stable-window" in complaint
-            assert "the contents before stay in force" in complaint
-            assert watched.config.complaints == {"config-autoscaler": complaint}
+            assert "stable-window" in error
+            assert "the previous contents stay in force" in error
+            assert watched.config.errors == {"config-autoscaler": error}
             watched.knative.config_map("config-autoscaler", {"stable-window": "50s"})
             await until(lambda: watched.config.config.autoscaler.stable_window_s == 50)
-            assert watched.config.complaints == {}
+            assert watched.config.errors == {}
 
     run(main)
 
@@ -95,10 +95,10 @@ def test_a_map_that_is_deleted_changes_nothing(run: Run, tmp_path: Path) -> None
             watched.config.start()
             await watched.complete()
             watched.server.remove(CONFIG_MAPS, SERVING, "config-autoscaler")
-            await until(lambda: "was deleted" in watched.config.complaints.get("config-autoscaler", ""))
+            await until(lambda: "was deleted" in watched.config.errors.get("config-autoscaler", ""))
             assert watched.config.config.autoscaler.stable_window_s == 30
             watched.knative.config_map("config-autoscaler", {"stable-window": "30s"})
-            await until(lambda: not watched.config.complaints)
+            await until(lambda: not watched.config.errors)
 
     run(main)
 

@@ -245,7 +245,7 @@ class _Said:
     message: str
 
 
-def test_complaints_and_errors_become_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_and_errors_become_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(cluster: Cluster) -> None:
         knative, server = cluster.knative, cluster.server
         knative.configure()

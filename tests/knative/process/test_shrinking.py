@@ -121,7 +121,8 @@ def test_an_api_that_refuses_holds_nothing_up(run: Run, tmp_path: Path, caplog: 
         async with fewer(tmp_path, pod("a2"), pod("a3"), in_flight={"127.0.0.2": 4, "127.0.0.3": 0}) as made:
             made.server.refuses = lambda asked: RefusedError(403, "Forbidden")
             await made.shrinking.prepare(KEY, 1)
-            assert "ns/rev: the pods to go were not chosen: patch /api/v1/namespaces/ns/pods/a3: 403" in caplog.text
+            said = "ns/rev: pods were not marked before scaling down, Kubernetes chooses: patch "
+            assert f"{said}/api/v1/namespaces/ns/pods/a3: 403" in caplog.text
 
     with caplog.at_level(logging.WARNING):
         run(main)

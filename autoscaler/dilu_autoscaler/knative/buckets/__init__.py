@@ -1,1 +1,1 @@
-"""Who decides on which revision: buckets of keys, their Leases, and the holders' addresses."""
+"""Which process decides on which revision: buckets of keys, their Leases, and the holders' addresses."""

@@ -1,7 +1,7 @@
-"""Makes a bucket's own name lead to its holder: the Service and the EndpointSlice that the holder keeps.
+"""Publishes the holder's address under the bucket's name, by a Service and an EndpointSlice.
 
-Others try the holder's address first, and `ws://BUCKET.NAMESPACE.svc:8080` where that does not answer. The objects are
-as stock makes them, and whoever gets the bucket next changes the address. Source: the Knative contract, §3.6.
+Other autoscalers try the holder's address first, then `ws://BUCKET.NAMESPACE.svc:8080`. The objects are as Knative's
+autoscaler makes them; the next holder of the bucket changes the address. Source: the Knative contract, §3.6.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ class _Slice(_ApiObject, frozen=True):
 
 
 class BucketAddresses:
-    """Keeps the addresses of the buckets that we hold: `leases.on_change(addresses.on_lease)`."""
+    """Publishes our address for the buckets that we hold: `leases.on_change(addresses.on_lease)`."""
 
     def __init__(
         self, client: KubeClient, *, namespace: str, pod_ip: str, holds: Callable[[str], bool], retry_s: float = 2.0
     ) -> None:
-        """`holds` is asked before each write. Raises `ConfigError` for an address that is none."""
+        """`holds` is called before each write. Raises `ConfigError` for an invalid address."""
         try:
             version = ipaddress.ip_address(pod_ip).version
         except ValueError as error:
@@ -60,7 +60,7 @@ class BucketAddresses:
         self._ending: set[asyncio.Task[None]] = set()
 
     def on_lease(self, bucket: str, holds_it: bool, holder: str) -> None:
-        """Publish our address for a bucket that has become ours; stop trying for one that is not any more."""
+        """Publish our address for a bucket that became ours; stop trying for one that we lost."""
         before = self._tasks.pop(bucket, None)
         if before is not None and not before.done():
             before.cancel()
@@ -70,7 +70,7 @@ class BucketAddresses:
             self._tasks[bucket] = asyncio.get_running_loop().create_task(self._publish(bucket))
 
     async def close(self) -> None:
-        """Stop. What is published stays: it is the next holder's to change."""
+        """Stop. Published addresses stay, for the next holder to change."""
         tasks = [*self._tasks.values(), *self._ending]
         self._tasks.clear()
         for task in tasks:
@@ -87,7 +87,7 @@ class BucketAddresses:
                 self.failures += 1
                 if not is_failing:
                     is_failing = True
-                    _log.warning("bucket %s: its address is not published yet, trying on: %s", bucket, error)
+                    _log.warning("bucket %s: its address cannot be published, retrying: %s", bucket, error)
             else:
                 return
             await asyncio.sleep(self._retry_s)
@@ -97,7 +97,7 @@ class BucketAddresses:
             await self._client.get(SERVICES, self._namespace, bucket, type=_ApiObject)
         except NotFound:
             port = {"name": PORT_NAME, "port": PORT, "targetPort": PORT}
-            # Without a selector, so that only the holder's own slice says where it leads.
+            # Without a selector, so that only the holder's EndpointSlice counts.
             await self._create(SERVICES, bucket, {"spec": {"ports": [port]}})
 
     async def _ensure_slice(self, bucket: str) -> None:

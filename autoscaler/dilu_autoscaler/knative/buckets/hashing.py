@@ -1,7 +1,7 @@
-"""Which of several names is responsible for a key: the consistent subset that all of Knative's components compute.
+"""The consistent hash by which all components of Knative choose names for a key.
 
-Autoscalers choose a revision's bucket with it, and Knative's controller a revision's activators. Only because each
-side computes the same do they meet. Source: the Knative contract (`knative.dev/pkg/hash`).
+Autoscalers choose a revision's bucket with it, and Knative's controller a revision's activators. All sides must compute
+the same. Source: the Knative contract (`knative.dev/pkg/hash`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _64_BITS: Final = (1 << 64) - 1
 
 
 def bucket_name(ordinal: int, total: int) -> str:
-    """The name of a bucket, which is the name of its Lease and of its Service.
+    """Return the name of a bucket, which is the name of its Lease and of its Service.
 
     >>> bucket_name(0, 1)
     'autoscaler-bucket-00-of-01'
@@ -28,19 +28,19 @@ def bucket_name(ordinal: int, total: int) -> str:
 
 
 def owner(key: str, names: Iterable[str]) -> str:
-    """The one name that is responsible for `key`. Raises `ValueError` if there are no names.
+    """Return the name that owns `key`. Raises `ValueError` if there are no names.
 
     >>> owner("default/hello-00001", [bucket_name(0, 2), bucket_name(1, 2)])
     'autoscaler-bucket-01-of-02'
     """
     found = subset(key, names, 1)
     if not found:
-        raise ValueError(f"{key}: there are no names to choose an owner from")
+        raise ValueError(f"{key}: no names to choose an owner from")
     return found[0]
 
 
 def subset(key: str, names: Iterable[str], count: int) -> list[str]:
-    """`count` of the names, sorted: always the same ones for the same key, and mostly the same when names change.
+    """Return `count` of the names, sorted: always the same for a key, and mostly the same when names change.
 
     >>> subset("hello-00001", [f"10.0.0.{last}" for last in range(1, 6)], 2)
     ['10.0.0.4', '10.0.0.5']
@@ -65,7 +65,7 @@ def subset(key: str, names: Iterable[str], count: int) -> list[str]:
 
 
 def _positions(key: str, names: list[str]) -> dict[int, str]:
-    """Each name by its own position on the ring; a name whose position is taken is hashed on until it finds one."""
+    """Return each name by its position on the ring; a name whose position is taken is hashed again."""
     ring: dict[int, str] = {}
     for name in names:
         text = name + key

@@ -1,4 +1,4 @@
-"""Who holds a bucket, by what its Lease says: `POD_IP`, as Knative's and our autoscalers write it."""
+"""The holder of a bucket by the identity in its Lease: `POD_IP`, as Knative's and our autoscalers write it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ STOCK_DEPLOYMENT: Final = "autoscaler"
 
 
 class Side(StrEnum):
-    """Whose pod it is."""
+    """Which autoscaler a pod belongs to."""
 
     OURS = "ours"
     STOCK = "stock"
     OTHER = "other"
-    NOBODY = "nobody"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Holder:
 
 
 def holder_of(identity: str, *, ours: str = OUR_DEPLOYMENT) -> Holder:
-    """The holder that an identity names; `ours` is the name of our Deployment.
+    """Return the holder that an identity names; `ours` is the name of our Deployment.
 
     >>> holder_of("dilu-autoscaler-7d9c-x2v_10.0.0.7").side, holder_of("autoscaler-5f6b-qq8_10.0.0.8").side
     (<Side.OURS: 'ours'>, <Side.STOCK: 'stock'>)
@@ -40,8 +40,8 @@ def holder_of(identity: str, *, ours: str = OUR_DEPLOYMENT) -> Holder:
 
 def _side_of(pod: str, ours: str) -> Side:
     if not pod:
-        return Side.NOBODY
-    # Ours first: a release may be named so that its Deployment's name begins as Knative's.
+        return Side.NONE
+    # Ours first: the name of our Deployment may begin like that of Knative's.
     if pod.startswith(f"{ours}-"):
         return Side.OURS
     return Side.STOCK if pod.startswith(f"{STOCK_DEPLOYMENT}-") else Side.OTHER

@@ -1,8 +1,7 @@
-"""Which buckets are ours, and whose the others are: each has a lease, which autoscalers, stock's too, take turns at.
+"""The Leases of all buckets, for which Dilu's and Knative's autoscalers compete.
 
-A holder must know by itself when it is one no more, whatever keeps it from hearing of it: an outage, a stopped
-process, a suspended machine. So `holds` compares the age of the last renewal with a clock at each call. Source: the
-Knative contract, §3.6.
+A holder must notice by itself that it lost a lease, also after an outage, a stopped process or a suspended machine.
+So `holds` compares the age of the last renewal with a clock at each call. Source: the Knative contract, §3.6.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from dilu_kube.leader_election import LeaderElector, boot_time_s
 from dilu_kube.lease_rules import LeaseDurations
 
 Handler = Callable[[str, bool, str], None]
-"""Called with a bucket, whether we hold it, and the identity of who does ("" for nobody)."""
+"""Called with a bucket, whether we hold it, and the holder's identity ("": none)."""
 
 _JITTER_RATIO: Final = 0.2
 _TIMER_S: Final = 0.005  # timers may fire a little early
@@ -36,19 +35,19 @@ class LeaseReport:
 
     bucket: str
     holds: bool
-    last_holder: str  # the identity; "" for nobody
-    renewals: int  # writes by which we took or kept it
+    last_holder: str  # the identity; "": none
+    renewals: int  # writes that took or renewed it
     failures: int  # attempts that failed
     taken: int
-    lost: int  # not by closing
+    lost: int  # without those that `close` released
 
 
 class _Kept:
-    """A lease, and what was said about it."""
+    """A lease, and what the handlers were told about it."""
 
     def __init__(self, lease: LeaderElector) -> None:
         self.lease = lease
-        self.told_term = 0  # 0: that we do not hold it
+        self.told_term = 0  # 0: not held
         self.told_holder = ""
         self.failures = self.taken = self.lost = 0
         self.is_failing = False
@@ -56,7 +55,7 @@ class _Kept:
 
 
 class BucketLeases:
-    """The leases of all buckets: takes those that are free, and keeps them.
+    """Takes the leases of all buckets that are free, and renews them.
 
     leases = BucketLeases(client, namespace="knative-serving", identity="pod-1_10.0.0.7", buckets=names)
     leases.on_change(lambda bucket, holds_it, holder: ...)
@@ -79,7 +78,7 @@ class BucketLeases:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         if not holder_ip(identity):
-            raise ConfigError(f"identity = {identity!r}, must be POD_NAME_POD_IP: others reach the holder by it")
+            raise ConfigError(f"identity = {identity!r}, must be POD_NAME_POD_IP, by which others reach the holder")
         self.identity = identity
         self.buckets = tuple(buckets)
         self._durations = durations or LeaseDurations()
@@ -104,25 +103,25 @@ class BucketLeases:
         self._closing = asyncio.Event()
 
     def holds(self, bucket: str) -> bool:
-        """Whether we hold the bucket at this very moment: its last renewal was sent less than `renew_s` ago."""
+        """Return whether we hold the bucket now: its last renewal was sent less than `renew_s` ago."""
         kept = self._kept.get(bucket)
         return kept is not None and kept.lease.holds()
 
     def holder(self, bucket: str) -> str:
-        """The identity of whoever holds the bucket, as of the last look; "" if nobody does."""
+        """Return the identity of the bucket's holder, as last read; "" if it has none."""
         kept = self._kept.get(bucket)
         return "" if kept is None else kept.lease.holder
 
     def holder_ip(self, bucket: str) -> str | None:
-        """The address of whoever holds the bucket; None if nobody does. Never ours when we do not hold it."""
+        """Return the address of the bucket's holder; None if it has none. Never ours unless we hold it."""
         return holder_ip(self.holder(bucket))
 
     def on_change(self, handler: Handler) -> None:
-        """Call this once with each change, from the loop; before the first, nobody holds anything."""
+        """Call `handler` once for each change, from the loop. At first no bucket has a holder."""
         self._handlers.append(handler)
 
     def report(self, bucket: str) -> LeaseReport:
-        """What to show about a bucket."""
+        """Return the state of a bucket for metrics and people."""
         kept = self._kept[bucket]
         return LeaseReport(
             bucket=bucket,
@@ -135,16 +134,16 @@ class BucketLeases:
         )
 
     def start(self) -> None:
-        """Begin to look, to take and to renew."""
+        """Start to read, take and renew the leases."""
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._keep(kept)) for kept in self._kept.values()]
 
     async def close(self, *, release: bool = True) -> None:
-        """Hold nothing any more, and let others take what we held at once."""
+        """Stop holding all buckets, and release them for others."""
         self._closing.set()
         tasks, self._tasks = self._tasks, []
         if tasks:
-            # A request that is on its way is better waited for: it may take a lease that is then to be released.
+            # A pending request is waited for: it may take a lease that must be released then.
             _, late = await asyncio.wait(tasks, timeout=self._limit_s)
             for task in late:
                 task.cancel()
@@ -158,13 +157,13 @@ class BucketLeases:
 
     @property
     def _limit_s(self) -> float:
-        """How long one attempt may take: two that hang fit into the time for which a renewal lasts."""
+        """Return the time limit of one attempt: two that hang fit into the time of one renewal."""
         return self._durations.renew_s / 2
 
     async def _keep(self, kept: _Kept) -> None:
         loop = asyncio.get_running_loop()
         while not self._closing.is_set():
-            self._settle(kept)  # time may have passed without us
+            self._settle(kept)  # the process may have been suspended
             started_s = loop.time()
             await self._attempt(kept)
             self._settle(kept)
@@ -175,10 +174,10 @@ class BucketLeases:
                 continue
 
     def _next_s(self, lease: LeaderElector, started_s: float, now_s: float) -> float:
-        """The loop's time of the next attempt."""
+        """Return the loop's time of the next attempt."""
         regular_s = started_s + self._durations.retry_s * (1 + _JITTER_RATIO * self._jitter())
         takeable_in_s = lease.takeable_in_s()
-        if takeable_in_s is None or takeable_in_s <= 0:  # over, and yet not taken: that attempt failed
+        if takeable_in_s is None or takeable_in_s <= 0:  # over, but not taken: that attempt failed
             return regular_s
         return min(regular_s, now_s + takeable_in_s + _TIMER_S)
 
@@ -191,10 +190,10 @@ class BucketLeases:
             kept.failures += 1
             if not kept.is_failing:
                 kept.is_failing = True
-                _log.warning("lease %s: no answer that helps, trying on: %s", name, str(error) or "it took too long")
+                _log.warning("lease %s: attempt failed, retrying: %s", name, str(error) or "no answer in time")
         except Exception:
             kept.failures += 1
-            _log.exception("lease %s: the attempt failed", name)
+            _log.exception("lease %s: attempt failed", name)
         else:
             if kept.is_failing:
                 kept.is_failing = False
@@ -206,43 +205,43 @@ class BucketLeases:
                 await lease.release()
         except (KubeError, TimeoutError) as error:
             _log.warning(
-                "lease %s: not released, so others wait %d s for it: %s", lease.name, self._durations.lease_s, error
+                "lease %s: not released, others can take it in %d s: %s", lease.name, self._durations.lease_s, error
             )
 
     def _settle(self, kept: _Kept) -> None:
-        """Tell the handlers what has changed since they were told last."""
+        """Call the handlers if something changed since their last call."""
         lease = kept.lease
         term = lease.term if lease.holds() else 0
         holder = self.identity if term else lease.holder
         if kept.told_term not in (0, term):
             kept.lost += not self._closing.is_set()
-            # Held again already, in another term: that it was not for a while is to be known.
+            # Held again in another term: the handlers must know that it was lost in between.
             self._tell(kept, False, "" if term else holder)
         if (kept.told_term, kept.told_holder) != (term, holder):
             kept.taken += term != 0
             self._tell(kept, term != 0, holder)
         kept.told_term = term
-        self._watch_the_end(kept, is_held=term != 0)
+        self._time_expiry(kept, is_held=term != 0)
 
     def _tell(self, kept: _Kept, holds_it: bool, holder: str) -> None:
         kept.told_term, kept.told_holder = 0, holder
-        _log.info("lease %s: %s", kept.lease.name, "ours" if holds_it else f"held by {holder or 'nobody'}")
+        _log.info("lease %s: %s", kept.lease.name, "ours" if holds_it else f"held by {holder or 'no process'}")
         for handler in self._handlers:
             try:
                 handler(kept.lease.name, holds_it, holder)
             except Exception:
                 _log.exception("lease %s: a handler failed", kept.lease.name)
 
-    def _watch_the_end(self, kept: _Kept, *, is_held: bool) -> None:
-        """A timer for when the lease's time is over, whatever the attempts are waiting for then."""
+    def _time_expiry(self, kept: _Kept, *, is_held: bool) -> None:
+        """Set a timer for the end of the lease's time, in case an attempt hangs until then."""
         if not is_held or self._closing.is_set():
             if kept.timer is not None:
                 kept.timer.cancel()
                 kept.timer = None
         elif kept.timer is None:
             loop = asyncio.get_running_loop()
-            kept.timer = loop.call_later(kept.lease.left_s() + _TIMER_S, self._at_the_end, kept)
+            kept.timer = loop.call_later(kept.lease.left_s() + _TIMER_S, self._on_expiry, kept)
 
-    def _at_the_end(self, kept: _Kept) -> None:
+    def _on_expiry(self, kept: _Kept) -> None:
         kept.timer = None
         self._settle(kept)

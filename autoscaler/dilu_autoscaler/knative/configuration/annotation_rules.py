@@ -1,4 +1,4 @@
-"""The annotations that scale a revision, and what each of them may say. Source: the Knative contract, §4.5."""
+"""The annotations that scale a revision, and the valid values of each. Source: the Knative contract, §4.5."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ METRIC: Final = f"{PREFIX}metric"
 
 _HOUR_NS: Final = 3600 * NS_PER_S
 MIN_RPS: Final = 1e-6
-"""What a replica takes is more than that, one request in eleven days, or not known."""
-_LARGEST: Final = 1e100
-"""Larger targets are no numbers of requests, and their products would leave the range of a double."""
+"""Less than one request in eleven days: a lower throughput of a replica counts as not known."""
+_MAX_TARGET: Final = 1e100
+"""Products of larger targets would overflow a double."""
 
 TARGET: Final = Annotation(
     keys=(f"{PREFIX}target",),
     parse=number,
     rule="must be a number of at least 0.01",
     obeys=lambda value: value >= 0.01,
-    is_usable=lambda value: 0 <= value <= _LARGEST,
+    is_usable=lambda value: 0 <= value <= _MAX_TARGET,
 )
 UTILIZATION: Final = Annotation(
     keys=(f"{PREFIX}target-utilization-percentage", f"{PREFIX}targetUtilizationPercentage"),
     parse=number,
     rule="must be a number in 1..100",
     obeys=lambda value: 1 <= value <= 100,
-    is_usable=lambda value: 0 <= value <= _LARGEST,
+    is_usable=lambda value: 0 <= value <= _MAX_TARGET,
 )
 BURST: Final = Annotation(
     keys=(f"{PREFIX}target-burst-capacity", f"{PREFIX}targetBurstCapacity"),
     parse=number,
     rule="must be a number of at least 0, or -1 for no limit",
     obeys=lambda value: value >= 0 or value == UNLIMITED_BURST,
-    is_usable=lambda value: 0 <= value <= _LARGEST or value == UNLIMITED_BURST,
+    is_usable=lambda value: 0 <= value <= _MAX_TARGET or value == UNLIMITED_BURST,
 )
 WINDOW: Final = Annotation(
     keys=(f"{PREFIX}window",),

@@ -1,6 +1,7 @@
-"""Knative's ConfigMaps as the autoscaler needs them, with stock's defaults and stock's rules.
+"""Knative's ConfigMaps as far as the autoscaler reads them, with Knative's defaults and rules.
 
-A map with one bad value is refused as a whole: `ConfigStore` keeps the one before. Source: the contract, §4.4 and §5.
+A map with one invalid value is refused as a whole: `ConfigStore` keeps its previous contents.
+Source: the contract, §4.4 and §5.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ OBSERVABILITY: Final = "config-observability"
 LOGGING: Final = "config-logging"
 
 KPA_CLASS: Final = "kpa.autoscaling.knative.dev"
-MOST_BUCKETS: Final = 10
-_SMALLEST_TARGET: Final = 0.01
+MAX_BUCKETS: Final = 10
+_MIN_TARGET: Final = 0.01
 _LEVELS: Final = ("debug", "info", "warn", "warning", "error", "dpanic", "panic", "fatal", "")
 
 
@@ -60,7 +61,7 @@ class DeploymentConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkConfig:
-    """`config-network`; read at the start only."""
+    """`config-network`; read only at the start."""
 
     mesh_mode: str = "auto"  # auto | enabled | disabled
     mesh_pod_addressability: bool = False
@@ -68,7 +69,7 @@ class NetworkConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaderElectionConfig:
-    """`config-leader-election`; read at the start only."""
+    """`config-leader-election`; read only at the start."""
 
     buckets: int = 1
     lease_duration_s: float = 60.0
@@ -91,29 +92,29 @@ class LoggingConfig:
 
 
 def parse_autoscaler(data: Mapping[str, str]) -> AutoscalerConfig:
-    """`config-autoscaler`. Raises `ConfigError` for a value that stock refuses."""
+    """Read `config-autoscaler`. Raises `ConfigError` for a value that Knative refuses."""
     values = ConfigValues(AUTOSCALER, data)
     utilization_ratio = _ratio(values, "container-concurrency-target-percentage", 70.0)
     concurrency_target = values.number("container-concurrency-target-default", 100.0)
-    if utilization_ratio * concurrency_target < _SMALLEST_TARGET:
+    if utilization_ratio * concurrency_target < _MIN_TARGET:
         raise values.wrong("container-concurrency-target-default", "times the percentage must be at least 0.01")
     burst = values.number("target-burst-capacity", 211.0)
     if burst < 0 and burst != -1:
         raise values.wrong("target-burst-capacity", "must be at least 0, or -1 for no limit")
-    panic_window = values.number("panic-window-percentage", 10.0, least=1.0)
+    panic_window = values.number("panic-window-percentage", 10.0, min_value=1.0)
     if panic_window > 100:
         raise values.wrong("panic-window-percentage", "must be at most 100")
     allow_zero = values.flag("allow-zero-initial-scale", False)
     initial = values.count("initial-scale", 1)
     if initial == 0 and not allow_zero:
         raise values.wrong("initial-scale", "may be 0 only with allow-zero-initial-scale: true")
-    least, most, limit = _scales(values)
+    min_scale, max_scale, limit = _scales(values)
     return AutoscalerConfig(
         concurrency_target=concurrency_target,
         utilization_ratio=utilization_ratio,
-        rps_target=values.number("requests-per-second-target-default", 200.0, least=_SMALLEST_TARGET),
+        rps_target=values.number("requests-per-second-target-default", 200.0, min_value=_MIN_TARGET),
         target_burst_capacity=burst,
-        stable_window_s=int(values.seconds("stable-window", 60.0, least=6.0, most=3600.0, whole=True)),
+        stable_window_s=int(values.seconds("stable-window", 60.0, min_value=6.0, max_value=3600.0, whole=True)),
         panic_window_percentage=panic_window,
         panic_threshold_percentage=values.number("panic-threshold-percentage", 200.0),
         max_scale_up_rate=values.number("max-scale-up-rate", 1000.0, above=1.0),
@@ -122,18 +123,18 @@ def parse_autoscaler(data: Mapping[str, str]) -> AutoscalerConfig:
         scale_to_zero_grace_s=values.seconds("scale-to-zero-grace-period", 30.0, above=0.0),
         retention_s=values.seconds("scale-to-zero-pod-retention-period", 0.0),
         default_class=data.get("pod-autoscaler-class", KPA_CLASS),
-        activator_capacity=values.number("activator-capacity", 100.0, least=1.0),
+        activator_capacity=values.number("activator-capacity", 100.0, min_value=1.0),
         initial_scale=initial,
         allow_zero_initial_scale=allow_zero,
-        min_scale=least,
-        max_scale=most,
+        min_scale=min_scale,
+        max_scale=max_scale,
         max_scale_limit=limit,
         scale_down_delay_s=int(values.seconds("scale-down-delay", 0.0, whole=True)),
     )
 
 
 def _ratio(values: ConfigValues, key: str, default: float) -> float:
-    """Above 1 it is a percentage, up to 1 a share."""
+    """Return a share: values above 1 are percentages."""
     number = values.number(key, default)
     ratio = number / 100 if number > 1 else number
     if not 0 < ratio <= 1:
@@ -142,17 +143,17 @@ def _ratio(values: ConfigValues, key: str, default: float) -> float:
 
 
 def _scales(values: ConfigValues) -> tuple[int, int, int]:
-    least, most = values.count("min-scale", 0), values.count("max-scale", 0)
+    min_scale, max_scale = values.count("min-scale", 0), values.count("max-scale", 0)
     limit = values.count("max-scale-limit", 0)
-    if most and least > most:
-        raise values.wrong("min-scale", f"must be at most max-scale, which is {most}")
-    if limit and not 1 <= most <= limit:
+    if max_scale and min_scale > max_scale:
+        raise values.wrong("min-scale", f"must be at most max-scale, which is {max_scale}")
+    if limit and not 1 <= max_scale <= limit:
         raise values.wrong("max-scale", f"must be in 1..{limit}, which is max-scale-limit")
-    return least, most, limit
+    return min_scale, max_scale, limit
 
 
 def parse_deployment(data: Mapping[str, str]) -> DeploymentConfig:
-    """`config-deployment`; without the sidecar's image it is no valid map."""
+    """Read `config-deployment`, which is not valid without the sidecar's image."""
     values = ConfigValues(DEPLOYMENT, data)
     if not (data.get("queue-sidecar-image") or data.get("queueSidecarImage")):
         raise values.wrong("queue-sidecar-image", "must name the image of queue-proxy")
@@ -160,7 +161,7 @@ def parse_deployment(data: Mapping[str, str]) -> DeploymentConfig:
 
 
 def parse_network(data: Mapping[str, str]) -> NetworkConfig:
-    """`config-network`."""
+    """Read `config-network`."""
     values = ConfigValues(
         NETWORK, {**data, "mesh-compatibility-mode": _lowered(data, "mesh-compatibility-mode", "auto")}
     )
@@ -175,10 +176,10 @@ def _lowered(data: Mapping[str, str], key: str, default: str) -> str:
 
 
 def parse_leader_election(data: Mapping[str, str]) -> LeaderElectionConfig:
-    """`config-leader-election`."""
+    """Read `config-leader-election`."""
     values = ConfigValues(LEADER_ELECTION, data)
     config = LeaderElectionConfig(
-        buckets=values.count("buckets", 1, least=1, most=MOST_BUCKETS),
+        buckets=values.count("buckets", 1, min_value=1, max_value=MAX_BUCKETS),
         lease_duration_s=values.seconds("lease-duration", 60.0, above=0.0),
         renew_deadline_s=values.seconds("renew-deadline", 40.0, above=0.0),
         retry_period_s=values.seconds("retry-period", 10.0, above=0.0),
@@ -189,14 +190,14 @@ def parse_leader_election(data: Mapping[str, str]) -> LeaderElectionConfig:
 
 
 def parse_observability(data: Mapping[str, str]) -> ObservabilityConfig:
-    """`config-observability`."""
+    """Read `config-observability`."""
     protocols = ("none", "prometheus", "http/protobuf", "grpc")
     values = ConfigValues(OBSERVABILITY, data)
     return ObservabilityConfig(metrics_protocol=values.one_of("metrics-protocol", "none", protocols))
 
 
 def parse_logging(data: Mapping[str, str]) -> LoggingConfig:
-    """`config-logging`: only the level; the form of the lines is our own."""
+    """Read `config-logging`: only the level, as the line format is our own."""
     values = ConfigValues(LOGGING, data)
     level = values.one_of("loglevel.autoscaler", "info", _LEVELS)
     return LoggingConfig(level=level or "info")
@@ -204,7 +205,7 @@ def parse_logging(data: Mapping[str, str]) -> LoggingConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All six."""
+    """All ConfigMaps."""
 
     autoscaler: AutoscalerConfig = AutoscalerConfig()
     deployment: DeploymentConfig = DeploymentConfig()
@@ -227,25 +228,25 @@ REQUIRED_MAPS: Final = frozenset(CONFIG_MAPS) - {LEADER_ELECTION}
 
 
 class ConfigStore:
-    """The configuration in force: each map's last good version."""
+    """The configuration in force: the last valid contents of each map."""
 
     def __init__(self) -> None:
         self.config = Config()
 
     def update(self, name: str, data: Mapping[str, str] | None) -> str | None:
-        """Take a map's new contents (None: it was deleted). What is wrong with them, if the ones before stay in force.
+        """Apply a map's new contents (None: it was deleted), or return the reason why the old ones stay in force.
 
         A deleted map changes nothing: an autoscaler must not fall back to defaults because of a mistake.
         """
         if name not in _PARSERS:
             return None
         if data is None:
-            return f"ConfigMap {name} was deleted; its last contents stay in force"
+            return f"ConfigMap {name} was deleted; its last valid contents stay in force"
         part, parse = _PARSERS[name]
         try:
             parsed = parse(data)
         except ConfigError as error:
-            return f"{error}; the contents before stay in force"
+            return f"{error}; the previous contents stay in force"
         self.config = Config(**{**{field: getattr(self.config, field) for field in _FIELDS}, part: parsed})
         return None
 

@@ -1,4 +1,4 @@
-"""The values in Knative's ConfigMaps, read as Go reads them. All of them are text."""
+"""Reads values of Knative's ConfigMaps, which are texts, as Go reads them."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from dilu.spec.go_durations import NS_PER_S, duration_ns
 
 _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
-_INT32_MOST: Final = 2**31 - 1
+_MAX_INT32: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigValues:
-    """One ConfigMap. Every method gives a key's value, or the default where the key is absent.
+    """One ConfigMap. Every method returns the value of a key, or the default if the key is absent.
 
-    They raise `ConfigError`, which names the map, the key, the value seen and the rule.
+    They raise `ConfigError` with the map, the key, the value and the rule.
     """
 
     name: str
     data: Mapping[str, str]
 
-    def number(self, key: str, default: float, *, least: float = -math.inf, above: float = -math.inf) -> float:
-        """A finite number."""
+    def number(self, key: str, default: float, *, min_value: float = -math.inf, above: float = -math.inf) -> float:
+        """Read a finite number."""
         text = self.data.get(key)
         if text is None:
             return default
@@ -36,14 +36,14 @@ class ConfigValues:
             value = math.nan
         if not math.isfinite(value):
             raise self.wrong(key, "must be a number")
-        if value < least:
-            raise self.wrong(key, f"must be at least {least:g}")
+        if value < min_value:
+            raise self.wrong(key, f"must be at least {min_value:g}")
         if value <= above:
             raise self.wrong(key, f"must be above {above:g}")
         return value
 
-    def count(self, key: str, default: int, *, least: int = 0, most: int = _INT32_MOST) -> int:
-        """A whole number."""
+    def count(self, key: str, default: int, *, min_value: int = 0, max_value: int = _MAX_INT32) -> int:
+        """Read a whole number."""
         text = self.data.get(key)
         if text is None:
             return default
@@ -51,12 +51,14 @@ class ConfigValues:
         if not (digits.isascii() and digits.isdigit() and len(digits) <= 10):
             raise self.wrong(key, "must be a whole number")
         value = int(text.strip())
-        if not least <= value <= most:
-            raise self.wrong(key, f"must be at least {least}" if value < least else f"must be at most {most}")
+        if not min_value <= value <= max_value:
+            raise self.wrong(
+                key, f"must be at least {min_value}" if value < min_value else f"must be at most {max_value}"
+            )
         return value
 
     def flag(self, key: str, default: bool) -> bool:
-        """True or false, in Go's spellings."""
+        """Read true or false, in Go's spellings."""
         text = self.data.get(key)
         if text is None:
             return default
@@ -69,12 +71,12 @@ class ConfigValues:
         key: str,
         default: float,
         *,
-        least: float = 0.0,
-        most: float = math.inf,
+        min_value: float = 0.0,
+        max_value: float = math.inf,
         above: float = -math.inf,
         whole: bool = False,
     ) -> float:
-        """A duration in Go's spelling, in seconds."""
+        """Read a duration in Go's spelling, and return seconds."""
         text = self.data.get(key)
         if text is None:
             return default
@@ -82,20 +84,20 @@ class ConfigValues:
         if exact_ns is None:
             raise self.wrong(key, "must be a duration such as 60s or 1m30s")
         value = exact_ns / NS_PER_S
-        if not least <= value <= most or value <= above:
-            bound = f"{least:g} s" if most == math.inf else f"{least:g} s and at most {most:g} s"
+        if not min_value <= value <= max_value or value <= above:
+            bound = f"{min_value:g} s" if max_value == math.inf else f"{min_value:g} s and at most {max_value:g} s"
             raise self.wrong(key, f"must be above {above:g} s" if value <= above else f"must be at least {bound}")
         if whole and exact_ns % NS_PER_S:
             raise self.wrong(key, "must be whole seconds")
         return value
 
     def one_of(self, key: str, default: str, allowed: tuple[str, ...]) -> str:
-        """One of some words."""
+        """Read one of some words."""
         text = self.data.get(key, default)
         if text not in allowed:
             raise self.wrong(key, f"must be one of {', '.join(allowed)}")
         return text
 
     def wrong(self, key: str, rule: str) -> ConfigError:
-        """The error for a key's value."""
+        """Return the error for a key's value."""
         return ConfigError(f"ConfigMap {self.name}: {key} = {self.data.get(key, '')[:80]!r}, {rule}")

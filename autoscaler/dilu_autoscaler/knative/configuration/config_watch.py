@@ -1,4 +1,4 @@
-"""Keeps the configuration as the cluster's ConfigMaps have it, and says what is wrong with them."""
+"""Keeps the configuration up to date with the cluster's ConfigMaps, and reports invalid ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dilu_kube.objects import ConfigMap, Meta
 from dilu_kube.resources import CONFIG_MAPS
 
 CHANGES_REVISIONS: Final = frozenset({AUTOSCALER, DEPLOYMENT})
-"""The maps after whose change every revision is looked at again."""
+"""Maps whose change makes every revision be reconciled."""
 _log = logging.getLogger(__name__)
 
 
@@ -35,70 +35,73 @@ class ConfigWatch:
         namespace: str,
         map_names: Mapping[str, str],
         on_change: Callable[[str], None],
-        on_complaint: Callable[[Meta, str], None],
+        on_error: Callable[[Meta, str], None],
     ) -> None:
-        """`map_names`: which of ours a map of the cluster is. `on_change` gets our name of a map that was taken over,
-        `on_complaint` a map and what is wrong with it."""
-        self.complaints: dict[str, str] = {}  # by our name: what is wrong now
+        """`map_names`: our name of each map, by its name in the cluster.
+
+        `on_change` is called with our name of a map whose contents came into force, `on_error` with an invalid map and
+        its validation error.
+        """
+        self.errors: dict[str, str] = {}  # by our name: the present validation error
         self._store = ConfigStore()
         self._map_names = map_names
         self._on_change = on_change
-        self._on_complaint = on_complaint
-        self._taken: set[str] = set()
+        self._on_error = on_error
+        self._valid: set[str] = set()
         self._is_complete = asyncio.Event()
         self._informer = Informer(client, CONFIG_MAPS, type=ConfigMap, namespace=namespace)
         self._informer.on_change(self._changed)
 
     @property
     def config(self) -> Config:
-        """What holds now."""
+        """Return the configuration in force."""
         return self._store.config
 
     @property
     def informer(self) -> Informer[ConfigMap]:
-        """The maps."""
+        """Return the informer of the ConfigMaps."""
         return self._informer
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start to watch."""
         self._informer.start()
 
     async def complete(self) -> None:
-        """Wait until every map that has to be there is there and can be read."""
+        """Wait until every required map exists and is valid."""
         await self._informer.synced()
-        if missing := sorted(REQUIRED_MAPS - self._taken):
+        if missing := sorted(REQUIRED_MAPS - self._valid):
             _log.error(
                 "waiting for ConfigMaps: %s",
-                "; ".join(self.complaints.get(name, f"{name} is missing") for name in missing),
+                "; ".join(self.errors.get(name, f"{name} is missing") for name in missing),
             )
         await self._is_complete.wait()
 
     async def close(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         await self._informer.close()
 
     def _changed(self, key: str, before: ConfigMap | None, after: ConfigMap | None) -> None:
-        there = after or before
-        assert there is not None
-        name = self._map_names.get(there.metadata.name)
+        found = after or before
+        assert found is not None
+        name = self._map_names.get(found.metadata.name)
         if name is None or (before is not None and after is not None and before.data == after.data):
             return
-        complaint = self._store.update(name, None if after is None else after.data)
-        if complaint is not None:
-            self.complaints[name] = complaint
-            _log.error("%s", complaint)
-            self._on_complaint(there.metadata, complaint)
+        error = self._store.update(name, None if after is None else after.data)
+        if error is not None:
+            self.errors[name] = error
+            _log.error("%s", error)
+            self._on_error(found.metadata, error)
             return
-        self.complaints.pop(name, None)
-        self._taken.add(name)
+        self.errors.pop(name, None)
+        self._valid.add(name)
         if name == LOGGING:
             set_level(self._store.config.logging.level)
         self._on_change(name)
-        if self._taken >= REQUIRED_MAPS:
+        if self._valid >= REQUIRED_MAPS:
             self._is_complete.set()
 
 
 def set_level(name: str) -> None:
-    """Say as much as `config-logging` asks for."""
+    """Set the log level that `config-logging` has."""
     levels = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "warning": logging.WARNING}
     logging.getLogger("dilu_autoscaler").setLevel(levels.get(name, logging.ERROR))

@@ -1,4 +1,4 @@
-"""How the autoscaler's process is told what it is: flags over Knative's own environment variables."""
+"""The settings of the autoscaler's process: flags, and the environment variables of Knative's autoscaler."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _RESOLV_CONF: Final = Path("/etc/resolv.conf")
 class Mode(StrEnum):
     """What the process does in a cluster."""
 
-    REPLACE = "replace"  # it is the autoscaler; stock is scaled to zero, or stands by
-    COEXIST = "coexist"  # stock takes the activators' websockets and stands by; this process holds the leases
-    OBSERVE = "observe"  # it decides and says what it would do, and writes nothing
+    REPLACE = "replace"  # it is the autoscaler; Knative's is scaled to zero, or stands by
+    COEXIST = "coexist"  # Knative's accepts the activators' websockets and stands by; this process holds the leases
+    OBSERVE = "observe"  # it decides and logs what it would do, and writes nothing
 
     @property
     def writes(self) -> bool:
-        """Whether anything in the cluster is changed."""
+        """Return whether the process changes anything in the cluster."""
         return self is not Mode.OBSERVE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessSettings:
-    """One process."""
+    """The settings of one process."""
 
     pod_name: str
     pod_ip: str
@@ -44,16 +44,16 @@ class ProcessSettings:
     explain_port: int = 9090
     policy: str = DEFAULT_POLICY  # of the revisions that opted in
     record: Path | None = None
-    map_names: Mapping[str, str] = field(default_factory=dict)  # ours by the name that the map has in the cluster
+    map_names: Mapping[str, str] = field(default_factory=dict)  # our name of each ConfigMap, by its name in the cluster
 
     @property
     def identity(self) -> str:
-        """As it stands in a lease."""
+        """Return the identity of this process in leases."""
         return f"{self.pod_name}_{self.pod_ip}"
 
 
 def mode_named(name: str) -> Mode:
-    """The mode of that name; raises `ConfigError` with the names there are."""
+    """Return the mode with a name. Raises `ConfigError` that lists the valid names."""
     try:
         return Mode(name)
     except ValueError:
@@ -61,7 +61,7 @@ def mode_named(name: str) -> Mode:
 
 
 def map_names(environment: Mapping[str, str]) -> dict[str, str]:
-    """Which of our ConfigMaps a ConfigMap of the cluster is, by its name."""
+    """Return our name of each ConfigMap, by its name in the cluster."""
     variables = {
         config.LOGGING: "CONFIG_LOGGING_NAME",
         config.OBSERVABILITY: "CONFIG_OBSERVABILITY_NAME",
@@ -71,7 +71,7 @@ def map_names(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def cluster_domain(environment: Mapping[str, str], resolv_conf: Path = _RESOLV_CONF) -> str:
-    """The domain of the cluster's names: $CLUSTER_DOMAIN, else what the pod's resolver searches, else the usual one."""
+    """Return the cluster's domain: $CLUSTER_DOMAIN, else the search domain in resolv.conf, else the default."""
     if named := environment.get("CLUSTER_DOMAIN"):
         return named
     try:
@@ -88,7 +88,7 @@ def cluster_domain(environment: Mapping[str, str], resolv_conf: Path = _RESOLV_C
 
 
 def required(environment: Mapping[str, str], name: str) -> str:
-    """A variable that must be there; raises `ConfigError` that says how a pod gets it."""
+    """Return a required variable. Raises `ConfigError` that says how a pod gets it."""
     if value := environment.get(name):
         return value
     raise ConfigError(

@@ -81,7 +81,7 @@ def default_kubeconfig(environment: Mapping[str, str]) -> Path | None:
 def ip_of(responsible: Responsible, key: str, namespace: str) -> str:
     """Whom to ask about `key`. Raises `DiluError` where nobody of ours decides on it."""
     holder, bucket = responsible.holder, responsible.bucket
-    if holder.side is Side.NOBODY:
+    if holder.side is Side.NONE:
         raise DiluError(
             f"nobody holds {bucket}, so nobody decides on {key} now. Are the autoscaler's pods well? "
             f"kubectl get pods -n {namespace} -l app=autoscaler"

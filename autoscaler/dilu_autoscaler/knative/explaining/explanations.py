@@ -138,7 +138,11 @@ class Explanations:
         settings = self._process.deciders.settings(key)
         if settings is None:
             return None
-        bounds = {"min-scale": settings.least, "max-scale": settings.most, "initial-scale": settings.initial}
+        bounds = {
+            "min-scale": settings.min_scale,
+            "max-scale": settings.max_scale,
+            "initial-scale": settings.initial_scale,
+        }
         return {"policy": self._process.deciders.policy(key), **keys_of(settings.kpa), **bounds}
 
     def revision(self, key: str) -> RevisionNumbers | None:
@@ -170,8 +174,8 @@ class Explanations:
             service=service,
             configuration=configuration,
             policy=process.deciders.policy(key),
-            min_replicas=settings.least,
-            max_replicas=settings.most or None,
+            min_replicas=settings.min_scale,
+            max_replicas=settings.max_scale or None,
             metric=settings.kpa.metric,
             desired=None if desired < 0 else desired,
             requested=self._requested.get(key),
@@ -212,6 +216,6 @@ class Explanations:
             work_queue=len(process.reconciler.queue),
             reconcile_errors=process.reconciler.errors,
             api_errors=dict(process.writer.errors),
-            config_complaints=dict.fromkeys(process.config.complaints, 1),
+            config_errors=dict.fromkeys(process.config.errors, 1),
             informer_age_s=process.informer_ages_s(),
         )

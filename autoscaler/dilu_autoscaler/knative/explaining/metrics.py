@@ -99,11 +99,11 @@ _PROCESS_GAUGES: Final[tuple[tuple[str, str, Callable[[ProcessNumbers], int]], .
 _PROCESS_MAPPINGS: Final[tuple[tuple[str, str, str, str, Callable[[ProcessNumbers], Mapping[str, float]]], ...]] = (
     ("dilu_api_errors", "counter", "verb", "Calls of the Kubernetes API that failed.", lambda of: of.api_errors),
     (
-        "dilu_config_complaints",
+        "dilu_config_errors",
         "gauge",
         "config_map",
         "ConfigMaps whose newest contents cannot be used; the contents before are in force.",
-        lambda of: of.config_complaints,
+        lambda of: of.config_errors,
     ),
     (
         "dilu_informer_age_seconds",

@@ -25,9 +25,9 @@ def outcome_reason(world: RevisionView, made: RevisionPlan) -> str:
 
 def _raised(world: RevisionView, want: int) -> str:
     settings = world.settings
-    if want == settings.initial and _status(world, SCALE_TARGET_INITIALIZED) != TRUE:
+    if want == settings.initial_scale and _status(world, SCALE_TARGET_INITIALIZED) != TRUE:
         return f"initial-scale {want}"
-    if want == settings.least:
+    if want == settings.min_scale:
         return f"min-scale {want}"
     if not world.config.autoscaler.scale_to_zero:
         return "scale to zero is off"

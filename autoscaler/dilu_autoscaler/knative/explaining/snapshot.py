@@ -77,7 +77,7 @@ class ProcessNumbers:
     work_queue: int = 0
     reconcile_errors: int = 0
     api_errors: Mapping[str, int] = field(default_factory=dict)  # by verb
-    config_complaints: Mapping[str, int] = field(default_factory=dict)  # by ConfigMap: 1 while it is unusable
+    config_errors: Mapping[str, int] = field(default_factory=dict)  # by ConfigMap: 1 while it is unusable
     informer_age_s: Mapping[str, float] = field(default_factory=dict)  # by kind: since the API server was last heard
 
 

@@ -1,1 +1,1 @@
-"""What the chart's hooks and tests run: checks, and the hand-over from Knative's autoscaler and back."""
+"""What the chart's hooks and tests run: checks, and the hand-over between Knative's autoscaler and ours."""

@@ -1,9 +1,9 @@
-"""Whether an installed autoscaler does its work: what `helm test` runs.
+"""Checks that an installed autoscaler works; `helm test` runs it.
 
     python -m dilu_autoscaler.knative.installing.check
 
 * every ready pod of ours answers the kubelet's probe on :8080, and so does Knative's Service `autoscaler`;
-* every bucket's lease is ours, and is being renewed.
+* ours holds every bucket's lease and renews it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _RENEWED_S: Final = 25.0  # a lease of Knative's own durations is renewed every 
 
 
 async def check_addresses(addresses: Mapping[str, str], port: int = PORT) -> None:
-    """Raises `TakeoverError` naming the first that does not answer as the kubelet wants."""
+    """Raise `TakeoverError` for the first address that does not answer a probe with 200."""
     timeout = aiohttp.ClientTimeout(total=_ANSWER_S)
     async with aiohttp.ClientSession(timeout=timeout, headers=_PROBE) as session:
         for what, host in addresses.items():
@@ -47,7 +47,7 @@ async def check_addresses(addresses: Mapping[str, str], port: int = PORT) -> Non
 
 
 async def our_addresses(serving: ServingNamespace) -> dict[str, str]:
-    """The address of each ready pod of ours; raises where none is ready."""
+    """Return the address of each ready pod of ours. Raises `TakeoverError` if none is ready."""
     pods = (await serving.client.list(PODS, serving.name, type=Pod, label_selector=OUR_PODS)).items
     found = {pod.metadata.name: pod.status.pod_ip for pod in pods if pod.is_ready and pod.status.pod_ip}
     if not found:
@@ -56,7 +56,7 @@ async def our_addresses(serving: ServingNamespace) -> dict[str, str]:
 
 
 async def check_leases(serving: ServingNamespace) -> None:
-    """Raises `TakeoverError` unless each bucket is ours and its lease is renewed while we look."""
+    """Raise `TakeoverError` unless we hold each bucket and its lease is renewed within the time limit."""
     before = await serving.leases()
     for bucket, lease in before.items():
         _require_ours(bucket, lease)
@@ -77,14 +77,14 @@ def _require_ours(bucket: str, lease: Lease) -> str:
     holder = holder_of(lease.spec.holder_identity)
     if holder.side is not Side.OURS:
         raise TakeoverError(
-            f"{bucket} is held by {holder.pod or 'nobody'}, not by Dilu: Knative's own rules decide. "
+            f"{bucket} is held by {holder.pod or 'no pod'}, not by Dilu: Knative's own rules decide. "
             "If Knative's autoscaler runs, it keeps the lease until it ends"
         )
     return holder.pod
 
 
 async def check(environment: Mapping[str, str]) -> None:
-    """Raises with the first thing that is wrong."""
+    """Raise `TakeoverError` for the first failed check."""
     namespace = environment.get("SYSTEM_NAMESPACE", "knative-serving")
     mode = environment.get("DILU_AUTOSCALER_MODE", "replace")
     client = await KubeClient.connect(user_agent="dilu-install")
@@ -101,7 +101,7 @@ async def check(environment: Mapping[str, str]) -> None:
 
 
 def main() -> int:
-    """The exit code: 0 all well, 1 not, with one line on standard error."""
+    """Run the checks and return the exit code: 0, or 1 with one line on standard error."""
     try:
         asyncio.run(check(os.environ))
     except DiluError as error:

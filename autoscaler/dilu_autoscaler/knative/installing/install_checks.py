@@ -1,4 +1,4 @@
-"""Whether Dilu can be installed into a cluster: a Knative that it knows, no other Dilu, nobody who undoes it."""
+"""Checks before an installation: a supported Knative, no other Dilu, no operator that would undo the take-over."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dilu_autoscaler.knative.objects import METRICS, POD_AUTOSCALERS, SERVERLESS
 from dilu_kube.client import NotFound
 from dilu_kube.resources import Resource
 
-OLDEST: Final = (1, 21)
-NEWEST: Final = (1, 23)
+MIN_VERSION: Final = (1, 21)
+MAX_VERSION: Final = (1, 23)
 _VERSION_LABEL: Final = "app.kubernetes.io/version"
 _OLD_VERSION_KEY: Final = "serving.knative.dev/release"
 _RELEASE_LABEL: Final = "app.kubernetes.io/instance"
@@ -22,7 +22,7 @@ _VERSION: Final = re.compile(r"v?(\d+)\.(\d+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
-    """What is about to be installed."""
+    """The options of an installation that is about to start."""
 
     release: str
     scales_stock: bool = False
@@ -30,7 +30,7 @@ class Installation:
 
 
 async def require_installable(serving: ServingNamespace, installation: Installation) -> str:
-    """A line on what was found; raises `TakeoverError` with the way out where Dilu cannot be installed."""
+    """Return a line about the Knative found. Raises `TakeoverError` with the remedy if Dilu cannot be installed."""
     stock = await serving.deployment(STOCK_DEPLOYMENT)
     if stock is None:
         raise TakeoverError(
@@ -48,7 +48,7 @@ async def require_installable(serving: ServingNamespace, installation: Installat
 
 
 def operator_rule(operator: str) -> str:
-    """What to do where Knative Operator writes the replicas."""
+    """Return what to do if Knative Operator manages the replicas."""
     return (
         f"Knative Operator manages Deployment {STOCK_DEPLOYMENT} (KnativeServing {operator}) and would undo a change "
         "of its replicas. Install with takeover.scaleStock=false, and set in the KnativeServing: "
@@ -57,26 +57,26 @@ def operator_rule(operator: str) -> str:
 
 
 def known_version(stock: Workload) -> str | None:
-    """The release of Knative by what its Deployment says; None where it does not: a build from source says `devel`."""
+    """Return Knative's version by its Deployment's labels; None if it has none: a build from source has `devel`."""
     labels, annotations = stock.metadata.labels, stock.metadata.annotations
-    said = (labels.get(_VERSION_LABEL), annotations.get(_OLD_VERSION_KEY), labels.get(_OLD_VERSION_KEY))
-    return next((one for one in said if one and _VERSION.match(one)), None)
+    found = (labels.get(_VERSION_LABEL), annotations.get(_OLD_VERSION_KEY), labels.get(_OLD_VERSION_KEY))
+    return next((one for one in found if one and _VERSION.match(one)), None)
 
 
 def _require_version(stock: Workload) -> None:
     version = known_version(stock)
     match = _VERSION.match(version) if version else None
-    if match is None or OLDEST <= (int(match[1]), int(match[2])) <= NEWEST:
+    if match is None or MIN_VERSION <= (int(match[1]), int(match[2])) <= MAX_VERSION:
         return
-    oldest, newest = (".".join(map(str, one)) for one in (OLDEST, NEWEST))
+    min_version, max_version = (".".join(map(str, one)) for one in (MIN_VERSION, MAX_VERSION))
     raise TakeoverError(
-        f"Knative Serving {version}: Dilu was tried with {oldest} to {newest}. "
+        f"Knative Serving {version}: Dilu was tried with {min_version} to {max_version}. "
         "Use one of these, or install at your own risk with knative.checkVersion=false"
     )
 
 
 async def _require_kind(serving: ServingNamespace, resource: Resource) -> None:
-    """Raises where the server does not know the kind; a list of one namespace needs no more rights than we have."""
+    """Raise if the server does not have the kind. A list of one namespace needs no further rights."""
     try:
         await serving.client.list(resource, serving.name, type=PodAutoscaler if resource is POD_AUTOSCALERS else Metric)
     except NotFound as error:
@@ -90,5 +90,5 @@ async def _require_only_one(serving: ServingNamespace, release: str) -> None:
     other = None if ours is None else ours.metadata.labels.get(_RELEASE_LABEL)
     if other is not None and other != release:
         raise TakeoverError(
-            f"Dilu is installed already, as release {other}, and one cluster has one: upgrade that one instead"
+            f"Dilu is installed already, as release {other}, and a cluster can have only one: upgrade that release"
         )

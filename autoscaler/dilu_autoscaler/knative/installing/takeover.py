@@ -1,10 +1,10 @@
-"""The hand-over between Knative's autoscaler and ours, without a moment in which activators find neither.
+"""The hand-over between Knative's autoscaler and ours. At every moment activators can connect to one of them.
 
-The chart's hooks run it: `python -m dilu_autoscaler.knative.installing.takeover check|take|give-back|leave`.
+The chart's hooks run it: `python -m dilu_autoscaler.knative.installing.takeover check|take|restore|leave`.
 
-* take: once ours is available, Knative's is scaled to zero; if ours then gets no lease, it is scaled up again.
-* give-back: Knative's is scaled up and waited for; ours runs on beside it.
-* leave: gives back, ends ours, and waits until Knative's has the leases.
+* take: when ours is available, scale Knative's to zero; if ours then gets no lease, scale it up again.
+* restore: scale Knative's up and wait until it is available; ours keeps running beside it.
+* leave: restore, end ours, and wait until Knative's has the leases.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OUR_PODS: Final = f"app.kubernetes.io/name={OUR_DEPLOYMENT}"
 
 
 async def take(serving: ServingNamespace) -> None:
-    """Ours decides, and Knative's autoscaler is at zero. Raises, with Knative's as it was, if ours cannot."""
+    """Scale Knative's autoscaler to zero and wait until ours decides. If ours cannot, restore Knative's and raise."""
     await _available(serving, OUR_DEPLOYMENT, is_new=True)
     stock = await serving.change(STOCK_DEPLOYMENT, _to_zero)
     if stock is None:
@@ -39,7 +39,7 @@ async def take(serving: ServingNamespace) -> None:
     try:
         holders = await serving.until(serving.holders, _all_ours, _not_ours)
     except DiluError:
-        await give_back(serving)
+        await restore(serving)
         raise
     _print(holders)
 
@@ -49,16 +49,16 @@ def _to_zero(stock: Workload) -> Mapping[str, Any] | None:
         raise TakeoverError(operator_rule(stock.operator))
     if stock.spec.replicas == 0 and STOCK_REPLICAS in stock.metadata.annotations:
         return None
-    # One that somebody has scaled to zero by hand is to run again when ours goes: with none, activators do not work.
+    # If it was scaled to zero by hand, restore runs one replica: without an autoscaler, activators do not work.
     remembered = str(max(1, stock.spec.replicas))
     return {"metadata": {"annotations": {STOCK_REPLICAS: remembered}}, "spec": {"replicas": 0}}
 
 
-async def give_back(serving: ServingNamespace) -> None:
-    """Knative's autoscaler has the replicas it had, and they are available."""
+async def restore(serving: ServingNamespace) -> None:
+    """Scale Knative's autoscaler to its former replicas and wait until they are available."""
     stock = await serving.change(STOCK_DEPLOYMENT, _as_it_was)
     if stock is None:
-        print(f"namespace {serving.name} has no Deployment {STOCK_DEPLOYMENT}: nothing to give back")
+        print(f"namespace {serving.name} has no Deployment {STOCK_DEPLOYMENT}: nothing to restore")
         return
     await _available(serving, STOCK_DEPLOYMENT)
     print(f"Knative's autoscaler: {stock.spec.replicas} replicas, available")
@@ -69,7 +69,7 @@ def _as_it_was(stock: Workload) -> Mapping[str, Any] | None:
     if stock.spec.replicas == 0 and stock.operator is not None:
         raise TakeoverError(
             f"Knative Operator holds Deployment {STOCK_DEPLOYMENT} at zero (KnativeServing {stock.operator}): remove "
-            f"{STOCK_DEPLOYMENT} from its spec.workloads first, or nobody would scale"
+            f"{STOCK_DEPLOYMENT} from its spec.workloads first, or nothing would scale"
         )
     forgotten: dict[str, Any] = {"metadata": {"annotations": {STOCK_REPLICAS: None}}}
     if stock.spec.replicas == 0:
@@ -78,16 +78,16 @@ def _as_it_was(stock: Workload) -> Mapping[str, Any] | None:
 
 
 def _replicas(remembered: str | None) -> int:
-    """A number that anybody could have edited."""
+    """Return the remembered replicas, at least 1; the annotation may have been edited."""
     return max(1, int(remembered)) if remembered is not None and remembered.isdecimal() else 1
 
 
 async def leave(serving: ServingNamespace) -> None:
-    """Knative's autoscaler runs, and no lease is ours; where one was, ours has ended.
+    """Restore Knative's autoscaler and end ours, so that no lease is ours.
 
-    It has to end while it still has its rights, or it could not release the leases.
+    Ours must end while it still has its rights, or it could not release the leases.
     """
-    await give_back(serving)
+    await restore(serving)
     if _all_stock(await serving.holders()):
         print("Knative's autoscaler holds all leases already")
         return
@@ -103,14 +103,14 @@ async def leave(serving: ServingNamespace) -> None:
     await serving.change(STOCK_DEPLOYMENT, _restarted)
     try:
         _print(await serving.until(serving.holders, _all_stock, _not_stock))
-    except TakeoverError as error:  # Knative's own takes them in its time, and to go on helps more than to stop here
+    except TakeoverError as error:  # Knative's takes them later, and the uninstallation should continue
         print(f"warning: {error}")
 
 
 def _restarted(stock: Workload) -> Mapping[str, Any] | None:
-    """As `kubectl rollout restart` does it: one that starts takes a free lease at once.
+    """Return the patch of `kubectl rollout restart`: a starting autoscaler takes a free lease at once.
 
-    One that stands by looks every 10 to 22 s, and for so long no request would wake a revision.
+    One that stands by reads the lease every 10 to 22 s; until then no request would wake a revision.
     """
     if stock.operator is not None:
         return None
@@ -144,7 +144,7 @@ def _not_ours(holders: Mapping[str, Holder]) -> str:
 
 
 def _not_stock(holders: Mapping[str, Holder]) -> str:
-    return f"Knative's autoscaler has not got all leases yet ({_listed(holders)})"
+    return f"Knative's autoscaler does not hold all leases yet ({_listed(holders)})"
 
 
 def _print(holders: Mapping[str, Holder]) -> None:
@@ -153,14 +153,14 @@ def _print(holders: Mapping[str, Holder]) -> None:
 
 
 def _listed(holders: Mapping[str, Holder]) -> str:
-    return ", ".join(f"{bucket}: {holder.pod or 'nobody'}" for bucket, holder in holders.items())
+    return ", ".join(f"{bucket}: {holder.pod or 'no pod'}" for bucket, holder in holders.items())
 
 
-_VERBS: Final = {"take": take, "give-back": give_back, "leave": leave}
+_VERBS: Final = {"take": take, "restore": restore, "leave": leave}
 
 
 async def run(arguments: argparse.Namespace) -> None:
-    """One verb, with a client of its own."""
+    """Run one verb."""
     client = await KubeClient.connect(arguments.kubeconfig, user_agent="dilu-install")
     try:
         serving = ServingNamespace(client=client, name=arguments.namespace, within_s=arguments.timeout)
@@ -178,15 +178,15 @@ async def run(arguments: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit code: 0 done, 1 refused or failed, with one line on standard error."""
+    """Run a verb and return the exit code: 0, or 1 with one line on standard error."""
     parser = argparse.ArgumentParser(prog="python -m dilu_autoscaler.knative.installing.takeover")
     parser.add_argument("verb", choices=["check", *_VERBS])
     parser.add_argument("--namespace", default="knative-serving", help="Knative Serving's")
     parser.add_argument("--kubeconfig", type=Path, help="default: $KUBECONFIG, or the pod's service account")
     parser.add_argument("--timeout", type=float, default=120.0, help="seconds for each step")
     parser.add_argument("--release", default="", help="check: the release that is being installed")
-    parser.add_argument("--scales-stock", action="store_true", help="check: this installation will take")
-    parser.add_argument("--any-version", action="store_true", help="check: of any version of Knative")
+    parser.add_argument("--scales-stock", action="store_true", help="check: this installation will run take")
+    parser.add_argument("--any-version", action="store_true", help="check: accept any version of Knative")
     try:
         asyncio.run(run(parser.parse_args(argv)))
     except DiluError as error:

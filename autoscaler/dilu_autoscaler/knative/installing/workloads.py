@@ -1,4 +1,4 @@
-"""The two Deployments of a hand-over, Knative's autoscaler and ours, and the leases that go from one to the other."""
+"""The two Deployments of a hand-over, Knative's autoscaler and ours, and the leases that they exchange."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class TakeoverError(DiluError):
 
 
 class WorkloadSpec(msgspec.Struct, rename="camel", frozen=True):
-    """How many pods are wanted."""
+    """The number of pods."""
 
     replicas: int = 1
 
 
 class WorkloadStatus(msgspec.Struct, rename="camel", frozen=True):
-    """How far the Deployment controller is."""
+    """The progress of the Deployment controller."""
 
     observed_generation: int = 0
     replicas: int = 0
@@ -48,7 +48,7 @@ class WorkloadStatus(msgspec.Struct, rename="camel", frozen=True):
 
 
 class Workload(msgspec.Struct, rename="camel", frozen=True):
-    """A Deployment with as much of its status as a hand-over looks at."""
+    """A Deployment with the part of its status that a hand-over reads."""
 
     metadata: Meta
     spec: WorkloadSpec = WorkloadSpec()
@@ -56,27 +56,27 @@ class Workload(msgspec.Struct, rename="camel", frozen=True):
 
     @property
     def is_rolled_out(self) -> bool:
-        """Whether all its pods are of its last version, and available."""
+        """Return whether all its pods are of its last version, and available."""
         want, now = self.spec.replicas, self.status
         is_seen = now.observed_generation >= self.metadata.generation
         return is_seen and now.replicas == now.updated_replicas == now.available_replicas == want
 
     @property
     def is_available(self) -> bool:
-        """Whether as many pods as are wanted are available."""
+        """Return whether enough pods are available."""
         is_seen = self.status.observed_generation >= self.metadata.generation
         return is_seen and self.status.available_replicas >= self.spec.replicas
 
     @property
     def operator(self) -> str | None:
-        """The KnativeServing by which Knative Operator manages it, and would write its replicas again."""
+        """Return the KnativeServing by which Knative Operator manages it and would set its replicas again."""
         owners = (owner.name for owner in self.metadata.owner_references if owner.kind == _OPERATOR_KIND)
         return next(owners, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingNamespace:
-    """Where both Deployments are, and how long a step may take."""
+    """The namespace of both Deployments, and the time limit of a step."""
 
     client: KubeClient
     name: str
@@ -84,17 +84,17 @@ class ServingNamespace:
     poll_s: float = _POLL_S
 
     async def deployment(self, name: str) -> Workload | None:
-        """A Deployment as it is now; None where there is none."""
+        """Return a Deployment as it is now; None if it does not exist."""
         try:
             return await self.client.get(DEPLOYMENTS, self.name, name, type=Workload)
         except NotFound:
             return None
 
     async def change(self, name: str, change: Callable[[Workload], Mapping[str, Any] | None]) -> Workload | None:
-        """The Deployment after a merge patch; `change` says which one for what it is now, or None for none.
+        """Patch a Deployment and return it; None if it does not exist.
 
-        If somebody else writes it at the same time, or no answer comes, it is looked at again: whether a patch without
-        an answer was done is seen then. None where there is no such Deployment.
+        `change` returns the merge patch for its present state, or None to leave it. After a conflict or a missing
+        answer it is read again, which also shows whether the patch was done.
         """
         for attempt in range(_ATTEMPTS):
             try:
@@ -116,17 +116,17 @@ class ServingNamespace:
         return msgspec.json.decode(data, type=Workload)
 
     async def until(
-        self, look: Callable[[], Awaitable[T]], is_so: Callable[[T], bool], explain: Callable[[T], str]
+        self, read: Callable[[], Awaitable[T]], is_so: Callable[[T], bool], explain: Callable[[T], str]
     ) -> T:
-        """What is seen once it is so; raises `TakeoverError` with the explanation of what was seen last.
+        """Read until `is_so` holds and return what was read. After the limit, raise `TakeoverError`.
 
-        A server that does not answer, or only by an error of its own, is asked again until the time is over.
+        Server errors and missing answers are retried until the limit.
         """
         deadline_s = time.monotonic() + self.within_s
         while True:
             is_last = time.monotonic() >= deadline_s
             try:
-                seen = await look()
+                seen = await read()
                 if is_so(seen):
                     return seen
                 if is_last:
@@ -137,11 +137,11 @@ class ServingNamespace:
             await asyncio.sleep(self.poll_s)
 
     async def holders(self) -> dict[str, Holder]:
-        """Who holds each bucket that Knative's settings ask for."""
+        """Return the holder of each bucket that Knative's configuration has."""
         return {bucket: holder_of(lease.spec.holder_identity) for bucket, lease in (await self.leases()).items()}
 
     async def leases(self) -> dict[str, Lease]:
-        """The lease of each bucket; an empty one where there is none yet."""
+        """Return the lease of each bucket; an empty one if it does not exist yet."""
         found: dict[str, Lease] = {}
         for bucket in await self._buckets():
             try:

@@ -1,7 +1,8 @@
 """The conditions of a PodAutoscaler, kept as Knative's own condition manager keeps them.
 
-`Ready` follows from `Active`, `ScaleTargetInitialized` and `SKSReady`. A condition's time changes only where something
-else of it does, and is in whole seconds. Source: the Knative contract, §1.5.
+`Ready` follows from `Active`, `ScaleTargetInitialized` and `SKSReady`. A condition's time changes only with another of
+its fields, and is in whole seconds. A `Condition` has its time as a number; a `ConditionObject` is its stored form.
+Source: the Knative contract, §1.5.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ UNKNOWN: Final = "Unknown"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """One condition as it stands in an object's status."""
+    """One condition, with its time as a number."""
 
     type: str
     status: str = UNKNOWN
@@ -37,7 +38,7 @@ class Condition:
     """Unix time of the last change (`lastTransitionTime`); None: not written yet."""
 
     def same_but_for_time(self, other: Condition) -> bool:
-        """Whether both say the same."""
+        """Return whether both are equal except for their times."""
         return (
             self.status == other.status
             and self.reason == other.reason
@@ -48,13 +49,13 @@ class Condition:
 
 
 class Conditions:
-    """The conditions of one status while it is being worked out: read once, marked, written once."""
+    """The conditions of one status during one reconciliation: read once, marked, written once."""
 
     def __init__(self, stored: Iterable[Condition]) -> None:
-        """`stored` are those of the object; missing ones become Unknown, or True beside a Ready that is True."""
+        """`stored` are the object's conditions. Missing ones become Unknown, or True if Ready is True."""
         self._stored = {one.type: one for one in stored}
         self._now = dict(self._stored)
-        self._order: dict[str, int] = {}  # by type: when it was last marked in this round; newer marks count more
+        self._order: dict[str, int] = {}  # by type: the order of marks in this reconciliation
         ready = self._now.setdefault(READY, Condition(type=READY))
         status = TRUE if ready.status == TRUE else UNKNOWN
         for kind in DEPENDENTS:
@@ -64,18 +65,18 @@ class Conditions:
         return self._now[kind]
 
     def status(self, kind: str) -> str:
-        """`True`, `False` or `Unknown`."""
+        """Return `True`, `False` or `Unknown`."""
         return self._now[kind].status
 
     def in_status_s(self, kind: str, status: str, now_s: float) -> float:
-        """For how long the stored condition has had that status; -1 where it has another."""
+        """Return for how long the stored condition has had a status; -1 if it has another."""
         stored = self._stored.get(kind)
         if stored is None or stored.status != status or stored.changed_s is None:
             return -1.0
         return now_s - stored.changed_s
 
     def mark_true(self, kind: str) -> None:
-        """It holds; Ready follows the worst of the others."""
+        """Mark a condition True; Ready follows the worst of the others."""
         self._set(Condition(type=kind, status=TRUE))
         worst = self._newest(FALSE) or self._newest(UNKNOWN)
         if worst is None:
@@ -84,7 +85,7 @@ class Conditions:
             self._set(Condition(type=READY, status=worst.status, reason=worst.reason, message=worst.message))
 
     def mark_unknown(self, kind: str, reason: str, message: str) -> None:
-        """It is not known yet; so is Ready, unless another condition is False."""
+        """Mark a condition Unknown; and Ready, unless another condition is False."""
         self._set(Condition(type=kind, status=UNKNOWN, reason=reason, message=message))
         if any(self._now[other].status == FALSE for other in DEPENDENTS):
             if self._now[READY].status != FALSE:
@@ -93,16 +94,16 @@ class Conditions:
             self._set(Condition(type=READY, status=UNKNOWN, reason=reason, message=message))
 
     def mark_false(self, kind: str, reason: str, message: str) -> None:
-        """It does not hold, and so Ready does not."""
+        """Mark a condition False, and Ready."""
         self._set(Condition(type=kind, status=FALSE, reason=reason, message=message))
         self._set(Condition(type=READY, status=FALSE, reason=reason, message=message))
 
     def mark_new_generation(self) -> None:
-        """The object has changed since it was last worked on: Ready is not known until something is marked."""
+        """Mark Ready Unknown: the object changed since the last reconciliation."""
         self.mark_unknown(READY, "NewObservedGenFailure", "unsuccessfully observed a new generation")
 
     def written(self, now_s: float) -> tuple[Condition, ...]:
-        """All conditions, by type, with the time of each: the stored one where nothing else of it differs."""
+        """Return all conditions by type. An unchanged one keeps its stored time."""
         time_s = float(int(now_s))
         return tuple(self._timed(self._now[kind], time_s) for kind in sorted(self._now))
 
@@ -119,7 +120,7 @@ class Conditions:
             self._now[condition.type] = condition
 
     def _newest(self, status: str) -> Condition | None:
-        """The dependent with that status that changed last: in this round, else by its stored time."""
+        """Return the dependent with a status that changed last: in this reconciliation, else by its stored time."""
         found = [self._now[kind] for kind in DEPENDENTS if self._now[kind].status == status]
         return max(found, key=self._age_key, default=None)
 
@@ -128,7 +129,7 @@ class Conditions:
 
 
 def time_text(time_s: float) -> str:
-    """RFC 3339 in whole seconds, as Kubernetes writes times.
+    """Return a time as Kubernetes writes it: RFC 3339 in whole seconds.
 
     >>> time_text(0.9)
     '1970-01-01T00:00:00Z'
@@ -137,7 +138,7 @@ def time_text(time_s: float) -> str:
 
 
 def time_s(text: str) -> float:
-    """The Unix time that such a text says. Raises `ValueError` for another text.
+    """Return the Unix time of such a text. Raises `ValueError` for another text.
 
     >>> time_s("1970-01-01T00:00:01Z")
     1.0
@@ -146,12 +147,12 @@ def time_s(text: str) -> float:
 
 
 def find(conditions: Iterable[ConditionObject], kind: str) -> ConditionObject | None:
-    """The condition of that type."""
+    """Return the condition of a type."""
     return next((one for one in conditions if one.type == kind), None)
 
 
 def since_s(condition: ConditionObject) -> float | None:
-    """The Unix time since when the condition has its status; None where that is not said, or not readable."""
+    """Return the Unix time of the condition's last change; None if it is missing or unreadable."""
     try:
         return None if condition.last_transition_time is None else time_s(condition.last_transition_time)
     except (ValueError, OverflowError):
@@ -159,7 +160,7 @@ def since_s(condition: ConditionObject) -> float | None:
 
 
 def read(condition: ConditionObject) -> Condition:
-    """A stored condition, to work on."""
+    """Return a stored condition as a `Condition`."""
     return Condition(
         type=condition.type,
         status=condition.status,
@@ -171,14 +172,14 @@ def read(condition: ConditionObject) -> Condition:
 
 
 def read_all(conditions: Iterable[ConditionObject]) -> dict[Condition, ConditionObject]:
-    """All of a status, to work on, each with the object that it was read from."""
+    """Return all conditions of a status, each with the object that it was read from."""
     return {read(one): one for one in conditions}
 
 
 def stored_as(
     conditions: Iterable[Condition], before: Mapping[Condition, ConditionObject]
 ) -> tuple[ConditionObject, ...]:
-    """The conditions as they are to be stored. What is as it was before is the same object."""
+    """Return conditions in their stored form. Unchanged ones are the objects of before."""
     return tuple(before.get(condition) or _stored(condition) for condition in conditions)
 
 
@@ -194,7 +195,7 @@ def _stored(condition: Condition) -> ConditionObject:
 
 
 def condition_json(condition: ConditionObject) -> dict[str, Any]:
-    """A condition as JSON: type and status are always there, for the API asks for them; what is empty is not."""
+    """Return a condition as JSON: type and status always, as the API requires them; other fields unless empty."""
     optional = {
         "reason": condition.reason,
         "message": condition.message,

@@ -19,7 +19,7 @@ def metric_status(
     failure: Scraped | None,
     now_s: float,
 ) -> MetricStatus:
-    """The status of a Metric whose load is collected. `failure` is its last round; None: that went well."""
+    """Return the status of a Metric whose load is collected. `failure` is its last scrape; None: it succeeded."""
     ready, since_s = _ready(failure), float(int(now_s))
     stored = conditions.read_all(metric.status.conditions)
     before = next((one for one in stored if one.type == READY), None)

@@ -29,12 +29,12 @@ _ACTIVATORS_IN_PATH: Final = "ActivatorEndpointsPopulated"
 
 
 def is_owned(meta: Meta, pa: PodAutoscaler) -> bool:
-    """Whether the PodAutoscaler is the object's controller."""
+    """Return whether the PodAutoscaler is the object's controller."""
     return meta.controller is not None and meta.controller.uid == pa.metadata.uid
 
 
 def sks_spec(pa: PodAutoscaler, mode: str, activators: int) -> ServerlessServiceSpec:
-    """Where the revision's requests are to go."""
+    """Return the ServerlessService's spec: where the revision's requests go."""
     return ServerlessServiceSpec(
         mode=mode,
         object_ref=pa.spec.scale_target_ref,
@@ -44,7 +44,7 @@ def sks_spec(pa: PodAutoscaler, mode: str, activators: int) -> ServerlessService
 
 
 def sks_write(pa: PodAutoscaler, sks: ServerlessService | None, spec: ServerlessServiceSpec) -> Write | None:
-    """The write that gives the ServerlessService that spec; None where it has it. Labels are not kept up to date."""
+    """Return the write that sets the ServerlessService's spec; None if it has it. Labels are not kept up to date."""
     if sks is None:
         body = _body(pa, lambda key: key != METRIC, typed(SERVERLESS_SERVICES), _sks_json(spec))
         return create(WriteKind.CREATE_SKS, SERVERLESS_SERVICES, pa.metadata.namespace, pa.metadata.name, body)
@@ -54,20 +54,20 @@ def sks_write(pa: PodAutoscaler, sks: ServerlessService | None, spec: Serverless
 
 
 def sks_is_ready(sks: ServerlessService) -> bool:
-    """Whether requests reach pods, as its controller says of the present generation."""
+    """Return whether requests reach pods, by the controller's status of the present generation."""
     ready = conditions.find(sks.status.conditions, READY)
     is_current = sks.status.observed_generation == sks.metadata.generation
     return is_current and ready is not None and ready.status == TRUE
 
 
 def sks_message(sks: ServerlessService) -> str:
-    """What its controller says about readiness."""
+    """Return the controller's message about readiness."""
     ready = conditions.find(sks.status.conditions, READY)
     return "" if ready is None else ready.message
 
 
 def activators_in_path_for_s(sks: ServerlessService, now_s: float) -> float:
-    """For how long the public Service has led to activators; 0 where it does not."""
+    """Return for how long the public Service has led to activators; 0 if it does not."""
     condition = conditions.find(sks.status.conditions, _ACTIVATORS_IN_PATH)
     if condition is None or condition.status != TRUE:
         return 0.0
@@ -76,7 +76,7 @@ def activators_in_path_for_s(sks: ServerlessService, now_s: float) -> float:
 
 
 def metric_spec(settings: RevisionSettings, scrape_target: str) -> MetricSpec:
-    """What is to be collected of the revision's load."""
+    """Return the Metric's spec: what is collected of the revision's load."""
     return MetricSpec(
         stable_window=settings.kpa.stable_window_s * NS_PER_S,
         panic_window=settings.kpa.panic_window_s * NS_PER_S,
@@ -85,7 +85,7 @@ def metric_spec(settings: RevisionSettings, scrape_target: str) -> MetricSpec:
 
 
 def metric_write(pa: PodAutoscaler, metric: MetricObject | None, spec: MetricSpec) -> Write | None:
-    """The write that gives the Metric that spec; None where it has it."""
+    """Return the write that sets the Metric's spec; None if it has it."""
     if metric is None:
         body = _body(pa, lambda key: True, typed(METRICS), to_json(spec))
         body["metadata"]["annotations"] = {METRIC: metric_annotation(pa), **body["metadata"].get("annotations", {})}
@@ -107,7 +107,7 @@ def _sks_json(spec: ServerlessServiceSpec) -> dict[str, Any]:
 def _body(
     pa: PodAutoscaler, keeps: Callable[[str], bool], begin: dict[str, Any], spec: dict[str, Any]
 ) -> dict[str, Any]:
-    """A new object of the PodAutoscaler's, with its labels, and with those of its annotations that are kept."""
+    """Return a new object owned by the PodAutoscaler, with its labels and those of its annotations that are kept."""
     meta = pa.metadata
     owner = {
         **typed(POD_AUTOSCALERS),

@@ -171,7 +171,7 @@ class Reconciler:
                 desired = self._unless_it_settles(key, desired, deployment.spec.replicas)
         else:
             desired = UNKNOWN_SCALE
-            excess = first_excess_burst_capacity(settings.kpa, initial_scale=settings.initial)
+            excess = first_excess_burst_capacity(settings.kpa, initial_scale=settings.initial_scale)
         return RevisionView(
             pa=autoscaler,
             sks=services,

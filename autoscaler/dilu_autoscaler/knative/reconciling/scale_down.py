@@ -1,10 +1,10 @@
-"""Which pods are to go when a revision gets fewer: those with the least work in flight.
+"""Chooses the pods that stop when a revision scales down, those with the least work in flight, and marks them.
 
-Kubernetes deletes pods that are not ready first, then those of the lowest `pod-deletion-cost`, and among equals the
-youngest. So whoever is to go gets a cost from -1000 (idle) to -99 (load not known); a pod without the annotation has 0.
-A pod that had been chosen once and stays after all gets its 0 back.
+Kubernetes deletes pods that are not ready first, then those with the lowest `pod-deletion-cost`, and among equals the
+youngest. So a chosen pod gets a cost from -1000 (idle) to -99 (load not known); a pod without the annotation has 0. A
+pod that was chosen before and now stays gets 0 again.
 
-Somebody else's costs are left as they are, and hold: below -1000 a pod goes first, with any other it goes last.
+Costs written by other programs are kept and respected: a pod below -1000 stops first, with any other cost last.
 """
 
 from __future__ import annotations
@@ -23,28 +23,31 @@ from dilu_kube.client import MERGE_PATCH, KubeClient, KubeError
 from dilu_kube.objects import Pod
 from dilu_kube.resources import PODS
 
+MARK_WITHIN_S: Final = 1.0
+"""Scaling down waits no longer for the marks; without them Kubernetes deletes the youngest pods."""
 COST_ANNOTATION: Final = "controller.kubernetes.io/pod-deletion-cost"
-MOST_WRITES: Final = 32
+MAX_WRITES: Final = 32
 _IDLE: Final = -1000
-_MOST_COUNTED: Final = 900  # in flight; from here on a pod is just busy
-_UNKNOWN: Final = _MOST_COUNTED + 1  # nobody knows what its deletion would break
+_MAX_COUNTED: Final = 900  # requests in flight; a pod with more is equally busy
+_UNKNOWN: Final = _MAX_COUNTED + 1  # above any known load
 _STAYS: Final = 0
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodLoad:
-    """One pod, as it is now. Pods that are stopping already are not among them."""
+    """One pod as it is now. Terminating pods are not included."""
 
     name: str
     ready: bool
-    in_flight: int | None  # None: not known, which is taken for busy
+    in_flight: int | None  # None: not known, which counts as busy
     started_s: float
-    cost: str | None = None  # the annotation as it is; None: it has none
+    cost: str | None = None  # the annotation; None: it has none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostWrite:
-    """One pod's annotation as it should be."""
+    """The annotation that one pod should have."""
 
     pod: str
     cost: str
@@ -52,38 +55,38 @@ class CostWrite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Victims:
-    """Who is to go, and what has to be written so that they do."""
+    """The pods that should stop, and the annotations to write for it."""
 
-    names: tuple[str, ...] = ()  # of ready pods, the first to go first
+    names: tuple[str, ...] = ()  # of ready pods, in the order of deletion
     writes: tuple[CostWrite, ...] = ()
-    left_out: int = 0  # writes that would have been too many
+    left_out: int = 0  # writes beyond the limit
 
 
-def choose_victims(pods: Sequence[PodLoad], going: int, *, most_writes: int = MOST_WRITES) -> Victims:
-    """The pods that should go when `going` of them are to; the order of `pods` does not matter.
+def choose_victims(pods: Sequence[PodLoad], going: int, *, max_writes: int = MAX_WRITES) -> Victims:
+    """Choose the pods that should stop when `going` pods stop; the order of `pods` does not matter.
 
-    Nobody is chosen where no pod's load is known: Kubernetes then does as it would without us.
+    None is chosen if no pod's load is known: Kubernetes then decides by its own rules.
     """
     ready = sorted((pod for pod in pods if pod.ready), key=_first_to_go)
-    going_ready = going - (len(pods) - len(ready))  # those that are not ready go anyway
+    going_ready = going - (len(pods) - len(ready))  # pods that are not ready are deleted first anyway
     if not 0 < going_ready < len(ready) or all(pod.in_flight is None for pod in ready):
         return Victims()
     victims, staying = ready[:going_ready], ready[going_ready:]
-    # First what saves a pod: one that was marked before would go in the place of one that is marked now.
+    # Staying pods first: one that is still marked would be deleted in the place of a chosen one.
     wanted = [(pod, _STAYS) for pod in staying] + [(pod, _cost(pod)) for pod in victims]
     writes = [
         CostWrite(pod=pod.name, cost=str(cost))
         for pod, cost in wanted
         if _cost_now(pod) != cost and not _is_foreign(pod)
     ]
-    most = max(0, most_writes)
+    count = max(0, max_writes)
     return Victims(
-        names=tuple(pod.name for pod in victims), writes=tuple(writes[:most]), left_out=max(0, len(writes) - most)
+        names=tuple(pod.name for pod in victims), writes=tuple(writes[:count]), left_out=max(0, len(writes) - count)
     )
 
 
 def cost_patch(cost: str) -> dict[str, Any]:
-    """The merge patch that gives a pod its cost."""
+    """Return the merge patch that sets a pod's cost."""
     return {"metadata": {"annotations": {COST_ANNOTATION: cost}}}
 
 
@@ -95,20 +98,20 @@ def _first_to_go(pod: PodLoad) -> tuple[int, int, float, str]:
 
 
 def _is_foreign(pod: PodLoad) -> bool:
-    """Whether somebody else gave the pod its cost."""
+    """Return whether another program set the pod's cost."""
     cost_now = _cost_now(pod)
     return cost_now != _STAYS and not _IDLE <= cost_now <= _IDLE + _UNKNOWN
 
 
 def _cost(pod: PodLoad) -> int:
-    """The cost of a pod that is to go: below 0 for any load."""
+    """Return the cost of a chosen pod: below 0 for any load."""
     if pod.in_flight is None:
         return _IDLE + _UNKNOWN
-    return _IDLE + min(max(0, pod.in_flight), _MOST_COUNTED)
+    return _IDLE + min(max(0, pod.in_flight), _MAX_COUNTED)
 
 
 def _cost_now(pod: PodLoad) -> int:
-    """As Kubernetes reads it: what is no number of 32 bits counts as none at all."""
+    """Return the cost as Kubernetes reads it: 0 for anything but a number of 32 bits."""
     try:
         cost = int(pod.cost or "0")
     except ValueError:
@@ -116,13 +119,8 @@ def _cost_now(pod: PodLoad) -> int:
     return cost if -(2**31) <= cost < 2**31 else 0
 
 
-WITHIN_S: Final = 1.0
-"""Choosing well is not worth a longer wait: without the annotations Kubernetes takes the youngest."""
-_log = logging.getLogger(__name__)
-
-
 class Shrinking:
-    """Marks the pods that are to go."""
+    """Marks the pods that should stop."""
 
     def __init__(self, client: KubeClient, view: ClusterView, runtimes: RuntimeStats) -> None:
         self._client = client
@@ -130,17 +128,21 @@ class Shrinking:
         self._runtimes = runtimes
 
     async def prepare(self, key: str, going: int) -> None:
-        """Give the pods of a revision their deletion costs; what fails is said and changes nothing else."""
+        """Set the deletion costs of a revision's pods before `going` of them stop. A failure is only logged."""
         stats = self._runtimes.of(key, time.time())
         in_flight = {} if stats is None else stats.in_flight
         pods = [_load_of(pod, in_flight.get(pod.metadata.name)) for pod in self._view.pods.indexed(key) if _counts(pod)]
         namespace = key.partition("/")[0]
         try:
-            async with asyncio.timeout(WITHIN_S):
+            async with asyncio.timeout(MARK_WITHIN_S):
                 chosen = choose_victims(pods, going)
                 await asyncio.gather(*(self._mark(namespace, write) for write in chosen.writes))
         except (KubeError, TimeoutError) as error:
-            _log.warning("%s: the pods to go were not chosen: %s", key, str(error) or "no answer in time")
+            _log.warning(
+                "%s: pods were not marked before scaling down, Kubernetes chooses: %s",
+                key,
+                str(error) or "no answer in time",
+            )
 
     async def _mark(self, namespace: str, write: CostWrite) -> None:
         await self._client.patch(PODS, namespace, write.pod, cost_patch(write.cost), content_type=MERGE_PATCH)

@@ -1,4 +1,4 @@
-"""The status of a PodAutoscaler while one look at it is being worked out. Source: the Knative contract, §1.5."""
+"""The status of a PodAutoscaler during one reconciliation. Source: the Knative contract, §1.5."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STATUSES: Final = {Activity.ACTIVE: TRUE, Activity.ACTIVATING: UNKNOWN, Activit
 
 
 class StatusDraft:
-    """Begins as the stored status, and is marked step by step. `activity` and `bounds` are those of the beginning."""
+    """The stored status, marked step by step. `activity` and `bounds` are those at its beginning."""
 
     def __init__(self, pa: PodAutoscaler, settings: RevisionSettings, now_s: float) -> None:
         stored = pa.status
@@ -35,9 +35,9 @@ class StatusDraft:
             self._conditions.mark_new_generation()
         self.activity = _ACTIVITIES.get(self._conditions.status(ACTIVE), Activity.ACTIVATING)
         self.bounds = Bounds(
-            least=settings.least,
-            most=settings.most,
-            initial=settings.initial,
+            least=settings.min_scale,
+            most=settings.max_scale,
+            initial=settings.initial_scale,
             reachable=settings.kpa.reachable,
             initialized=self._conditions.status(SCALE_TARGET_INITIALIZED) == TRUE,
         )
@@ -48,26 +48,26 @@ class StatusDraft:
 
     @property
     def activity_for_s(self) -> float:
-        """Since Active has its status; where none is stored yet, since now."""
+        """Return for how long Active has had its status; 0 if none is stored yet."""
         if conditions.find(self._pa.status.conditions, ACTIVE) is None:
             return 0.0
         return self._conditions.in_status_s(ACTIVE, _STATUSES[self.activity], self._now_s)
 
     def mark_not_owned(self, kind: str) -> None:
-        """An object of the name that is needed is somebody else's."""
+        """Mark that another owner has an object with the needed name."""
         message = f'There is an existing {kind} "{self._pa.metadata.name}" that we do not own.'
         self._conditions.mark_false(ACTIVE, "NotOwned", message)
 
     def mark_sks_ready(self) -> None:
-        """Requests reach pods."""
+        """Mark that requests reach pods."""
         self._conditions.mark_true(SKS_READY)
 
     def mark_sks_not_ready(self, message: str) -> None:
-        """They do not, or nobody says so yet."""
+        """Mark that requests do not reach pods, or that this is not known yet."""
         self._conditions.mark_unknown(SKS_READY, "NotReady", message)
 
     def mark_counts(self, *, want: int, ready: int) -> None:
-        """The numbers, and what follows from them. `want` -1: not known, which makes nobody forget what was known."""
+        """Set the counts and mark what follows from them. `want` -1: not known, a known count stays."""
         self._actual_scale = ready
         is_known = isinstance(self._desired_scale, int) and self._desired_scale >= 0
         if want != UNKNOWN_SCALE or not is_known:
@@ -77,7 +77,7 @@ class StatusDraft:
         self._mark_activity(want, ready)
 
     def status(self) -> PodAutoscalerStatus:
-        """As far as it has been worked out."""
+        """Return the status as marked so far."""
         stored = self._pa.status
         return PodAutoscalerStatus(
             observed_generation=self._pa.metadata.generation,
@@ -91,15 +91,15 @@ class StatusDraft:
 
     def _mark_activity(self, want: int, ready: int) -> None:
         least_ready = self.bounds.least_ready
-        # None has to be ready with an initial scale of 0, before it was reached.
+        # With an initial scale of 0, no replica has to be ready before it was reached.
         if want == 0 or least_ready == 0:
             if self.activity is Activity.ACTIVATING and least_ready > 0:
-                # From there only the activation's time-out leads to nothing.
+                # Only the activation's time-out leads from activating to zero.
                 self._conditions.mark_false(ACTIVE, "TimedOut", "The target could not be activated.")
             else:
                 self._mark_inactive()
         elif want < 0 and self.activity is Activity.INACTIVE:
-            # With enough ready ones Knative leaves it as it is, an older reason included.
+            # With enough ready replicas Knative keeps the condition, an older reason included.
             if ready < least_ready:
                 self._mark_inactive()
         elif ready >= least_ready:

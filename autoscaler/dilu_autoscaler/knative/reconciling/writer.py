@@ -1,4 +1,4 @@
-"""The only place that writes revisions' objects: each write is preceded by a look at who holds the bucket now."""
+"""The only place that writes revisions' objects. Before each write it checks that we hold the bucket."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from dilu_kube.client import AlreadyExists, KubeClient, KubeError
 
 _log = logging.getLogger(__name__)
 BeforeScaleDown = Callable[[str, int], Awaitable[None]]
-_SAID: Final = "dry run: %s would %s %s/%s%s"
+_PLANNED: Final = "dry run: %s would %s %s/%s%s"
 
 
 class LostBucketError(Exception):
-    """Another process decides on this revision by now."""
+    """Another process decides on this revision now."""
 
 
 class Writer:
@@ -29,23 +29,23 @@ class Writer:
         writes: bool,
         before_scale_down: BeforeScaleDown,
     ) -> None:
-        """`may_write(key)`: whether we decide on that revision now. Without `writes` it is only said what would be.
+        """`may_write(key)` returns whether we decide on a revision now. Without `writes`, plans are only logged.
 
-        `before_scale_down(key, going)` is awaited before so many replicas of a revision that opted in go.
+        `before_scale_down(key, going)` is awaited before `going` replicas of an opted-in revision stop.
         """
         self.written: dict[WriteKind, int] = dict.fromkeys(WriteKind, 0)
         self.errors: dict[str, int] = {}  # by verb
-        self.prevented = 0  # because the bucket was not ours any more
+        self.prevented = 0  # writes, because the bucket was lost
         self._client = client
         self._may_write = may_write
         self._writes = writes
         self._before_scale_down = before_scale_down
-        self._last_said: dict[str, Sequence[str]] = {}
+        self._last_logged: dict[str, Sequence[str]] = {}
 
     async def write(self, key: str, writes: Sequence[Write], *, going: int = 0) -> None:
-        """Carry out writes in their order. Raises `KubeError` where the API refuses, and `LostBucketError`."""
+        """Carry out writes in order. Raises `KubeError` if the API refuses one, and `LostBucketError`."""
         if not self._writes:
-            self._say(key, writes)
+            self._log_plan(key, writes)
             return
         for write in writes:
             if write.kind is WriteKind.SCALE and going > 0 and self._may_write(key):
@@ -53,8 +53,8 @@ class Writer:
             await self._write_or_give_up(key, write)
 
     def forget(self, key: str) -> None:
-        """Nothing more is to be said about a revision."""
-        self._last_said.pop(key, None)
+        """Drop everything about a revision."""
+        self._last_logged.pop(key, None)
 
     async def _write_or_give_up(self, key: str, write: Write) -> None:
         try:
@@ -72,24 +72,24 @@ class Writer:
         await send(self._client, write)
         self.written[write.kind] += 1
 
-    def _say(self, key: str, writes: Sequence[Write]) -> None:
-        """What would be written, once as long as it is the same."""
+    def _log_plan(self, key: str, writes: Sequence[Write]) -> None:
+        """Log planned writes, once per distinct plan."""
         plans = [write for write in writes if write.kind is not WriteKind.METRIC_STATUS]
-        # Not the bodies: a status has the time in it.
-        said = tuple(_SAID % (key, write.kind, write.namespace, write.name, _shown(write)) for write in plans)
-        if said != self._last_said.get(key):
-            self._last_said[key] = said
-            for line in said:
+        # Without the bodies: a status contains the time.
+        lines = tuple(_PLANNED % (key, write.kind, write.namespace, write.name, _shown(write)) for write in plans)
+        if lines != self._last_logged.get(key):
+            self._last_logged[key] = lines
+            for line in lines:
                 _log.info("%s", line)
 
 
 async def send(client: KubeClient, write: Write) -> None:
-    """Carry out one write; what is there already need not be created."""
+    """Carry out one write; an object that exists already is not an error."""
     if write.verb is Verb.CREATE:
         try:
             await client.create(write.resource, write.namespace, _mapping(write))
         except AlreadyExists:
-            _log.debug("%s %s/%s is there already", write.resource.kind, write.namespace, write.name)
+            _log.debug("%s %s/%s exists already", write.resource.kind, write.namespace, write.name)
     elif write.verb is Verb.REPLACE:
         await client.replace(
             write.resource, write.namespace, write.name, _mapping(write), subresource=write.subresource

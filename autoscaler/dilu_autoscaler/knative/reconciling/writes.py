@@ -1,4 +1,4 @@
-"""What is to be written to the API, as plain values: who carries it out needs to know nothing of autoscaling."""
+"""Writes to the API as plain values, so that the code that sends them knows nothing of autoscaling."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dilu_kube.resources import DEPLOYMENTS, JSON_PATCH, MERGE_PATCH, Resource
 
 
 class Verb(StrEnum):
-    """What the API is asked to do."""
+    """The verb of a request."""
 
     CREATE = "create"  # POST
     PATCH = "patch"
@@ -30,7 +30,7 @@ class Verb(StrEnum):
 
 
 class WriteKind(StrEnum):
-    """Which write it is, for logs and counters."""
+    """The kind of a write, for logs and counters."""
 
     CREATE_SKS = "create-sks"
     UPDATE_SKS = "update-sks"
@@ -55,18 +55,18 @@ class Write:
     content_type: str = ""
     """Of a patch: JSON_PATCH or MERGE_PATCH."""
     if_it_fails: Write | None = None
-    """What is left to write then, and nothing else of the plan: the status as far as it had been worked out."""
+    """The write that then replaces the rest of the plan: the status as far as it was known."""
 
 
 def create(kind: WriteKind, resource: Resource, namespace: str, name: str, body: dict[str, Any]) -> Write:
-    """A new object."""
+    """Return the write of a new object."""
     return Write(kind=kind, verb=Verb.CREATE, resource=resource, namespace=namespace, name=name, body=body)
 
 
 def update_spec(kind: WriteKind, resource: Resource, found: ServerlessService | Metric, spec: dict[str, Any]) -> Write:
-    """A new spec for an object, refused by the API if the object has changed since it was read.
+    """Return the write of an object's spec, which the API refuses if the object changed since it was read.
 
-    As a patch, so that nothing gets lost that is not decoded here, such as finalizers.
+    It is a patch, so that fields that are not decoded here, such as finalizers, stay.
     """
     return Write(
         kind=kind,
@@ -80,7 +80,7 @@ def update_spec(kind: WriteKind, resource: Resource, found: ServerlessService | 
 
 
 def scale_to(target: TargetReference, namespace: str, replicas: int) -> Write:
-    """A new number of replicas. Raises `ConfigError` for a target whose kind cannot be told."""
+    """Return the write of a replica count. Raises `ConfigError` for a target without a valid kind."""
     return Write(
         kind=WriteKind.SCALE,
         verb=Verb.PATCH,
@@ -94,7 +94,7 @@ def scale_to(target: TargetReference, namespace: str, replicas: int) -> Write:
 
 
 def scalable(target: TargetReference) -> Resource:
-    """The resource of a scale target, its plural guessed from its kind as Knative guesses it.
+    """Return the resource of a scale target; its plural is guessed from its kind, as Knative does.
 
     >>> scalable(TargetReference(api_version="example.org/v1", kind="Process", name="p")).plural
     'processes'
@@ -113,10 +113,10 @@ def scalable(target: TargetReference) -> Resource:
 
 
 def status_write(pa: PodAutoscaler, status: PodAutoscalerStatus) -> Write | None:
-    """The write that gives a PodAutoscaler that status; None where it has it.
+    """Return the write that sets a PodAutoscaler's status; None if it has it.
 
-    The API passes over all but the status, but Knative's webhook wants to see a whole object. After a conflict: read
-    the object again, and make this write anew for it.
+    The API ignores all but the status, but Knative's webhook requires a whole object. After a conflict, read the object
+    and plan again.
     """
     if status == pa.status:
         return None
@@ -137,7 +137,7 @@ def status_write(pa: PodAutoscaler, status: PodAutoscalerStatus) -> Write | None
 
 
 def metric_status_write(metric: Metric, status: MetricStatus) -> Write | None:
-    """The write that gives a Metric that status; None where it has it."""
+    """Return the write that sets a Metric's status; None if it has it."""
     if status == metric.status:
         return None
     return Write(
@@ -159,5 +159,5 @@ def metric_status_write(metric: Metric, status: MetricStatus) -> Write | None:
 
 
 def typed(resource: Resource) -> dict[str, Any]:
-    """What every object begins with."""
+    """Return the apiVersion and kind of a resource."""
     return {"apiVersion": resource.api_version, "kind": resource.kind}
