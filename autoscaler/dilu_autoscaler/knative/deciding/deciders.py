@@ -88,7 +88,7 @@ class Deciders:
         self._settings[key] = settings
         self.collector.collect(key, settings.collection, self._clock.now_s())
         if key not in self._scales:
-            first = first_excess_burst_capacity(settings.kpa, initial_scale=settings.initial)
+            first = first_excess_burst_capacity(settings.kpa, initial_scale=settings.initial_scale)
             self._scales.add(key, excess_burst_capacity=first)
             self._loads.watch(key, settings.kpa, co_scales=self._co_scales(key, settings))
             self._loop.add(spec)
