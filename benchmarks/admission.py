@@ -19,11 +19,11 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 import harness
-from admission_comparison.contenders import AS_THEY_COME, OURS, QUICK_SEARCHES, SEARCHES, Contender, Search
+from admission_comparison.contenders import AS_THEY_COME, CHOICES, OURS, QUICK_CHOICES, Choices, Contender
 from admission_comparison.loads import CAPACITY_RPS, Plan, Seen, measure_once
-from admission_comparison.search import Trial, search
 from apps.linear_kernel import SLO_S
 from harness import BenchmarkError
+from harness.search import Setting, TriedSetting, search
 
 NAME: Final = "admission"
 PACKAGES: Final = ("dilu", "uvicorn", "uvloop", "mosec", "litserve", "msgspec")
@@ -56,12 +56,19 @@ QUICK: Final = Sizes(
 Found = dict[str, list[list[Seen]]]  # by contender, then by repeat
 
 
-def search_all(searches: Mapping[str, Search], sizes: Sizes) -> dict[str, list[Trial]]:
-    """Search the settings of each peer."""
+def search_all(choices: Mapping[str, Choices], sizes: Sizes) -> dict[str, list[TriedSetting[Seen]]]:
+    """Search the settings of each peer, by goodput under the overload; of those without any, by answers."""
     found = {}
-    for system, plan in searches.items():
+    for system, peer in choices.items():
         harness.progress(f"{system}: searching its best setting at {OVERLOAD:g} x")
-        found[system] = search(plan, lambda contender: measure_once(contender, 0, sizes.search_plan)[-1])
+
+        def overload(setting: Setting, peer: Choices = peer) -> Seen:
+            return measure_once(peer.make(setting), 0, sizes.search_plan)[-1]
+
+        def score(seen: Seen) -> tuple[float, ...]:
+            return seen.goodput_rps, seen.accepted_rps
+
+        found[system] = search(peer.first, peer.options, measure=overload, score=score)
     return found
 
 
@@ -129,19 +136,19 @@ def rows(found: Found, contenders: Mapping[str, Contender]) -> list[dict[str, ob
     return table
 
 
-def described(trial: Trial) -> dict[str, object]:
+def described(trial: TriedSetting[Seen]) -> dict[str, object]:
     """Return one trial of a search for the result file."""
-    seen = None if trial.seen is None else asdict(trial.seen)
-    return {"setting": dict(trial.setting), "seen": seen}
+    return {"setting": dict(trial.setting), "seen": None if trial.outcome is None else asdict(trial.outcome)}
 
 
 def main() -> None:
     options = harness.arguments(__doc__)
     harness.pin_client()
     harness.raise_open_files(10_000)
-    sizes, searches = (QUICK, QUICK_SEARCHES) if options.quick else (FULL, SEARCHES)
-    searched = search_all(searches, sizes)
-    finalists = [trial.contender for trials in searched.values() for trial in trials[: sizes.finalists]]
+    sizes, choices = (QUICK, QUICK_CHOICES) if options.quick else (FULL, CHOICES)
+    searched = search_all(choices, sizes)
+    best = {system: trials[: sizes.finalists] for system, trials in searched.items()}
+    finalists = [choices[system].make(trial.setting) for system, trials in best.items() for trial in trials]
     contenders = {one.name: one for one in (*AS_THEY_COME, *finalists)}
     left_out: dict[str, str] = {}
     found = measure(contenders, sizes, left_out)

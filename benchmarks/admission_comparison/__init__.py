@@ -1,1 +1,1 @@
-"""The parts of `admission.py`: the contenders, one measurement, and the search for the best setting of a peer."""
+"""The parts of `admission.py`: the contenders with the settings that are searched, and one measurement."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from harness.peers import BENCHMARKS_PATH, LITSERVE_API_SERVERS, litserve_environment
+from harness.search import Setting, Value
 
 OURS: Final = "dilu"
 APPS: Final = "benchmarks/apps"
-Setting = Mapping[str, int | float | str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +27,12 @@ class Contender:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
-    """How the best setting of a peer is searched: one option after another, each at the best of the ones before it."""
+class Choices:
+    """The settings of a peer that are searched, and the contender that runs with one."""
 
     make: Callable[[Setting], Contender]
     first: Setting
-    options: Mapping[str, tuple[int | float | str, ...]]  # in the order in which they are searched
+    options: Mapping[str, tuple[Value, ...]]  # in the order in which they are searched
 
 
 def _ours() -> Contender:
@@ -83,8 +83,8 @@ AS_THEY_COME: Final = (
     _litserve(_LITSERVE_DEFAULTS, "LitServe as it comes"),
 )
 # LitServe has no limit on its queue: a request that waited for longer than `timeout_s` is refused when its turn comes.
-SEARCHES: Final[Mapping[str, Search]] = {
-    "mosec": Search(
+CHOICES: Final[Mapping[str, Choices]] = {
+    "mosec": Choices(
         make=_mosec,
         first={"capacity": 32, "wait_ms": 5, "timeout_ms": 60, "codec": "msgspec"},
         options={
@@ -94,7 +94,7 @@ SEARCHES: Final[Mapping[str, Search]] = {
             "codec": ("msgspec", "json"),
         },
     ),
-    "LitServe": Search(
+    "LitServe": Choices(
         make=_litserve,
         first={"timeout_s": 0.047, "wait_s": 0.005, "api_servers": 2},
         options={
@@ -104,9 +104,9 @@ SEARCHES: Final[Mapping[str, Search]] = {
         },
     ),
 }
-QUICK_SEARCHES: Final[Mapping[str, Search]] = {
-    "mosec": Search(make=_mosec, first=SEARCHES["mosec"].first, options={"capacity": (24, 32)}),
-    "LitServe": Search(make=_litserve, first=SEARCHES["LitServe"].first, options={}),
+QUICK_CHOICES: Final[Mapping[str, Choices]] = {
+    "mosec": Choices(make=_mosec, first=CHOICES["mosec"].first, options={"capacity": (24, 32)}),
+    "LitServe": Choices(make=_litserve, first=CHOICES["LitServe"].first, options={}),
 }
 
 
