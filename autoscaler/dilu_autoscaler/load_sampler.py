@@ -1,4 +1,4 @@
-"""Load of one function as the policies read it: arrivals and mean concurrency of each elapsed second.
+"""Load of one function as the policies read it: arrivals, mean concurrency and missed objectives of each second.
 
 The gateway of `dilu up` and the simulated functions count with it. Times are whole microseconds of the caller's clock
 and never go back. Quiet seconds cost nothing until they are taken.
@@ -25,6 +25,7 @@ class LoadSampler:
         self._changed_us = start_us
         self._busy_us = 0  # requests in flight x microseconds, in the current second
         self._arrivals = 0
+        self._missed = 0
         self._pending: list[Sample] = []
         self._last = _quiet_second(self._second - 1)
 
@@ -39,10 +40,11 @@ class LoadSampler:
         self._arrivals += 1
         self.in_flight += 1
 
-    def finished(self, now_us: int, count: int = 1) -> None:
-        """Count requests that left: answered, refused or abandoned."""
+    def finished(self, now_us: int, count: int = 1, *, missed: int = 0) -> None:
+        """Count requests that ended: answered, refused or abandoned; `missed` of them missed their objective."""
         self._advance(now_us)
         self.in_flight -= count
+        self._missed += missed
 
     def take(self, now_us: int) -> tuple[Sample, ...]:
         """Return each second that elapsed since the last call, oldest first."""
@@ -65,7 +67,12 @@ class LoadSampler:
             return
         self._busy_us += self.in_flight * (end_us - self._changed_us)
         self._pending.append(
-            Sample(t_s=float(self._second), concurrency=self._busy_us / US_PER_S, rps=float(self._arrivals))
+            Sample(
+                t_s=float(self._second),
+                concurrency=self._busy_us / US_PER_S,
+                rps=float(self._arrivals),
+                missed=float(self._missed),
+            )
         )
         second = now_us // US_PER_S
         first = max(self._second + 1, second - MAX_SAMPLES)
@@ -74,7 +81,7 @@ class LoadSampler:
         if len(self._pending) > MAX_SAMPLES:
             del self._pending[:-MAX_SAMPLES]
         self._last = self._pending[-1]
-        self._second, self._arrivals, self._changed_us = second, 0, now_us
+        self._second, self._arrivals, self._missed, self._changed_us = second, 0, 0, now_us
         self._busy_us = self.in_flight * (now_us - second * US_PER_S)
 
 
@@ -91,10 +98,10 @@ def _without_arrivals(first: int, end: int, in_flight: int) -> list[Sample]:
     """Return the samples of the seconds from `first` to `end` - 1."""
     if not in_flight:
         return list(map(_quiet_second, range(first, end)))
-    return [Sample(t_s=float(at), concurrency=float(in_flight), rps=0.0) for at in range(first, end)]
+    return [Sample(t_s=float(at), concurrency=float(in_flight), rps=0.0, missed=0.0) for at in range(first, end)]
 
 
 @lru_cache(maxsize=2 * MAX_SAMPLES)
 def _quiet_second(second: int) -> Sample:
     """Return a quiet second, one value for all functions."""
-    return Sample(t_s=float(second), concurrency=0.0, rps=0.0)
+    return Sample(t_s=float(second), concurrency=0.0, rps=0.0, missed=0.0)

@@ -239,11 +239,10 @@ class SimulatedFunction:
     def _refuse(self, now_us: int) -> None:
         self.refused += 1
         self.outstanding -= 1
-        self._load.finished(now_us)
+        self._load.finished(now_us, missed=1)
 
     def _answered(self, replica: SimulatedReplica, requests: list[SimulatedRequest]) -> None:
-        now_us = self._events.now_us
-        self._load.finished(now_us, len(requests))
+        now_us, late_before = self._events.now_us, self.late
         self.outstanding -= len(requests)
         for request in requests:
             latency_us = now_us - request.arrived_us
@@ -251,6 +250,7 @@ class SimulatedFunction:
                 latency_us //= request.tokens.output
             self.latencies.add(latency_us)
             self.late += self._slo_us is not None and latency_us > self._slo_us
+        self._load.finished(now_us, len(requests), missed=self.late - late_before)
         if replica.phase is Phase.READY:
             del self._by_load[replica.load + len(requests)][replica]
             self._by_load[replica.load][replica] = None

@@ -6,11 +6,13 @@ import asyncio
 import json
 import logging
 import socket
+import time
 from collections.abc import Callable
 
 import pytest
 
 from dilu.http import bounded_protocol as protocol
+from dilu_autoscaler.load_sampler import whole_us
 from dilu_autoscaler.local.proxied_request import ACCESS_LOG, GatewayLimits
 from local.gateway_bench import HandMadeReplica, bench, hangs_up, replica, run, says
 
@@ -468,6 +470,30 @@ def test_a_client_that_takes_nothing_is_cut_and_its_place_is_free(
                 await asyncio.wait_for(one.client_left.wait(), 5.0)  # the replica need not go on
             assert backend.streams == 0
             assert gateway.served.outcomes.requests == 1
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("answer", "slo_ms", "missed"),
+    [
+        pytest.param(b"HTTP/1.1 200 OK", 60_000.0, 0.0, id="in time"),
+        pytest.param(b"HTTP/1.1 200 OK", 0.001, 1.0, id="late"),
+        pytest.param(b"HTTP/1.1 200 OK", None, 0.0, id="without an objective"),
+        pytest.param(b"HTTP/1.1 429 Too Many", None, 1.0, id="refused"),
+        pytest.param(b"HTTP/1.1 500 Oops", 60_000.0, 1.0, id="failed"),
+        pytest.param(b"HTTP/1.1 400 Bad", 0.001, 0.0, id="client error"),
+    ],
+)
+def test_a_second_tells_what_missed_its_objective_in_it(answer: bytes, slo_ms: float | None, missed: float) -> None:
+    async def scenario() -> None:
+        async with bench() as gateway, replica(says(answer + b"\r\ncontent-length: 0\r\n\r\n")) as one:
+            gateway.add(one.port)
+            gateway.served.outcomes.slo_ms = slo_ms
+            await gateway.post()
+            samples = gateway.served.load.take(whole_us(time.monotonic() + 1.0))
+            assert sum(sample.rps for sample in samples) == 1.0
+            assert sum(sample.missed or 0.0 for sample in samples) == missed
 
     run(scenario())
 

@@ -92,3 +92,13 @@ def test_requests_that_end_together_leave_at_once() -> None:
         (3.0, 0.5, 1.0),
     ]
     assert not load.is_quiet
+
+
+def test_what_missed_its_objective_counts_in_the_second_in_which_it_ended() -> None:
+    load = LoadSampler()
+    for _ in range(4):
+        load.arrived(250_000)
+    load.finished(750_000, missed=1)  # refused
+    load.finished(1_000_000, 2, missed=2)  # late, in the very next second
+    load.finished(2_500_000)
+    assert [sample.missed for sample in load.take(5_000_000)] == [1.0, 2.0, 0.0, 0.0, 0.0]

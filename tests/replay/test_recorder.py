@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from dilu_autoscaler.policy.horizontal import Observation, Sample
 from dilu_autoscaler.policy.horizontal.kpa.rule import decide, initial_state
 from dilu_autoscaler.policy.horizontal.kpa.settings import KpaSpec
 from dilu_autoscaler.replay.cli import policy
+from dilu_autoscaler.replay.recorded_lines import read_lines
 from dilu_autoscaler.replay.recorder import FLUSHED_LINES, Recorder
 from dilu_autoscaler.replay.spec_keys import keys_of
 
@@ -76,6 +78,19 @@ def test_recorded_values_are_those_of_each_second(tmp_path: Path) -> None:
         "rps": 8 / 3,
     }
     assert len(replayed(folder, "observations.jsonl")) == 5
+
+
+def test_what_missed_its_objective_is_recorded_where_the_source_knows_it(tmp_path: Path) -> None:
+    recorder, (tick, _) = Recorder(tmp_path), ticks(2, SPEC)
+    assert tick.seen is not None
+    for missed in (None, 0.0, 2.0):
+        sample = replace(tick.seen.samples[0], missed=missed)
+        recorder.tick(replace(tick, seen=replace(tick.seen, samples=(sample,))), keys_of(SPEC))
+    recorder.close()
+    path = recorder.folder / "shop" / "embed" / "observations.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line.get("missed", "absent") for line in lines] == ["absent", 0.0, 2.0]
+    assert [line.loads.get("missed") for line in read_lines("f", path.read_text().splitlines())] == [None, 0.0, 2.0]
 
 
 def test_a_changed_spec_is_told_once_in_both_files(tmp_path: Path) -> None:

@@ -121,6 +121,27 @@ def test_a_function_in_a_file_sees_the_seconds_that_are_over(tmp_path: Path) -> 
     assert printed[0]["excess_burst_capacity"] is None
 
 
+MISSED = """
+from dilu_autoscaler.policy.horizontal import Decision
+
+def decide(spec, seen, state, now_s):
+    return Decision(replicas=1, reason=str([sample.missed for sample in seen.samples])), state
+"""
+
+
+def test_a_policy_sees_what_missed_its_objective_and_none_where_no_line_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(MISSED, encoding="utf-8")
+    reports: Lines = [{"t_s": 0, "ready": 1, "rps": 5.0}, {"t_s": 1, "rps": 5.0, "missed": 2.0}]
+    reports += [
+        {"t_s": 1.5, "rps": 1.0, "missed": 1.0},
+        {"t_s": 2, "rps": 1.0, "missed": None},
+        {"t_s": 3, "missed": 0},
+    ]
+    printed = decisions(tmp_path, [*reports, {"t_s": 4}], {"target": 10}, "--policy", f"{path}:decide")
+    assert [one["reason"] for one in printed] == ["[]", "[None, 3.0]", "[None, 0.0]"]
+
+
 def test_a_policy_of_ours_has_the_keys_of_a_function(tmp_path: Path) -> None:
     lines = steady(0, 60, 50.0)
     printed = decisions(tmp_path, lines, {"rps_limit": 10.0, "max_scale": 2}, "--policy", "dilu-paper", "--tick", "1")

@@ -10,7 +10,7 @@ import pytest
 
 from dilu.errors import ConfigError
 from dilu.load.arrivals import Arrivals, RecordedArrivals, constant, poisson, steps
-from dilu_autoscaler.policy.horizontal import POLICIES
+from dilu_autoscaler.policy.horizontal import POLICIES, Decision, Observation, Policy, Sample
 from dilu_simulator.single_function import SingleResult, SingleRun, simulate_single
 
 
@@ -24,6 +24,22 @@ def test_a_load_within_the_capacity_of_one_replica_is_served_by_it_in_time() -> 
     assert result.instance_seconds == 100.0
     assert result.p95_ms is not None
     assert 71.0 < result.p95_ms < 250.0
+
+
+@pytest.mark.parametrize("admits_by_slo", [True, False])
+def test_policies_see_each_request_that_missed_its_objective(admits_by_slo: bool) -> None:
+    seen: list[Sample] = []
+
+    def decide(spec: object, observation: Observation, state: object, now_s: float) -> tuple[Decision, object]:
+        seen.extend(observation.samples)
+        return Decision(replicas=None, reason="watch", next_change_s=now_s + 1.0), 1
+
+    policy = Policy(name="watch", settings_for=lambda spec: spec, initial_state=lambda *_: 1, decide=decide)
+    single = SingleRun(policy=policy, capacity_rps=56.0, admits_by_slo=admits_by_slo, slo_ms=250.0)
+    result = simulate_single(single, steps("80:20,0:20"))
+    missed = sum(sample.missed or 0.0 for sample in seen)
+    assert missed > 300
+    assert missed == round(result.slo_violation_ratio * result.requests)
 
 
 def test_one_request_takes_one_batch() -> None:

@@ -120,12 +120,14 @@ class ProxiedRequest:
             )
         finally:
             now_s = time.monotonic()
-            function.load.finished(whole_us(now_s))
-            self._count(now_s)
+            is_missed = self._count(now_s)
+            function.load.finished(whole_us(now_s), missed=int(is_missed))
 
-    def _count(self, now_s: float) -> None:
+    def _count(self, now_s: float) -> bool:
+        """Count how the request ended, and return whether it missed its objective."""
         latency_s = now_s - self._started_s if self._latency_s is None else self._latency_s
         status, outcomes = self._status, self.function.outcomes
+        missed_before = outcomes.slo_missed
         # Most streams are ended by their client: they were answered when they began.
         if self._is_abandoned and self._latency_s is None:
             outcomes.gave_up(latency_s)
@@ -137,6 +139,7 @@ class ProxiedRequest:
             outcomes.answered(now_s, latency_s)
         if _access_log.isEnabledFor(logging.INFO):
             self._log_access(latency_s)
+        return outcomes.slo_missed > missed_before
 
     def _log_access(self, latency_s: float) -> None:
         _access_log.info(

@@ -6,6 +6,7 @@
 | ready                       | ready replicas; null: unknown; absent: as on the line before                           |
 | stable, panic               | averages over the two windows; null: no data                                           |
 | concurrency, rps            | what one reporter, or all together, saw in the second of t_s; null: nothing            |
+| missed                      | requests that ended in that second and missed their objective; absent, null: unknown   |
 | spec                        | keys that are other than before, from this line on; null: the default again            |
 | starting, desired, waiting, | as in `Observation`; absent: as on the line before. Knative's autoscaler knows none of |
 | learned_rps, grantable_rps  | them                                                                                   |
@@ -40,6 +41,7 @@ _KINDS: Final = {
     "panic": LineKind.AVERAGES,
     "concurrency": LineKind.VALUES,
     "rps": LineKind.VALUES,
+    "missed": LineKind.VALUES,
 }
 
 
@@ -52,7 +54,7 @@ class RecordedLine:
     kind: LineKind | None
     """None: it has neither averages nor values."""
     loads: Mapping[str, float]
-    """Those of the four loads that are numbers."""
+    """The averages or values of the line that are numbers."""
     replicas: Mapping[str, Any]
     """`ready` and what else an `Observation` has, where the line says so."""
     spec: Mapping[str, object] = field(default_factory=dict)

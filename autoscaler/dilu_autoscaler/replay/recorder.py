@@ -64,11 +64,20 @@ class Recorder:
             recorded.keys = dict(keys)
 
     def values(
-        self, function: str, *, t_s: float, concurrency: float, rps: float, **replicas: int | float | None
+        self,
+        function: str,
+        *,
+        t_s: float,
+        concurrency: float,
+        rps: float,
+        missed: float | None = None,
+        **replicas: int | float | None,
     ) -> None:
-        """Record one second, or what one reporter saw in it; `replicas` is `ready` and what else a line may say."""
+        """Record one second, or what one reporter saw in it; for `replicas` see `recorded_lines`."""
         recorded = self._functions[function]
         line: dict[str, object] = {"t_s": t_s, **replicas, "concurrency": concurrency, "rps": rps}
+        if missed is not None:
+            line["missed"] = missed
         self._add(recorded, recorded.values, line, changed=0, name="observations.jsonl")
 
     def averages(
@@ -92,6 +101,7 @@ class Recorder:
                 t_s=sample.t_s,
                 concurrency=sample.concurrency,
                 rps=sample.rps,
+                missed=sample.missed,
                 **replicas,
                 learned_rps=seen.learned_rps,
                 grantable_rps=seen.grantable_rps,

@@ -98,7 +98,7 @@ class PolicyScaler:
         self._state: Any = None
         self._is_made = False
         self._replicas: dict[str, Any] = {}
-        self._seconds: dict[int, list[float]] = {}
+        self._seconds: dict[int, Sample] = {}
         self._seen_until_s = -1
         self._desired: int | None = None
 
@@ -119,9 +119,8 @@ class PolicyScaler:
             raise ConfigError(f"{line.position.file}:{line.position.line}: averages are for the policy kpa; {rule}")
         self._replicas.update(line.replicas)
         if line.loads and math.floor(line.t_s) > self._seen_until_s:
-            sums = self._seconds.setdefault(math.floor(line.t_s), [0.0, 0.0])
-            sums[0] += line.loads.get("concurrency", 0.0)
-            sums[1] += line.loads.get("rps", 0.0)
+            second = math.floor(line.t_s)
+            self._seconds[second] = _with_loads(self._seconds.get(second), float(second), line.loads)
 
     def decide(self, now_s: float) -> Decision:
         """The policy's decision; unless the file says what was desired, that is what it decided last."""
@@ -138,5 +137,18 @@ class PolicyScaler:
     def _over_by(self, now_s: float) -> tuple[Sample, ...]:
         over = sorted(second for second in self._seconds if second + 1 <= now_s)
         self._seen_until_s = max(self._seen_until_s, math.floor(now_s) - 1)
-        taken = [(at, *self._seconds.pop(at)) for at in over]
-        return tuple(Sample(t_s=float(at), concurrency=concurrency, rps=rps) for at, concurrency, rps in taken)
+        return tuple([self._seconds.pop(at) for at in over])
+
+
+def _with_loads(known: Sample | None, t_s: float, loads: Mapping[str, float]) -> Sample:
+    """Return the sample of a second with the values of one more line added; what no line reports stays unknown."""
+    so_far = Sample(t_s=t_s, concurrency=0.0, rps=0.0) if known is None else known
+    missed = so_far.missed
+    if "missed" in loads:
+        missed = loads["missed"] + (0.0 if missed is None else missed)
+    return Sample(
+        t_s=t_s,
+        concurrency=so_far.concurrency + loads.get("concurrency", 0.0),
+        rps=so_far.rps + loads.get("rps", 0.0),
+        missed=missed,
+    )

@@ -17,7 +17,11 @@ class Sample:
     concurrency: float
     """Mean number of requests in flight, waiting ones included."""
     rps: float
-    """Requests that arrived, refused ones included: what was asked for, not what was served."""
+    """Requests that arrived, refused ones included: the demand, not what was served."""
+    missed: float | None = None
+    """Requests that ended in this second and missed their objective: refused (queue full, or they would have been
+    late), expired while they waited, failed, or answered late. Without an objective none is late. None: the source does
+    not see how requests end, as Knative's queue-proxies do not report it."""
 
     @property
     def is_quiet(self) -> bool:
