@@ -80,7 +80,7 @@ class Flood:
 
 @contextmanager
 def flooding(cluster: Cluster, pod: Object, content: bytes, *, clients: int) -> Iterator[Flood]:
-    """So many clients that send this again and again as fast as they can, and read nothing of what is answered."""
+    """`count` clients that send this repeatedly, as fast as they can, and never read the answers."""
     flood, over = Flood(), threading.Event()
 
     def send() -> None:

@@ -63,7 +63,7 @@ class Traffic:
 
 @contextmanager
 def traffic(cluster: Cluster, url: str, *, at_once: int = 2, timeout_s: float = 60.0) -> Iterator[Traffic]:
-    """So many requests at once, all the time; at the end the last ones are waited for."""
+    """Keep a number of requests in flight, all the time; wait for the last ones at the end."""
     seen, over = Traffic(), threading.Event()
 
     def ask() -> None:
@@ -114,7 +114,7 @@ class Holders:
 
     @property
     def pods(self) -> list[str]:
-        """The pods, one after another; "" for nobody."""
+        """The pods in order; "" for no holder."""
         return [holder.partition("_")[0] for _, holder in self.seen]
 
 
@@ -168,7 +168,7 @@ def _holds(dilu: Dilu, pod: Object) -> bool:
 
 @dataclass(slots=True, kw_only=True)
 class Scales:
-    """How many replicas a Deployment was asked for, at each look."""
+    """The replicas of a Deployment's spec, at each poll."""
 
     seen: list[int] = field(default_factory=list)
 
@@ -293,7 +293,7 @@ def with_activators_settled(cluster: Cluster) -> list[int]:
 
 
 def busy_service(cluster: Cluster, namespace: str, name: str, *, pods: int) -> BusyService:
-    """A service that needs so many pods for the load that `BusyService.load` makes, and no more."""
+    """A service that needs exactly this number of pods for the load of `BusyService.load`."""
     target = {TARGET: "1", "autoscaling.knative.dev/target-utilization-percentage": "100"}
     service = create_service(cluster, namespace, name, image=AUTOSCALE, annotations=target)
     return BusyService(cluster=cluster, namespace=namespace, name=name, url=service["status"]["url"], pods=pods)

@@ -1,6 +1,6 @@
 """`dilu autoscaler` with a wall clock that is told by how many seconds it is wrong: one number a line on stdin.
 
-The process lives outside of pods: no clock of the machine is touched, and nobody else's is wrong.
+The process lives outside of pods: no clock of the machine or of another process is changed.
 """
 
 from __future__ import annotations

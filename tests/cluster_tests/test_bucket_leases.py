@@ -69,7 +69,7 @@ class Elector:
         raise AssertionError(f"{self.identity}: no {event} {wanted} within {timeout_s} s; it said {self.heard}")
 
     def changes(self) -> list[dict[str, Any]]:
-        """What it has said of changes and nobody has read yet."""
+        """The changes that it reported and that were not read yet."""
         lines = []
         while not self._lines.empty():
             lines.append(self._lines.get())
@@ -155,7 +155,7 @@ def test_a_holder_that_was_stopped_knows_at_once_that_it_is_none_and_writes_noth
     holder.process.send_signal(signal.SIGSTOP)
     other.until("change", holds=True, timeout_s=D.lease_s + 2 * D.retry_s + SLACK_S)
     stored = spec(cluster, namespace)
-    holder.process.send_signal(signal.SIGUSR1)  # answered first of all when it goes on
+    holder.process.send_signal(signal.SIGUSR1)  # answered first when it continues
     holder.process.send_signal(signal.SIGCONT)
     assert not holder.until("answer", timeout_s=10.0)["holds"]
     holder.until("change", holds=False, holder=other.identity, timeout_s=10.0)

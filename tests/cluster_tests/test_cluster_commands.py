@@ -56,9 +56,9 @@ def test_a_program_runs_against_the_cluster(cluster: Cluster, arguments: tuple[s
 
 
 def test_the_exit_code_of_kubectl_is_passed_on(cluster: Cluster) -> None:
-    done = tool(cluster, "kubectl", "get", "pod", "nobody")
+    done = tool(cluster, "kubectl", "get", "pod", "missing")
     assert done.returncode == 1
-    assert '"nobody" not found' in done.stderr
+    assert '"missing" not found' in done.stderr
 
 
 def test_logs_of_a_component_are_printed_and_an_unknown_one_is_named(cluster: Cluster) -> None:

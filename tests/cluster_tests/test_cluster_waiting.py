@@ -31,7 +31,7 @@ def test_an_object_that_comes_later_is_waited_for(cluster: Cluster, namespace: s
     assert seen["data"] == {"colour": "blue"}
 
 
-def test_an_object_that_goes_is_gone(cluster: Cluster, namespace: str) -> None:
+def test_a_deleted_object_is_waited_for(cluster: Cluster, namespace: str) -> None:
     cluster.api.create(settings("short", namespace))
     cluster.api.delete("v1", "ConfigMap", "short", namespace)
     cluster.api.wait_deleted("v1", "ConfigMap", "short", namespace, timeout_s=20)

@@ -1,4 +1,4 @@
-"""The API server goes away, or is slow: what runs goes on, nothing is scaled down, and ours catches up."""
+"""The API server stops, or is slow: running services keep answering, nothing is scaled down, and ours catches up."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ AWAY_S = 60.0
 CAUGHT_UP_S = 15.0  # ours has its lease again and has scaled
 ANSWERED_S = 100.0  # the scheduler and the kubelet have come back, which took them 45 s and 10 s more
 SLOW_S = 60.0
-PULSE_S = (1.5, 0.5)  # etcd stands still for so long, and then runs for so long
+PULSE_S = (1.5, 0.5)  # for the first time etcd stands still, for the second it runs
 
 
 @pytest.mark.slow
@@ -106,8 +106,8 @@ def test_with_a_slow_etcd_nothing_is_lost(cluster: Cluster, namespace: str, dilu
 def without_controllers(cluster: Cluster) -> Iterator[None]:
     """Kubernetes' controllers are away meanwhile, as with a control plane that is down as a whole.
 
-    One that goes on finds after 50 s that no node gives a sign of life, and takes all pods for not ready once the API
-    is there again: then gateways have nowhere to send a request to, whoever scales.
+    One that continues finds after 50 s that no node sends a heartbeat, and takes all pods for not ready once the API
+    is back: then gateways have no pod to send a request to, with any autoscaler.
     """
     component = components.controller_manager(cluster.places, str(Path(cluster.record.programs) / CONTROLLERS))
     cluster.sandbox.stop(CONTROLLERS, number=signal.SIGKILL)

@@ -79,7 +79,7 @@ def test_a_holder_that_is_killed_during_a_cold_start_loses_no_request(
 
 
 @pytest.mark.slow
-def test_of_a_holder_that_is_gone_for_good_the_other_takes_over(cluster: Cluster, namespace: str, dilu: Dilu) -> None:
+def test_the_other_takes_over_when_the_holder_does_not_return(cluster: Cluster, namespace: str, dilu: Dilu) -> None:
     with_new_pods(dilu)
     sleeping = at_zero(cluster, namespace, "sleeping")
     busy = busy_service(cluster, namespace, "busy", pods=3)
@@ -159,8 +159,10 @@ def test_a_holder_that_was_stopped_for_40_s_writes_nothing_when_it_goes_on(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("is_lease_gone", [False, True], ids=["lease-left", "lease-gone"])
-def test_of_two_that_start_at_once_one_holds(cluster: Cluster, namespace: str, dilu: Dilu, is_lease_gone: bool) -> None:
+@pytest.mark.parametrize("is_lease_deleted", [False, True], ids=["lease-left", "lease-deleted"])
+def test_of_two_that_start_at_once_one_holds(
+    cluster: Cluster, namespace: str, dilu: Dilu, is_lease_deleted: bool
+) -> None:
     with_new_pods(dilu)
     running: str = create_service(cluster, namespace, "running")["status"]["url"]
     old = [one["metadata"]["name"] for one in dilu.pods()]
@@ -168,7 +170,7 @@ def test_of_two_that_start_at_once_one_holds(cluster: Cluster, namespace: str, d
         for pod in old:
             kill(pod)
             cluster.api.delete("v1", "Pod", pod, SERVING_NAMESPACE, grace_s=0)
-        if is_lease_gone:
+        if is_lease_deleted:
             cluster.api.delete(*LEASE)
         began_s = time.monotonic()
         wait_until("new pods", lambda: not {one["metadata"]["name"] for one in dilu.pods()} & set(old), timeout_s=60.0)

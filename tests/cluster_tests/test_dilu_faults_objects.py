@@ -1,4 +1,4 @@
-"""Objects that are not as they should be: ours says so, harms nobody else's, and goes on with all others."""
+"""Invalid objects: ours reports them, leaves other owners' objects alone, and continues with all others."""
 
 from __future__ import annotations
 
@@ -46,27 +46,27 @@ def test_annotations_that_cannot_be_read_are_named_and_the_rest_goes_on(
         "v1",
         "Event",
         namespace,
-        lambda events: len(complaints(events)) >= 1,
+        lambda events: len(annotation_errors(events)) >= 1,
         timeout_s=30.0,
         what="an Event about an annotation",
     )
     wait_for_zero(cluster, namespace, "odd")
     waited = ask_once(cluster, url)
     cluster.api.patch("v1", "Namespace", namespace, None, INCLUDED)
-    named = sorted(complaints(cluster.api.items("v1", "Event", namespace)))
+    named = sorted(annotation_errors(cluster.api.items("v1", "Event", namespace)))
     print(f"from zero {waited.seconds:.1f} s; {len(events)} events; said: {named}")
     assert waited.status == 200
     assert all(any(name in message for message in named) for name in BAD), named
     assert restarts_of(dilu) == [0, 0]
 
 
-def complaints(events: list[Object]) -> list[str]:
+def annotation_errors(events: list[Object]) -> list[str]:
     return [one["message"] for one in events if one["reason"] == "InvalidAnnotation"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [METRIC, SERVERLESS_SERVICE], ids=["metric", "serverless-service"])
-def test_an_object_of_somebody_else_is_left_alone(
+def test_an_object_of_another_owner_is_left_alone(
     cluster: Cluster, namespace: str, dilu: Dilu, kind: tuple[str, str]
 ) -> None:
     with_new_pods(dilu)
@@ -98,7 +98,7 @@ def foreign(kind: tuple[str, str], namespace: str, owner: Object) -> Object:
         "namespace": namespace,
         "ownerReferences": [{**reference, "controller": True}],
     }
-    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "nobody"}
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "missing"}
     spec: Object = {"mode": "Proxy", "protocolType": "http1", "objectRef": target, "numActivators": 2}
     if kind == METRIC:
         spec = {"stableWindow": 60_000_000_000, "panicWindow": 6_000_000_000, "scrapeTarget": ""}
@@ -131,8 +131,8 @@ def test_pods_without_a_status_are_no_pods_that_are_ready(cluster: Cluster, name
                 "apiVersion": "v1",
                 "kind": "Pod",
                 "metadata": {"name": f"ghost-{number}", "namespace": namespace, "labels": labels},
-                # Of no scheduler, so nobody ever gives it a status.
-                "spec": {"schedulerName": "nobody", "containers": [{"name": "user-container", "image": HELLO}]},
+                # No scheduler has this name, so the pod never gets a status.
+                "spec": {"schedulerName": "missing", "containers": [{"name": "user-container", "image": HELLO}]},
             }
         )
     with traffic(cluster, url) as seen:
@@ -148,7 +148,7 @@ def test_pods_without_a_status_are_no_pods_that_are_ready(cluster: Cluster, name
 
 
 @pytest.mark.slow
-def test_a_service_that_is_deleted_and_made_again_at_once_begins_anew(
+def test_a_service_that_is_deleted_and_created_again_at_once_starts_again(
     cluster: Cluster, namespace: str, dilu: Dilu
 ) -> None:
     with_new_pods(dilu)

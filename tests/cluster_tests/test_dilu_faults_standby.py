@@ -1,4 +1,4 @@
-"""Knative's own autoscaler beside ours takes over when ours is gone, and gives back; upgrades lose nothing."""
+"""Knative's own autoscaler, on standby, takes over when ours ends, and ours takes the lease again; upgrades lose nothing."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def restart_stock_until_ours_holds(cluster: Cluster, dilu: Dilu) -> int:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900, func_only=True)
-def test_stock_as_standby_takes_over_from_ours_and_gives_back(cluster: Cluster, namespace: str, dilu: Dilu) -> None:
+def test_stock_on_standby_takes_over_and_releases_to_ours(cluster: Cluster, namespace: str, dilu: Dilu) -> None:
     restarts = with_activators_settled(cluster)
     always = {"autoscaling.knative.dev/min-scale": "1"}
     running: str = create_service(cluster, namespace, "running", annotations=always)["status"]["url"]
     sleeping: str = create_service(cluster, namespace, "sleeping")["status"]["url"]
     taken_s: list[float] = []
     waits_s: list[float] = []
-    given_back_after: list[int] = []
+    released_after: list[int] = []
     scale(cluster, STOCK, 1)
     assert dilu.holder().startswith(OURS)  # it stands by
     with traffic(cluster, running) as seen:
@@ -87,10 +87,10 @@ def test_stock_as_standby_takes_over_from_ours_and_gives_back(cluster: Cluster, 
             scale(cluster, OURS, 2)
             dilu.wait_for_pods(2)
             assert dilu.holder().startswith(STOCK)  # a live lease is left alone
-            given_back_after.append(restart_stock_until_ours_holds(cluster, dilu))
+            released_after.append(restart_stock_until_ours_holds(cluster, dilu))
     scale(cluster, STOCK, 0)
     print(f"stock took over after {[round(one, 1) for one in taken_s]} s, median {statistics.median(taken_s):.1f} s")
-    print(f"given back after so many restarts: {given_back_after}")
+    print(f"released after this number of restarts: {released_after}")
     print(f"a request from zero took {[round(one, 1) for one in waits_s]} s; {seen}")
     assert seen.failed == []
     assert statistics.median(taken_s) <= MEDIAN_S

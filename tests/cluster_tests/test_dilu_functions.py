@@ -40,7 +40,7 @@ def ask(cluster: Cluster, url: str) -> tuple[int, Any]:
 
 @contextmanager
 def pressed(cluster: Cluster, url: str, rps: float) -> Iterator[list[int]]:
-    """The statuses of so many requests a second, while the block runs."""
+    """The statuses of a number of requests a second, while the block runs."""
     statuses: list[int] = []
     is_over = threading.Event()
     with ThreadPoolExecutor(8) as pool:

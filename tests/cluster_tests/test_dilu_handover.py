@@ -28,12 +28,12 @@ class FromZero:
         self._news: queue.Queue[Asked] = queue.Queue()
 
     def add(self, asked: Asked) -> None:
-        """One more."""
+        """Add one more."""
         self.asked.append(asked)
         self._news.put(asked)
 
     def wait_for(self, count: int) -> None:
-        """Returns after so many more."""
+        """Return after `count` more requests."""
         for _ in range(count):
             self._news.get(timeout=FROM_ZERO_S)
 

@@ -81,10 +81,10 @@ def test_observe_decides_as_knative_does_and_writes_nothing(
     wait_until("each of ours decides", lambda: all(count > 0.0 for count in ticks(dilu)), timeout_s=60.0)
     before, counted = versions(cluster), ticks(dilu)
 
-    def has_gone_on() -> bool:
+    def decides_again() -> bool:
         return all(now >= then + TICKS for now, then in zip(ticks(dilu), counted, strict=True))
 
-    wait_until("each of ours goes on to decide", has_gone_on, timeout_s=90.0)
+    wait_until("each of ours decides again", decides_again, timeout_s=90.0)
     assert requested(dilu, namespace, "running") == [1.0, 1.0]
     assert not any(requested(dilu, namespace, "asleep"))  # no number at all: no activator reports to ours
     assert versions(cluster) == before

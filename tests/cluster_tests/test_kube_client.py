@@ -113,12 +113,12 @@ def test_an_object_is_made_read_changed_and_deleted(run: Run, namespace: str) ->
         found = await client.get(CONFIG_MAPS, namespace, "one", type=ConfigMap)
         assert (found.data, found.metadata.labels) == ({"a": "2", "b": "x"}, MINE)
         await client.delete(CONFIG_MAPS, namespace, "one")
-        for gone in (
+        for ended in (
             client.get(CONFIG_MAPS, namespace, "one", type=ConfigMap),
             client.delete(CONFIG_MAPS, namespace, "one"),
         ):
             with pytest.raises(NotFound, match='404 configmaps "one" not found'):
-                await gone
+                await ended
 
     run(main)
 
@@ -172,7 +172,7 @@ def test_a_watch_sees_each_change_and_ends_when_its_time_is_up(run: Run, namespa
 
 
 def test_a_version_to_come_is_waited_for(run: Run, namespace: str) -> None:
-    """One of long ago is gone, but when is the server's affair: see tests/kube."""
+    """An old version has expired, but the server chooses when: see tests/kube."""
 
     async def main(client: KubeClient, relay: ApiRelay) -> None:
         async def watch(version: str) -> None:
@@ -194,8 +194,8 @@ def test_an_informer_is_right_again_after_an_outage(
     async def main(client: KubeClient, relay: ApiRelay) -> None:
         await create_many(client, namespace, 20)
         async with Following(client, namespace, quiet_s=3.0) as following:
-            gone = outage(cluster)
-            await asyncio.to_thread(gone.__enter__)
+            down = outage(cluster)
+            await asyncio.to_thread(down.__enter__)
             try:
                 restarts = following.informer.restarts
                 while following.informer.restarts < restarts + 2:
@@ -203,7 +203,7 @@ def test_an_informer_is_right_again_after_an_outage(
                 assert len(following.informer) == 20
                 assert following.log == [f"add many-{number:04}" for number in range(20)]
             finally:
-                await asyncio.to_thread(gone.__exit__, None, None, None)
+                await asyncio.to_thread(down.__exit__, None, None, None)
             # By another way than the client under test, and while its watch may still be down.
             await asyncio.to_thread(change_three, cluster, namespace)
             await following.until(lambda: len(following.log) >= 23)
