@@ -1,4 +1,4 @@
-"""Knative's own autoscaler, on standby, takes over when ours ends, and ours takes the lease again; upgrades lose nothing."""
+"""Knative's own autoscaler, on standby, takes over when ours ends, and ours takes over again; upgrades lose nothing."""
 
 from __future__ import annotations
 

@@ -62,8 +62,8 @@ def test_status_of_no_cluster_says_so(home: Path) -> None:
 def test_a_cluster_that_has_ended_is_not_talked_to(home: Path) -> None:
     directory = home / "dilu-test-clusters/dilu-test"
     directory.mkdir(parents=True)
-    gone = ProcessId(pid=os.getpid(), started=1)  # another process has the number now
-    write_record(Places(name="dilu-test", directory=directory), Record(name="dilu-test", knative="1.23", init=gone))
+    ended = ProcessId(pid=os.getpid(), started=1)  # another process has the number now
+    write_record(Places(name="dilu-test", directory=directory), Record(name="dilu-test", knative="1.23", init=ended))
     done = tool("kubectl", "get", "nodes", XDG_STATE_HOME=str(home))
     assert "is not running any more: `down` removes what is left" in done.stderr
     assert done.returncode == 1
@@ -81,7 +81,7 @@ def test_a_directory_that_is_nobodys_is_not_touched(home: Path) -> None:
     assert precious.exists()
 
 
-def test_anybody_but_root_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_users_other_than_root_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(ClusterError, match="needs root"):
         require_root()

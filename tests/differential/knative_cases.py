@@ -8,11 +8,11 @@ from typing import Any, TypeAlias
 Case: TypeAlias = dict[str, Any]
 Step: TypeAlias = dict[str, Any]
 US_PER_S = 1_000_000
-_LONGEST_S = 3600
+_MAX_S = 3600
 
 
 def random_case(rng: random.Random, *, evaluations: int) -> Case:
-    """One scaler, from when it is made until it has decided so many times."""
+    """One scaler, from its creation until it has decided a number of times."""
     return _Life(rng).case(evaluations)
 
 
@@ -82,7 +82,7 @@ class _Life:
             self._add("ready", ready=self._ready)
 
     def _change_spec(self) -> None:
-        """All of it, or one part, as a person edits it; the aggregation may change too, which nobody notices."""
+        """All of it, or one part, as a person edits it; the aggregation may change too, without effect."""
         new = _random_spec(self._rng)
         if self._rng.random() < 0.5:
             self._spec = new
@@ -155,4 +155,4 @@ def _annotations(rng: random.Random) -> dict[str, str]:
 
 
 def _long(rng: random.Random) -> str:
-    return f"{rng.choice([600, _LONGEST_S])}s"
+    return f"{rng.choice([600, _MAX_S])}s"

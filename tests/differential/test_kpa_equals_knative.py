@@ -2,7 +2,7 @@
 
     DILU_TEST_KNATIVE=1 python -m pytest tests/differential                         builds the peer; 100,000 evaluations
     DILU_TEST_KNATIVE=1 DILU_TEST_KNATIVE_SEED=7 python -m pytest tests/differential    other ones
-    DILU_TEST_KNATIVE=record python -m pytest tests/differential                    writes the recorded answers anew
+    DILU_TEST_KNATIVE=record python -m pytest tests/differential                    writes the recorded answers again
 
 Without Go, ours are still compared with the answers that Knative gave once, in `knative_answers.jsonl`.
 """
@@ -94,7 +94,7 @@ def weighted_case(seconds: int) -> Case:
 
 @pytest.mark.skipif(ASKED != "record", reason="DILU_TEST_KNATIVE=record asks for it")
 @pytest.mark.timeout(1800)
-def test_the_answers_are_recorded_anew(peer: Path, tmp_path: Path) -> None:
+def test_the_answers_are_recorded_again(peer: Path, tmp_path: Path) -> None:
     rng = random.Random(7)
     cases = [random_case(rng, evaluations=12) for _ in range(24)]
     answers = peers_answers(peer, tmp_path, cases)

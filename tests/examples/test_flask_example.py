@@ -1,4 +1,4 @@
-"""The Flask example: the application goes on as it was, and the function is beside it."""
+"""The Flask example: the application is unchanged, and the function is beside it."""
 
 from __future__ import annotations
 

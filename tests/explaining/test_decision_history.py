@@ -129,7 +129,7 @@ def test_an_outcome_without_a_decision_is_ignored() -> None:
     assert len(log) == 0
 
 
-def test_a_revision_keeps_so_many_entries_and_the_newest_ones() -> None:
+def test_a_revision_keeps_a_number_of_entries_and_the_newest_ones() -> None:
     log = DecisionLog(max_per_function=3)
     for number in range(10):
         log.ticked(tick(now_s=number, before=number, decided=number + 1))
@@ -209,16 +209,16 @@ ONE_TICK = st.tuples(
 
 @given(st.lists(ONE_TICK, max_size=80), st.integers(1, 5), st.integers(3, 9))
 def test_bounds_hold_nothing_is_out_of_order_and_neighbours_differ(
-    ticks: list[tuple[str, int | None, int | None, bool]], most_each: int, most: int
+    ticks: list[tuple[str, int | None, int | None, bool]], max_each: int, max_all: int
 ) -> None:
-    log = DecisionLog(max_per_function=most_each, max_entries=most)
+    log = DecisionLog(max_per_function=max_each, max_entries=max_all)
     for now_s, (key, before, decided, panicking) in enumerate(ticks):
         log.ticked(tick(key, now_s=now_s, before=before, decided=decided, panicking=panicking))
     kept = {key: log.entries(key) for key in log.keys()}  # noqa: SIM118  # the log is no mapping
-    assert len(log) == sum(map(len, kept.values())) <= most
+    assert len(log) == sum(map(len, kept.values())) <= max_all
     assert set(kept) == {key for key, *_ in ticks}
     for entries in kept.values():
-        assert 1 <= len(entries) <= most_each
+        assert 1 <= len(entries) <= max_each
         for before_it, entry in pairwise(entries):
             assert before_it.last_s < entry.first_s <= entry.last_s
             assert folded(before_it) != folded(entry)

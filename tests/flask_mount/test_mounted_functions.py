@@ -159,7 +159,7 @@ def test_hooks_run_before_and_after_the_function(app: Flask) -> None:
     @app.after_request
     def after(response: Response) -> Response:
         order.append("after")
-        response.headers["X-Served-For"] = g.get("user") or "nobody"
+        response.headers["X-Served-For"] = g.get("user") or "unknown"
         return response
 
     @app.teardown_request
@@ -171,7 +171,7 @@ def test_hooks_run_before_and_after_the_function(app: Flask) -> None:
     assert order == ["before", "after", "teardown"]
     refused = post(app, "abc")
     assert (refused.status_code, refused.json) == (401, {"problem": "who are you?"})
-    assert refused.headers["X-Served-For"] == "nobody"
+    assert refused.headers["X-Served-For"] == "unknown"
 
 
 def test_a_hook_may_have_read_the_body(app: Flask) -> None:

@@ -203,7 +203,7 @@ def test_redirects_are_not_followed() -> None:
 
 def test_a_port_where_nothing_listens_refuses() -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound but not listening: nobody else can take it meanwhile
+        taken.bind(("127.0.0.1", 0))  # bound but not listening: no other process can take it meanwhile
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
         result = run_load_sync(LoadPlan(url=url, arrivals=constant(20, 0.2)))
         assert unreachable_reason(url) == "connection refused"

@@ -9,5 +9,5 @@ from loop.scripted_world import World
 
 @pytest.fixture
 def world() -> World:
-    """A world in memory: it is 1000.0 s, nothing runs and nobody calls."""
+    """A world in memory: it is 1000.0 s, no replica runs and no client calls."""
     return World()

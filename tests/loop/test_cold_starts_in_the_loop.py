@@ -41,7 +41,7 @@ def test_a_slow_model_comes_up_though_its_request_gave_up(policy: str, load_s: f
 
 
 @policies
-def test_a_model_that_loads_and_is_asked_for_by_nobody_costs_next_to_no_ticks(policy: str) -> None:
+def test_a_model_that_loads_without_requests_costs_next_to_no_ticks(policy: str) -> None:
     world = LoadingWorld(load_s=10_000.0, gives_up_s=0.3, requests_s=[1100.5])
     world.run(policy, 10_000.0)
     assert world.desired == 1

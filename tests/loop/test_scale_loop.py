@@ -214,7 +214,7 @@ def test_the_last_decision_is_kept_with_its_inputs(world: World) -> None:
     assert loop.last_tick("embed") is tick
     assert tick.seen is not None
     assert tick.seen.waiting == 3
-    assert loop.last_tick("nobody") is None
+    assert loop.last_tick("unknown") is None
 
 
 # --- what was only just raised ---------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from loop.scripted_world import World, made, paper, run_until
 # --- faults ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_raising_source_is_logged_with_the_name_and_stops_nobody_else(
+def test_a_raising_source_is_logged_with_the_name_and_stops_no_other(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.rps, world.replicas = {"a": 5.0, "b": 5.0}, {"a": 1, "b": 1}
@@ -32,7 +32,7 @@ def test_a_raising_source_is_logged_with_the_name_and_stops_nobody_else(
     assert caplog.records[0].exc_info is not None
 
 
-def test_a_failed_function_is_tried_again_later_and_later_but_not_for_ever_later(world: World) -> None:
+def test_a_failed_function_is_tried_again_later_and_later_with_a_limit(world: World) -> None:
     world.broken["a"] = OSError("down")
     loop = made(world, paper("a"))
     run_until(loop, world, 1100.0)
@@ -47,7 +47,7 @@ def test_a_failed_function_is_tried_again_later_and_later_but_not_for_ever_later
     world.broken["a"] = OSError("down again")
     loop.poke("a")
     (tick,) = loop.run_due()
-    assert tick.decision.next_change_s == 1117.0, "a success begins anew at the first wait"
+    assert tick.decision.next_change_s == 1117.0, "a success starts again at the first wait"
 
 
 def test_pokes_do_not_make_a_failing_function_run_more_often(world: World) -> None:

@@ -104,7 +104,7 @@ def test_a_folder_that_holds_no_model_is_named_with_the_reason_in_one_line(folde
     assert str(raised.value) == f"Missing: {folder} cannot be loaded: {folder} has no config.json"
 
 
-def test_an_id_that_cannot_be_had_says_where_it_was_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_id_that_is_not_available_says_where_it_was_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(LoadError, match=r"no-such/model is no folder here.*HF_HUB_OFFLINE is set.*the cache is /"):
         models.from_pretrained(Missing, "no-such/model")

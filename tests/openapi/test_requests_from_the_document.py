@@ -128,7 +128,7 @@ def operations_of(document: BaseSchema, method: str) -> list[Operation]:
 
 
 def has_integral_float(value: Any) -> bool:
-    """JSON Schema calls 5.0 an integer; whoever asks for an `int` here gets none, so that is refused."""
+    """JSON Schema calls 5.0 an integer; a function that declares `int` must not get one, so it is refused."""
     if isinstance(value, dict):
         return any(map(has_integral_float, value.values()))
     if isinstance(value, list):

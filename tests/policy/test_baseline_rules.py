@@ -56,7 +56,7 @@ def test_infless_keeps_what_is_between_its_two_rates_and_adds_for_the_rest() -> 
 def test_infless_keeps_a_replica_as_long_as_its_gaps_have_lasted() -> None:
     bursts = ([140.0] * 5 + [40.0] * 10) * 6
     numbers = replicas_on("infless", INFLESS, bursts)
-    # The first gaps find it gone after 6 s; then the gaps of 10 s are known, and it is kept through them.
+    # The first gaps find no replica after 6 s; then the gaps of 10 s are known, and it is kept through them.
     assert numbers[:15] == [3] * 11 + [1] * 4
     assert numbers[-30:] == [3] * 30
 

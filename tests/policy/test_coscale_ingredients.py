@@ -58,7 +58,7 @@ def test_where_requests_come_at_random_the_last_replica_is_not_let_go_before_the
         assert ours.replica_s <= 1.01 * paper.replica_s
 
 
-def test_where_nobody_comes_back_for_an_hour_the_last_replica_goes_at_once() -> None:
+def test_where_no_request_returns_for_an_hour_the_last_replica_stops_at_once() -> None:
     to_zero = Trial(capacity_rps=CAPACITY_RPS, min_replicas=0)
     hourly = ([80.0] * 60 + [0.0] * 3540) * 12
     ours, paper = tried(DILU, to_zero, hourly), tried(POLICIES["dilu-paper"], to_zero, hourly)

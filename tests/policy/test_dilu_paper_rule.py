@@ -103,7 +103,7 @@ def test_it_moves_one_step_and_forgets_the_history() -> None:
     assert decision.replicas == 4
 
 
-def test_a_number_that_somebody_else_changed_makes_the_history_void() -> None:
+def test_a_number_changed_from_outside_makes_the_history_void() -> None:
     _, state = decide(SPEC, seen([ABOVE] * 19, desired=2), DiluPaperState(replicas=2), 19.0)
     decision, state = decide(SPEC, seen([1000.0], desired=3, at_s=19), state, 20.0)
     assert (
@@ -240,7 +240,7 @@ def test_load_above_what_one_takes_starts_another_also_while_the_first_one_loads
     assert decide(SPEC, busy, DiluPaperState(replicas=1), 20.0)[0].replicas == 2
 
 
-def test_one_that_fails_to_start_is_let_go_where_nobody_asked_for_forty_samples() -> None:
+def test_one_that_fails_to_start_is_let_go_where_no_request_came_for_forty_samples() -> None:
     decision, state = decide(SPEC, loading(60), DiluPaperState(replicas=1), 60.0)
     assert decision.replicas == 1
     failed = replace(seen([0.0], desired=1, at_s=60), ready=0)
@@ -248,7 +248,7 @@ def test_one_that_fails_to_start_is_let_go_where_nobody_asked_for_forty_samples(
 
 
 def test_a_function_that_keeps_failing_to_start_goes_to_zero() -> None:
-    """Ends of starts are seen, starts are not: nobody pokes for them."""
+    """Ends of starts are seen, starts are not: nothing pokes for them."""
     state, second, decision = DiluPaperState(replicas=1, was_ready=False), 0, None
     for wait_s in (1, 2, 4, 8, 16, 30):
         failed = replace(seen([0.0] * wait_s, desired=1, at_s=second), ready=0)

@@ -30,7 +30,7 @@ bounds = st.sampled_from([Bounds(), Bounds(min_replicas=1), Bounds(min_replicas=
 
 
 def after(spec: CoscaleSpec, load: list[tuple[float, int]], *, together: int) -> tuple[list[int], CoscaleState]:
-    """The numbers and the memory, where so many seconds are seen at a time."""
+    """The numbers and the memory, where a number of seconds is seen at a time."""
     rates = [rps for rps, seconds in load for _ in range(seconds)]
     samples = [Sample(t_s=float(second), concurrency=rps * 0.05, rps=rps) for second, rps in enumerate(rates)]
     replicas, numbers, state = 1, [], None

@@ -177,7 +177,7 @@ def test_many_replicas_of_which_none_is_ready_go_down_to_one_and_no_further() ->
     assert decision.replicas == 1
 
 
-def test_one_that_fails_to_start_is_let_go_where_nobody_asked_for_a_window() -> None:
+def test_one_that_fails_to_start_is_let_go_where_no_request_came_for_a_window() -> None:
     state = asked_for()
     decision, state = decide(SPEC, seen(*seconds(100, 1.0, rps=1.0), ready=0, desired=1, starting=1), state, 101.0)
     loading = seen(*seconds(101, *[0.0] * 60), ready=0, desired=1, starting=1)

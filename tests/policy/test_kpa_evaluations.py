@@ -229,12 +229,12 @@ def test_panic_outlasts_exactly_one_stable_window() -> None:
 
 def test_an_unreachable_function_falls_at_once_and_without_delay() -> None:
     spec = spec_for(target=10, max_scale_down_rate=2, scale_down_delay_s=300)
-    gone = replace(spec, reachable=False)
+    unreachable = replace(spec, reachable=False)
     state = state_for_ready(spec, 1, 0.0)
     _, state = evaluate(spec, Averages(stable=100, panic=100), 10, state, 2.0)
     calm = Averages(stable=1, panic=1)
     assert evaluate(spec, calm, 10, state, 4.0)[0].replicas == 10
-    assert evaluate(gone, calm, 10, state, 4.0)[0].replicas == 1
+    assert evaluate(unreachable, calm, 10, state, 4.0)[0].replicas == 1
 
 
 @pytest.mark.parametrize(("load", "replicas"), [(0.0, 0), (0.1, 5), (60.0, 6)])

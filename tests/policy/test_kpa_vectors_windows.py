@@ -76,7 +76,7 @@ def test_weights_so_small_that_they_lose_digits_are_knatives() -> None:
 
 
 def test_samples_from_before_a_change_go_into_the_windows_of_before() -> None:
-    """Five quiet minutes that nobody looked at: the window was not silent when it was made longer."""
+    """Five quiet minutes without a tick: the window was not silent when it was made longer."""
     spec, longer = KpaSpec(), KpaSpec(stable_window_s=600, panic_window_s=60)
     _, state = decide(spec, seen(Sample(t_s=100, concurrency=5.0, rps=5.0)), state_for_ready(spec, 1, 100.0), 101.0)
     quiet = tuple(Sample(t_s=second, concurrency=0.0, rps=0.0) for second in range(101, 401))

@@ -118,7 +118,7 @@ def test_a_function_gets_no_path_outside_its_run(tmp_path: Path) -> None:
     assert written == ["_/_/_/spec.yaml", "a/..%252f/b%20c/spec.yaml"]
 
 
-def test_lines_are_written_by_the_dozen_and_when_a_function_is_gone(tmp_path: Path) -> None:
+def test_lines_are_written_by_the_dozen_and_when_a_function_is_removed(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path)
     recorder.spec("embed", {})
     path = recorder.folder / "embed" / "observations.jsonl"

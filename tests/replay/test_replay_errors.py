@@ -100,8 +100,8 @@ def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    result = run_replay(tmp_path, spec=None, observations=GOOD, arguments=("--observations", str(tmp_path / "gone")))
-    assert str(result.exception) == f"{tmp_path}/gone: No such file or directory"
+    result = run_replay(tmp_path, spec=None, observations=GOOD, arguments=("--observations", str(tmp_path / "missing")))
+    assert str(result.exception) == f"{tmp_path}/missing: No such file or directory"
 
 
 def test_standard_input_is_read_line_by_line(tmp_path: Path) -> None:

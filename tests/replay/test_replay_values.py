@@ -152,7 +152,7 @@ def test_a_policy_of_ours_has_the_keys_of_a_function(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("nobody", ConfigError, "policy = 'nobody', must be one of: dilu, "),
+        ("unknown", ConfigError, "policy = 'unknown', must be one of: dilu, "),
         ("mine.py", ConfigError, "policy = 'mine.py': name the function in the file, mine.py:FUNCTION"),
         ("nowhere.py:decide", LoadError, "nowhere.py: no such file"),
         ("{folder}/mine.py:other", LoadError, "mine.py: has no function 'other'"),

@@ -90,7 +90,7 @@ def test_what_is_not_a_fair_request_is_refused(
 
 
 def test_a_large_body_is_refused_in_a_way_that_its_sender_can_read(replica: ReplicaProcess) -> None:
-    """The sender goes on sending; the answer must not be lost in a reset."""
+    """The sender continues to send; the answer must not be lost in a reset."""
     answer = replica.request("POST", "/", b"1" * 20_000_000)
     assert (answer.status, answer.json()["error"]["code"]) == (413, "body-too-large")
 
@@ -185,7 +185,7 @@ def test_a_body_that_does_not_come_is_answered_408(monkeypatch: pytest.MonkeyPat
     assert b"the body did not arrive within 0.2 s" in received
 
 
-def test_what_follows_a_refusal_is_discarded_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_follows_a_refusal_is_discarded_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "MAX_DISCARDED_BYTES", 10_000)
 
     async def run() -> int:

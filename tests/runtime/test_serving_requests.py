@@ -325,7 +325,7 @@ def test_a_stream_of_a_route_comes_piece_by_piece_and_ends_with_its_client(serve
     assert replica.wait() == 0
 
 
-def test_a_route_that_streams_for_ever_cannot_hold_a_drain(serve_function: ServeFunction) -> None:
+def test_a_route_that_streams_forever_cannot_hold_a_drain(serve_function: ServeFunction) -> None:
     replica = serve_function(
         """
         import time, dilu

@@ -1,4 +1,4 @@
-"""What once went wrong over time: batches that never grew, places that were never given back, memory that was kept."""
+"""Faults that show over time: batches that never grow, places that are never released, memory that is kept."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_an_error_that_is_kept_and_raised_again_keeps_no_requests(serve_function
     assert process.memory_info().rss - before < 8 * 2**20
 
 
-def test_async_calls_that_nobody_waits_for_give_their_places_back(serve_function: ServeFunction) -> None:
+def test_async_calls_without_a_client_release_their_places(serve_function: ServeFunction) -> None:
     source = """
         import asyncio, dilu
 

@@ -1,4 +1,4 @@
-"""Streaming handlers: parts come as they are made, and end where nobody listens."""
+"""Streaming handlers: parts come as they are made, and end when the client disconnects."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_a_batched_generator_that_gives_too_few_parts_fails(serve_function: Serv
     assert (answer.status, answer.json()["error"]["code"]) == (500, "handler-failed")
 
 
-def test_a_reader_that_does_not_read_is_cut_and_holds_nobody_up(serve_function: ServeFunction) -> None:
+def test_a_reader_that_does_not_read_is_cut_and_delays_no_other(serve_function: ServeFunction) -> None:
     source = """
         import dilu
 

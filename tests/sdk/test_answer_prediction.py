@@ -58,7 +58,7 @@ def test_an_answer_is_expected(name: str, want_s: float, got_s: float) -> None:
     running=st.lists(st.builds(RunningBatch, st.floats(0, 1), st.integers(1, 64)), max_size=4),
     rps=st.floats(0, 1e4),
 )
-def test_whoever_has_more_ahead_is_not_answered_sooner(
+def test_a_request_with_more_ahead_is_not_answered_sooner(
     rule: BatchRule, fit: ExecutionFit, ahead: int, more: int, slots: int, running: list[RunningBatch], rps: float
 ) -> None:
     def expected_s(count: int) -> float:

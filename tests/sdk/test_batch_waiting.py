@@ -36,7 +36,7 @@ def wait_s(
         ("a cap of nothing turns waiting off", 0.0, wait_s(BatchRule(max_size=8, max_wait_s=0.0))),
         ("a cap makes no wait before anything is learned", 0.0, wait_s(BatchRule(max_size=8, max_wait_s=9), fit=None)),
         ("a cap makes no wait for a lone caller", 0.0, wait_s(BatchRule(max_size=8, max_wait_s=9), queued=1, rps=0)),
-        ("nobody is expected within the cap", 0.0, wait_s(BatchRule(max_size=8, max_wait_s=0.004))),
+        ("no arrival is expected within the cap", 0.0, wait_s(BatchRule(max_size=8, max_wait_s=0.004))),
         (
             "time already waited counts against a cap",
             0.004,

@@ -230,7 +230,7 @@ def test_an_error_before_the_first_part_is_an_ordinary_one() -> None:
     assert raised.value.status == 422
 
 
-def test_leaving_a_stream_tells_the_handler_that_its_client_has_gone() -> None:
+def test_leaving_a_stream_tells_the_handler_that_its_client_has_left() -> None:
     seen = threading.Event()
 
     @dilu.function

@@ -39,7 +39,7 @@ def test_a_look_never_comes_before_it_is_due_and_at_most_two_microseconds_after(
 
 @pytest.mark.parametrize("policy", sorted(POLICIES))
 def test_loads_at_odd_microseconds_come_to_an_end(policy: str) -> None:
-    # Due times are sums of floats: one that lies an ulp after its microsecond once made the loop look for ever.
+    # Due times are sums of floats: one that lies an ulp after its microsecond once made the loop run forever.
     times = tuple(at / 7.0 + at % 13 * 1e-6 for at in range(3, 400, 23))
     run = SingleRun(policy=POLICIES[policy], capacity_rps=56.0, warm_replicas=0, min_replicas=0)
     assert simulate_single(run, RecordedArrivals(at_s=times)).requests == len(times)

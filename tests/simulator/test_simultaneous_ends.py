@@ -11,7 +11,7 @@ from dilu_simulator.scenario import read_preset
 
 
 @pytest.mark.parametrize("seed", range(1000, 1006))
-def test_nobody_is_left_waiting_for_a_batch_that_was_done(seed: int) -> None:
+def test_no_request_is_left_waiting_for_a_batch_that_was_done(seed: int) -> None:
     results = run_scenario(read_preset("shared-gpu"), vertical="dilu", seed=seed)
     assert [one.name for one in results.functions if one.unanswered] == []
     assert all(math.isfinite(one.slo_violation_ratio) for one in results.functions)

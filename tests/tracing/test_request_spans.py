@@ -68,7 +68,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplicaProcess]
 
 
 def spans_of(replica: ReplicaProcess, requests: int) -> list[Span]:
-    """The spans of so many requests, once all of them are there: they are made after the answers."""
+    """The spans of a number of requests, once all of them are there: they are made after the answers."""
     found: list[Span] = []
 
     def all_there() -> bool:

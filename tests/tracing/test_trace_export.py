@@ -63,7 +63,7 @@ def test_a_collector_that_does_not_answer_holds_a_drain_for_some_seconds_only(se
     assert "the last traces could not be sent within 3 s" in replica.log()
 
 
-def test_a_collector_that_is_not_there_hurts_nobody(serve_function: ServeFunction) -> None:
+def test_a_missing_collector_delays_no_request(serve_function: ServeFunction) -> None:
     replica = serve_function(SOURCE, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
     assert replica.post("x").status == 200
     replica.terminate()
@@ -79,7 +79,7 @@ def test_a_collector_that_is_not_there_hurts_nobody(serve_function: ServeFunctio
     ],
     ids=["nothing is said", "no exporter", "disabled"],
 )
-def test_nothing_is_imported_where_nobody_wants_traces(
+def test_nothing_is_imported_where_no_traces_are_configured(
     serve_function: ServeFunction, environment: dict[str, str]
 ) -> None:
     assert serve_function(SOURCE, **environment).post(API).json() == []

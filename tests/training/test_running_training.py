@@ -18,7 +18,7 @@ from replica_process import ReplicaProcess, wait_until
 
 RunTraining = Callable[..., ReplicaProcess]
 
-# Counts; where it comes to a file `hold-*` it leaves one `hold-*.reached` and waits until the former is gone.
+# Counts; where it comes to a file `hold-*` it leaves one `hold-*.reached` and waits until the former is deleted.
 COUNT = """
     import json, os, sys, time
     from pathlib import Path
@@ -163,7 +163,7 @@ def _handles_sigterm(pid: int) -> bool:
     return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
-def test_its_end_of_the_line_to_a_parent_that_is_gone_stops_it(run_training: RunTraining, tmp_path: Path) -> None:
+def test_its_end_of_the_line_to_a_parent_that_has_ended_stops_it(run_training: RunTraining, tmp_path: Path) -> None:
     run = trains(run_training(COUNT))
     run.control.close()
     assert run.wait() == 0
@@ -197,7 +197,7 @@ def test_the_stats_port_tells_how_it_goes(run_training: RunTraining, tmp_path: P
     assert run.wait() == 0
 
 
-def test_fresh_begins_anew(run_training: RunTraining, tmp_path: Path) -> None:
+def test_fresh_starts_again(run_training: RunTraining, tmp_path: Path) -> None:
     assert run_training(COUNT, "--steps", "5").wait() == 0
     run = run_training(COUNT, "--steps", "3", "--fresh")
     assert run.wait() == 0
@@ -253,7 +253,7 @@ FORKS = """
             try:
                 while True:
                     time.sleep(0.02)
-                    assert worker.is_alive(), "the worker has gone"
+                    assert worker.is_alive(), "the worker has ended"
                     yield {"n": numbers.get()}
             finally:
                 worker.terminate()
@@ -299,7 +299,7 @@ def test_a_terminal_shows_one_line_that_is_rewritten(tmp_path: Path) -> None:
         while shown.count(b"\r\x1b[Kcount: iteration ") < 3:
             shown += os.read(ours, 65536)
         process.send_signal(signal.SIGINT)
-        with suppress(OSError):  # how a terminal says that nobody is left
+        with suppress(OSError):  # how a terminal reports that no process is left
             while data := os.read(ours, 65536):
                 shown += data
         assert process.wait(30) == 0

@@ -1,4 +1,4 @@
-"""The example learns, with its real weights and text, and goes on where it stopped."""
+"""The example learns, with its real weights and text, and resumes where it stopped."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def test_iterations_are_counted_over_all_runs(tmp_path: Path) -> None:
     assert run.calls == ["load", ("resume", 2), "ready", ("checkpoint", 3), "closed"]
 
 
-def test_checkpoints_come_every_so_many_iterations(tmp_path: Path) -> None:
+def test_checkpoints_come_every_n_iterations(tmp_path: Path) -> None:
     run = Run(tmp_path, TrainingPlan(every=CheckpointEvery(iterations=2)))
     assert [call for call in run.calls if call[0] == "checkpoint"] == [("checkpoint", n) for n in (2, 4, 5)]
 
@@ -200,7 +200,7 @@ def test_what_fails_is_named(tmp_path: Path, attributes: dict[str, Any], message
     assert "\n" not in str(run.error)
 
 
-def test_a_resume_that_fails_is_no_reason_to_begin_anew(tmp_path: Path) -> None:
+def test_a_resume_that_fails_is_no_reason_to_start_again(tmp_path: Path) -> None:
     Run(tmp_path)
     run = Run(tmp_path, last=9, resume=raising(KeyError("layer.0")))
     assert isinstance(run.error, TrainingFailedError)
