@@ -22,8 +22,7 @@ from dilu_autoscaler.policy.horizontal import (
     Observation,
     Sample,
 )
-from dilu_autoscaler.policy.vertical.node_state import QuotaInputs, QuotaState
-from dilu_autoscaler.policy.vertical.registry import QUOTA_POLICIES
+from dilu_autoscaler.policy.vertical import VERTICAL_POLICIES, VerticalInputs, initial_state
 
 NAME = "policy"
 REVISIONS: Final = 10_000
@@ -123,19 +122,12 @@ class Node:
 
     def __init__(self) -> None:
         self._rng = Random(2)
-        tenants = GPUS * TENANTS
-        self.state = QuotaState(
-            granted_milli=[0] * tenants,
-            idle_ticks=[0] * tenants,
-            counter=[0] * tenants,
-            mode=[0] * GPUS,
-            owner=[-1] * GPUS,
-        )
+        self.state = initial_state(GPUS, GPUS * TENANTS)
 
-    def inputs(self) -> QuotaInputs:
+    def inputs(self) -> VerticalInputs:
         """Return the inputs of the next tick."""
         tenants, rng = GPUS * TENANTS, self._rng
-        return QuotaInputs(
+        return VerticalInputs(
             first=[TENANTS * gpu for gpu in range(GPUS + 1)],
             request_milli=[1000 // TENANTS] * tenants,
             limit_milli=[2000 // TENANTS] * tenants,
@@ -143,13 +135,13 @@ class Node:
             work=[int(rng.random() < 0.7) for _ in range(tenants)],
             slack_us=[rng.randint(-20_000, 200_000) for _ in range(tenants)],
             cycle_us=[rng.randint(20_000, 60_000) for _ in range(tenants)],
-            least_cycle_us=[20_000] * tenants,
+            min_cycle_us=[20_000] * tenants,
         )
 
 
 def vertical_rows(sizes: Sizes) -> list[dict[str, object]]:
     """Return the median tick of each vertical policy, in each repeat; the policies alternate."""
-    nodes = {name: Node() for name in sorted(QUOTA_POLICIES)}
+    nodes = {name: Node() for name in sorted(VERTICAL_POLICIES)}
 
     def once(name: str) -> float:
         return statistics.median(vertical_tick_us(name, nodes[name]) for _ in range(sizes.vertical_ticks))
@@ -164,7 +156,7 @@ def vertical_tick_us(name: str, node: Node) -> float:
     """Return the microseconds of one tick of one node."""
     inputs = node.inputs()
     began_s = time.perf_counter()
-    QUOTA_POLICIES[name](inputs, node.state, 1)
+    VERTICAL_POLICIES[name].decide(inputs, node.state, 5000)
     return 1e6 * (time.perf_counter() - began_s)
 
 

@@ -14,7 +14,7 @@ from dilu_autoscaler.policy.horizontal import (
     Policy,
     ScaleSpec,
 )
-from dilu_autoscaler.policy.vertical import QuotaPolicy
+from dilu_autoscaler.policy.vertical import VerticalPolicy, vertical_policy_named
 from dilu_simulator.arrivals import stream_for
 from dilu_simulator.collect_results import gathered
 from dilu_simulator.custom_policies import policy_for
@@ -25,9 +25,7 @@ from dilu_simulator.devices import (
     LlmWork,
     Placement,
     ShareTimes,
-    Vertical,
     placement_named,
-    vertical_for,
 )
 from dilu_simulator.devices.shared_places import SharedPlaces
 from dilu_simulator.event_queue import US_PER_S, Events
@@ -54,7 +52,7 @@ def run_scenario(
     scenario: Scenario,
     *,
     policy: str | AnyPolicy | None = None,
-    vertical: str | QuotaPolicy | None = None,
+    vertical: str | VerticalPolicy | None = None,
     placement: str | Placement | None = None,
     seed: int = 0,
     timeline_s: float | None = None,
@@ -65,7 +63,8 @@ def run_scenario(
     the only thing that makes memory grow with time.
     """
     events = Events()
-    chosen = vertical_for(scenario.vertical if vertical is None else vertical)
+    named = scenario.vertical if vertical is None else vertical
+    chosen = vertical_policy_named(named) if isinstance(named, str) else named
     place = placement or scenario.placement or default_placement(chosen)
     placing = placement_named(place) if isinstance(place, str) else place
     cluster = Cluster(books_for(scenario.cluster), placing, chosen, events)
@@ -165,7 +164,7 @@ def work_of(function: InferenceFunction) -> BatchWork:
     )
 
 
-def rated(spec: FunctionSpec, work: BatchWork, vertical: Vertical, function: InferenceFunction) -> FunctionSpec:
+def rated(spec: FunctionSpec, work: BatchWork, vertical: VerticalPolicy, function: InferenceFunction) -> FunctionSpec:
     """The spec with the throughput of one replica: at its request, and at the most that the vertical policy grants."""
     most = reached_milli(vertical, function.demand)
     least = min(work.request_milli, most)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dilu.load.arrivals import RecordedArrivals, constant, poisson, steps
 from dilu_autoscaler.policy.horizontal import POLICIES
-from dilu_autoscaler.policy.vertical import QUOTA_POLICIES, QuotaInputs, QuotaState
+from dilu_autoscaler.policy.vertical import VERTICAL_POLICIES, Grants, VerticalInputs, VerticalState
 from dilu_simulator.results import Results
 from dilu_simulator.run import run_scenario
 from dilu_simulator.scenario import ClusterSize, ColdStartDelay, Scenario, TrainingJob
@@ -37,7 +37,7 @@ def check_conserved(results: Results, scenario: Scenario) -> None:
     assert total.granted_gpu_seconds <= total.whole_gpu_seconds + 1e-6
 
 
-@pytest.mark.parametrize("vertical", sorted(QUOTA_POLICIES))
+@pytest.mark.parametrize("vertical", sorted(VERTICAL_POLICIES))
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(vertical: str) -> None:
     scenario = mixed(10.0)
     first = as_bytes(run_scenario(scenario, vertical=vertical, seed=3))
@@ -54,27 +54,27 @@ def test_each_horizontal_policy_sees_the_same_arrivals_and_loses_none_of_them(po
     assert [one.requests for one in results.functions] == [one.requests for one in paper.functions]
 
 
-@pytest.mark.parametrize("vertical", sorted(QUOTA_POLICIES))
+@pytest.mark.parametrize("vertical", sorted(VERTICAL_POLICIES))
 @pytest.mark.parametrize("placement", ["first-fit", "first-fit-by-limit", "exclusive"])
 def test_each_vertical_policy_grants_no_more_than_a_gpu_and_loses_no_request(vertical: str, placement: str) -> None:
-    rule, most = QUOTA_POLICIES[vertical], []
+    policy, sums = VERTICAL_POLICIES[vertical], list[int]()
 
-    def watched(inputs: QuotaInputs, state: QuotaState, ticks: int) -> list[int]:
-        grants = rule(inputs, state, ticks)
-        most.append(sum(grants))
-        assert len(grants) == inputs.first[-1]
-        assert min(grants, default=0) >= 0
+    def watched(inputs: VerticalInputs, state: VerticalState, elapsed_us: int) -> Grants:
+        grants = policy.decide(inputs, state, elapsed_us)
+        sums.append(sum(grants.milli))
+        assert len(grants.milli) == inputs.first[-1]
+        assert min(grants.milli, default=0) >= 0
         return grants
 
     scenario = mixed(10.0)
-    check_conserved(run_scenario(scenario, vertical=watched, placement=placement), scenario)
-    assert max(most) <= 1000
+    check_conserved(run_scenario(scenario, vertical=replace(policy, decide=watched), placement=placement), scenario)
+    assert max(sums) <= 1000
 
 
 @settings(max_examples=15, deadline=None)
 @given(
     st.lists(st.floats(min_value=0.0, max_value=10.0), max_size=60),
-    st.sampled_from(sorted(QUOTA_POLICIES)),
+    st.sampled_from(sorted(VERTICAL_POLICIES)),
     st.integers(min_value=0, max_value=2),
     st.integers(min_value=1, max_value=16),
 )

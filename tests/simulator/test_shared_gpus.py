@@ -6,7 +6,7 @@ import pytest
 
 from dilu.load.arrivals import RecordedArrivals, constant, poisson
 from dilu_autoscaler.policy.horizontal import Decision, Observation, Policy
-from dilu_autoscaler.policy.vertical import QuotaInputs, QuotaState
+from dilu_autoscaler.policy.vertical import Grants, VerticalInputs, VerticalPolicy, VerticalState
 from dilu_simulator.arrivals import FixedTokens
 from dilu_simulator.models import MODELS, co_running
 from dilu_simulator.results import TrainingResult
@@ -87,18 +87,18 @@ def test_a_job_that_is_done_leaves_and_its_neighbour_goes_on_faster() -> None:
 def test_what_was_done_is_the_sum_over_time_of_what_the_shares_allow() -> None:
     shares = [100, 700, 0, 350, 1000, 20]
 
-    def turning(inputs: QuotaInputs, state: QuotaState, ticks: int) -> list[int]:
+    def turning(inputs: VerticalInputs, state: VerticalState, elapsed_us: int) -> Grants:
         if not inputs.work:
-            return []
-        state.counter[0] += ticks
-        return [shares[state.counter[0] % len(shares)]]
+            return Grants([], None)
+        state.counter[0] += elapsed_us
+        return Grants([shares[state.counter[0] // 5000 % len(shares)]], 5000)
 
     scenario = Scenario(
         duration_s=10.0 + 600 * 0.005,
         cluster=ClusterSize(gpus_per_node=1),
         training=(TrainingJob(name="train", model=RESNET),),
     )
-    job = run_scenario(scenario, vertical=turning).job("train")
+    job = run_scenario(scenario, vertical=VerticalPolicy(name="turning", decide=turning)).job("train")
     curve = RESNET.training.curve
     expected = sum(100 * 5 / curve.execution_ms(1, share / 1000) for share in shares if share)
     assert job.iterations == pytest.approx(expected, rel=1e-6)

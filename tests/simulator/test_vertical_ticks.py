@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from dilu_autoscaler.policy.vertical import QUOTA_POLICIES, QuotaInputs, QuotaState
+from dilu_autoscaler.policy.vertical import (
+    VERTICAL_POLICIES,
+    Grants,
+    VerticalInputs,
+    VerticalPolicy,
+    VerticalState,
+    vertical_policy_named,
+)
 from dilu_simulator.devices.gpus import TICK_US, Gpu, Tenant
-from dilu_simulator.devices.pacing import vertical_for
 from dilu_simulator.event_queue import Events
 
 
@@ -26,7 +32,7 @@ class Bystander:
 def gpu_of(name: str) -> tuple[Gpu, list[Tenant], Events]:
     """Two inference tenants and one that trains; none has work."""
     events = Events()
-    gpu = Gpu(0, vertical_for(name), events)
+    gpu = Gpu(0, vertical_policy_named(name), events)
     tenants = [
         gpu.join(Bystander(), request_milli=300, limit_milli=limit, sensitive=sensitive)
         for limit, sensitive in ((600, True), (1000, True), (900, False))
@@ -44,7 +50,7 @@ def shares(tenants: list[Tenant]) -> list[int]:
     return [tenant.share_milli for tenant in tenants]
 
 
-@pytest.mark.parametrize("name", sorted(QUOTA_POLICIES))
+@pytest.mark.parametrize("name", sorted(VERTICAL_POLICIES))
 def test_nothing_ticks_when_nobody_has_work(name: str) -> None:
     gpu, tenants, events = gpu_of(name)
     assert not events.run_next()
@@ -58,7 +64,7 @@ def test_nothing_ticks_when_nobody_has_work(name: str) -> None:
     assert shares(tenants) == [0, 0, 0]
 
 
-@pytest.mark.parametrize("name", sorted(QUOTA_POLICIES))
+@pytest.mark.parametrize("name", sorted(VERTICAL_POLICIES))
 def test_deciding_again_within_a_tick_changes_nothing(name: str) -> None:
     gpu, tenants, events = gpu_of(name)
     for places in ((2,), (0, 2), (0, 1, 2), (1, 2)):
@@ -74,7 +80,7 @@ def test_deciding_again_within_a_tick_changes_nothing(name: str) -> None:
 
 def test_shares_go_on_moving_from_tick_to_tick_until_they_are_where_the_rule_wants_them() -> None:
     events = Events()
-    gpu = Gpu(0, vertical_for("dilu"), events)
+    gpu = Gpu(0, vertical_policy_named("dilu"), events)
     tenants = [gpu.join(Bystander(), request_milli=100, limit_milli=900, sensitive=True) for _ in range(2)]
     set_work(gpu, 1)
     assert shares(tenants) == [0, 900]
@@ -87,25 +93,25 @@ def test_shares_go_on_moving_from_tick_to_tick_until_they_are_where_the_rule_wan
     assert [at_us // TICK_US for at_us, _ in seen] == [100, 101, 102, 103, 104]
 
 
-def test_a_rule_that_counts_is_told_of_all_ticks_that_passed() -> None:
+def test_a_rule_that_remembers_time_is_told_of_all_of_it() -> None:
     counted: list[int] = []
 
-    def counting(inputs: QuotaInputs, state: QuotaState, ticks: int) -> list[int]:
-        state.counter = [count + ticks for count in state.counter]
+    def counting(inputs: VerticalInputs, state: VerticalState, elapsed_us: int) -> Grants:
+        state.counter = [count + elapsed_us for count in state.counter]
         counted[:] = state.counter
-        return [100] * len(inputs.work)
+        return Grants([100] * len(inputs.work), TICK_US)
 
     events = Events()
-    gpu = Gpu(0, vertical_for(counting), events)
+    gpu = Gpu(0, VerticalPolicy(name="counting", decide=counting), events)
     gpu.join(Bystander(), request_milli=100, limit_milli=100, sensitive=True)
     events.run_until(7 * TICK_US + 100)
     set_work(gpu, 0)
-    assert counted == [7]
+    assert counted == [7 * TICK_US]
     events.run_until(20 * TICK_US + 300)
     set_work(gpu)
     events.run_until(50 * TICK_US)
     gpu.before_change()
-    assert counted == [50]
+    assert counted == [50 * TICK_US]
 
 
 def test_a_tenant_that_leaves_takes_its_columns_along() -> None:
@@ -115,7 +121,21 @@ def test_a_tenant_that_leaves_takes_its_columns_along() -> None:
     assert [tenant.place for tenant in gpu.tenants] == [0, 1]
     inputs, state = gpu.inputs, gpu.state
     columns = [inputs.request_milli, inputs.limit_milli, inputs.sensitive, inputs.work, inputs.slack_us]
-    columns += [inputs.cycle_us, inputs.least_cycle_us, state.granted_milli, state.idle_ticks, state.counter]
+    columns += [inputs.cycle_us, inputs.min_cycle_us, state.granted_milli, state.idle_us, state.counter]
     assert {len(column) for column in columns} == {2}
     assert inputs.first == [0, 2]
     assert inputs.limit_milli == [600, 900]
+
+
+def test_a_neighbour_that_has_just_worked_is_expected_to_need_its_request_for_another_second() -> None:
+    gpu, tenants, events = gpu_of("dilu")
+    assert gpu.could_grant(tenants[1]) == 1000
+    set_work(gpu, 0)
+    assert gpu.could_grant(tenants[1]) == 700
+    events.run_until(events.now_us + 300_000)
+    set_work(gpu)
+    tenants[0].worked_us = events.now_us
+    events.run_until(events.now_us + 999_999)
+    assert gpu.could_grant(tenants[1]) == 700
+    events.run_until(events.now_us + 1)
+    assert gpu.could_grant(tenants[1]) == 1000

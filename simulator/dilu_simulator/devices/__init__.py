@@ -5,7 +5,6 @@ from dilu_simulator.devices.batch_executions import BatchExecution, BatchWork
 from dilu_simulator.devices.cluster import Cluster, ClusterTotals
 from dilu_simulator.devices.executions import ShareTimes, Usage
 from dilu_simulator.devices.llm_executions import LlmExecution, LlmWork
-from dilu_simulator.devices.pacing import Vertical, vertical_for
 from dilu_simulator.devices.training_executions import TrainingExecution
 
 __all__ = [
@@ -22,7 +21,5 @@ __all__ = [
     "ShareTimes",
     "TrainingExecution",
     "Usage",
-    "Vertical",
     "placement_named",
-    "vertical_for",
 ]

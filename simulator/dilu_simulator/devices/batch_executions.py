@@ -136,4 +136,4 @@ class BatchExecution(Execution):
         for tenant in self.tenants:
             inputs = tenant.gpu.inputs
             inputs.cycle_us[tenant.place] = cycle_us
-            inputs.least_cycle_us[tenant.place] = least_us
+            inputs.min_cycle_us[tenant.place] = least_us

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from dilu_autoscaler.policy.vertical import VerticalPolicy
 from dilu_scheduler.placement import Books, Demand, Placement
 from dilu_simulator.devices.gpus import Gpu
-from dilu_simulator.devices.pacing import Vertical
 from dilu_simulator.event_queue import US_PER_S, Events, Order
 
 Retry = Callable[[], bool]
@@ -29,7 +29,7 @@ class ClusterTotals:
 class Cluster:
     """Books GPUs by a placement, and makes a GPU when somebody first comes to it."""
 
-    def __init__(self, books: Books, placement: Placement, vertical: Vertical, events: Events) -> None:
+    def __init__(self, books: Books, placement: Placement, vertical: VerticalPolicy, events: Events) -> None:
         self.books = books
         self.vertical = vertical
         self._placement = placement

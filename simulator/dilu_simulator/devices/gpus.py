@@ -9,8 +9,14 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from dilu_autoscaler.policy.vertical import QuotaInputs, QuotaState, first_quota_state, with_tenant, without_tenant
-from dilu_simulator.devices.pacing import Vertical
+from dilu_autoscaler.policy.vertical import (
+    VerticalInputs,
+    VerticalPolicy,
+    VerticalState,
+    initial_state,
+    with_tenant,
+    without_tenant,
+)
 from dilu_simulator.event_queue import Events, Order
 
 TICK_US: Final = 5000
@@ -58,7 +64,6 @@ class Gpu:
         "_before",
         "_events",
         "_looks_us",
-        "_ticks",
         "_vertical",
         "inputs",
         "number",
@@ -67,10 +72,10 @@ class Gpu:
         "tick_us",
     )
 
-    def __init__(self, number: int, vertical: Vertical, events: Events) -> None:
+    def __init__(self, number: int, vertical: VerticalPolicy, events: Events) -> None:
         self.number = number
         self.tenants: list[Tenant] = []
-        self.inputs = QuotaInputs(
+        self.inputs = VerticalInputs(
             first=[0, 0],
             request_milli=[],
             limit_milli=[],
@@ -78,13 +83,12 @@ class Gpu:
             work=[],
             slack_us=[],
             cycle_us=[],
-            least_cycle_us=[],
+            min_cycle_us=[],
         )
-        self.state = first_quota_state(1)
+        self.state = initial_state(1)
         self.tick_us = events.now_us
         """When the present tick began."""
-        self._before = first_quota_state(1)  # the memory at the beginning of the present tick
-        self._ticks = 0
+        self._before = initial_state(1)  # the memory at the beginning of the present tick
         self._vertical = vertical
         self._events = events
         self._looks_us = -1
@@ -98,7 +102,7 @@ class Gpu:
         inputs.request_milli.append(request_milli)
         inputs.limit_milli.append(limit_milli)
         inputs.sensitive.append(int(sensitive))
-        for column in (inputs.work, inputs.slack_us, inputs.cycle_us, inputs.least_cycle_us):
+        for column in (inputs.work, inputs.slack_us, inputs.cycle_us, inputs.min_cycle_us):
             column.append(0)
         inputs.first[1] += 1
         self._part_memories()
@@ -118,7 +122,7 @@ class Gpu:
             inputs.work,
             inputs.slack_us,
             inputs.cycle_us,
-            inputs.least_cycle_us,
+            inputs.min_cycle_us,
         ):
             del column[place]
         inputs.first[1] -= 1
@@ -136,17 +140,14 @@ class Gpu:
         if not elapsed:
             return
         self.tick_us += elapsed * TICK_US
-        if self._vertical.counts_ticks and self.tenants:
-            self._vertical.rule(self.inputs, self.state, elapsed)
-            self._ticks = 0
-        else:
-            self._ticks = 1
+        if self._vertical.remembers_time and self.tenants:
+            self._vertical.decide(self.inputs, self.state, elapsed * TICK_US)
         self._remember()
 
     def decide(self) -> None:
         """The grants from now on, after an input has changed."""
         self._recall()
-        self._apply(self._ticks)
+        self._apply(0)
 
     def soon(self) -> None:
         """Something is known that the next tick should look at; not worth a decision of its own."""
@@ -162,9 +163,9 @@ class Gpu:
             if other is not tenant and (inputs.work[place] or other.worked_us > lately_us):
                 left -= inputs.request_milli[place]
         place = tenant.place
-        return self._vertical.reach(inputs.request_milli[place], inputs.limit_milli[place], left)
+        return self._vertical.max_grant_milli(inputs.request_milli[place], inputs.limit_milli[place], left)
 
-    def _apply(self, ticks: int) -> None:
+    def _apply(self, elapsed_us: int) -> None:
         inputs, tenants = self.inputs, self.tenants
         work = inputs.work
         running = sum(work)
@@ -173,8 +174,7 @@ class Gpu:
             for place, tenant in enumerate(tenants):
                 if work[place]:
                     inputs.slack_us[place] = tenant.runner.slack_us(now_us)
-        grants = self._vertical.rule(inputs, self.state, ticks)
-        changed = False
+        grants, change_us = self._vertical.decide(inputs, self.state, elapsed_us)
         for place, tenant in enumerate(tenants):
             granted = grants[place]
             if work[place]:
@@ -185,13 +185,11 @@ class Gpu:
                 continue
             else:
                 share = 0
-            changed = changed or granted != tenant.granted_milli
             tenant.runner.settle()
             tenant.granted_milli, tenant.share_milli, tenant.running = granted, share, running
             tenant.runner.rerate()
-        again = self._vertical.pace(inputs, self.state, changed) if running else 0
-        if again:
-            self._look_at(self.tick_us + again * TICK_US)
+        if running and change_us is not None:
+            self._look_at(self.tick_us + -(-change_us // TICK_US) * TICK_US)
 
     def _look_at(self, at_us: int) -> None:
         now_us = self._events.now_us
@@ -208,23 +206,21 @@ class Gpu:
         if not elapsed or not self.tenants:
             return
         self.tick_us += elapsed * TICK_US
-        if self._vertical.counts_ticks:
-            self._apply(elapsed)
-            self._ticks = 0
+        if self._vertical.remembers_time:
+            self._apply(elapsed * TICK_US)
             self._remember()
         else:
             self._remember()
-            self._ticks = 1
-            self._apply(1)
+            self._apply(TICK_US)
 
     def _remember(self) -> None:
-        if self._vertical.counts_ticks:
+        if self._vertical.remembers_time:
             self._before = _copied(self.state)
         else:  # it remembers grants only, in a new list each time
             self._before.granted_milli = self.state.granted_milli
 
     def _recall(self) -> None:
-        if self._vertical.counts_ticks:
+        if self._vertical.remembers_time:
             self.state = _copied(self._before)
         else:
             self.state.granted_milli = self._before.granted_milli
@@ -234,11 +230,12 @@ class Gpu:
         self._before.granted_milli = list(self._before.granted_milli)
 
 
-def _copied(state: QuotaState) -> QuotaState:
-    return QuotaState(
+def _copied(state: VerticalState) -> VerticalState:
+    return VerticalState(
         granted_milli=list(state.granted_milli),
-        idle_ticks=list(state.idle_ticks),
+        idle_us=list(state.idle_us),
         counter=list(state.counter),
         mode=list(state.mode),
         owner=list(state.owner),
+        step_us=list(state.step_us),
     )

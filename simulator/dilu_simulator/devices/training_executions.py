@@ -42,7 +42,7 @@ class TrainingExecution(Execution):
             cycle_us, least_us = round(1.0 / self.rate), int(self._times.us(1, self._limit_milli))
             for tenant in self.tenants:
                 tenant.gpu.inputs.cycle_us[tenant.place] = cycle_us
-                tenant.gpu.inputs.least_cycle_us[tenant.place] = least_us
+                tenant.gpu.inputs.min_cycle_us[tenant.place] = least_us
 
     def done(self) -> None:
         """See `Execution`."""

@@ -13,8 +13,9 @@ from dilu.errors import ConfigError
 from dilu.spec.fields import FieldError, positive_number, whole_number
 from dilu.spec.quantities import read_memory
 from dilu.spec.yaml_sections import Section, read_section
+from dilu_autoscaler.policy.vertical import vertical_policy_named
 from dilu_simulator.custom_policies import policy_for
-from dilu_simulator.devices import placement_named, vertical_for
+from dilu_simulator.devices import placement_named
 from dilu_simulator.models import Model, model_named
 from dilu_simulator.scenario.loads import read_load, read_tokens
 from dilu_simulator.scenario.scenarios import (
@@ -58,7 +59,7 @@ def read_scenario(path: str | Path) -> Scenario:
     with _located(top, "policy"):
         policy = _text(top, "policy", "dilu", policy_for)
     with _located(top, "vertical"):
-        vertical = _text(top, "vertical", "dilu", vertical_for)
+        vertical = _text(top, "vertical", "dilu", vertical_policy_named)
     with _located(top, "placement"):
         placement = top.text("placement")
         if placement is not None:

@@ -11,8 +11,9 @@ from dilu.errors import ConfigError
 from dilu.load.arrivals import Arrivals
 from dilu.spec import FunctionSpec, Kind, Slo
 from dilu.spec.fields import FieldError, label, number_from_zero, positive_number, whole_number
+from dilu_autoscaler.policy.vertical import VerticalPolicy, vertical_policy_named
 from dilu_simulator.arrivals import FixedTokens, TokenSource
-from dilu_simulator.devices import Demand, Vertical, placement_named, vertical_for
+from dilu_simulator.devices import Demand, placement_named
 from dilu_simulator.models import Model
 from dilu_simulator.scenario.sizes import ClusterSize, ColdStartDelay
 
@@ -151,7 +152,7 @@ class Scenario:
 
     def __post_init__(self) -> None:
         positive_number("duration", self.duration_s)
-        vertical_for(self.vertical)
+        vertical_policy_named(self.vertical)
         if self.placement is not None:
             placement_named(self.placement)
         if not self.functions and not self.training:
@@ -171,7 +172,7 @@ class Scenario:
         yield from self.training
 
 
-def default_placement(vertical: Vertical) -> str:
+def default_placement(vertical: VerticalPolicy) -> str:
     """Whole GPUs are for one replica each; everything else shares them."""
     return "exclusive" if vertical.name == "exclusive" else "first-fit"
 
@@ -205,6 +206,6 @@ def check_fits(entry: InferenceFunction | TrainingJob, size: ClusterSize) -> Non
             raise FieldError(key, f"must be at most the {most} {of}, or {entry.name} never finds room", asked)
 
 
-def reached_milli(vertical: Vertical, demand: Demand) -> int:
+def reached_milli(vertical: VerticalPolicy, demand: Demand) -> int:
     """The share that a replica has on a GPU of its own."""
-    return vertical.reach(demand.request_milli, demand.limit_milli, 1000)
+    return vertical.max_grant_milli(demand.request_milli, demand.limit_milli, 1000)

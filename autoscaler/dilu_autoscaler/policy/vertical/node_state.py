@@ -1,4 +1,4 @@
-"""What a vertical policy sees and remembers, as columns of whole numbers.
+"""What a vertical policy sees, remembers and answers, as columns of whole numbers.
 
 The tenants of GPU g are the places `first[g]` to `first[g + 1] - 1` of every tenant column; `first` therefore has one
 entry more than there are GPUs. A tenant is one replica on one GPU: a replica on four GPUs is four tenants.
@@ -7,17 +7,17 @@ entry more than there are GPUs. A tenant is one replica on one GPU: a replica on
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 WHOLE_MILLI: Final = 1000
 """One GPU."""
-TICK_US: Final = 5000
-"""What one tick is for policies that count them."""
+NEXT_TICK_US: Final = 1
+"""A change that is due at the next tick, however soon that is."""
 
 
 @dataclass(slots=True, kw_only=True)
-class QuotaInputs:
-    """One node at one moment. The lists are the caller's: a policy reads them and keeps none."""
+class VerticalInputs:
+    """One node at one moment. The lists belong to the caller: a policy reads them and keeps none."""
 
     first: list[int]
     request_milli: list[int]
@@ -29,48 +29,60 @@ class QuotaInputs:
     slack_us: list[int]
     """How much later than expected its oldest request may be answered; negative: it will be late."""
     cycle_us: list[int]
-    """How long its last launch cycle took: one batch, or one training iteration. 0: not known."""
-    least_cycle_us: list[int]
-    """The least that a cycle of its has taken, or takes by its profile. 0: not known."""
+    """Duration of its last launch cycle: one batch, or one training iteration. 0: unknown."""
+    min_cycle_us: list[int]
+    """Its shortest cycle so far, or by its profile. 0: unknown."""
 
 
 @dataclass(slots=True, kw_only=True)
-class QuotaState:
-    """What a policy remembers from tick to tick. Each policy says what the last three columns mean for it."""
+class VerticalState:
+    """What a policy remembers from call to call. Each policy states what the last four columns mean for it."""
 
     granted_milli: list[int]
-    """Per tenant: what was granted last."""
-    idle_ticks: list[int]
-    """Per tenant: for how long it has been idle."""
+    """Per tenant: the last grant."""
+    idle_us: list[int]
+    """Per tenant: how long it has been idle."""
     counter: list[int]
     """Per tenant."""
     mode: list[int]
     """Per GPU."""
     owner: list[int]
     """Per GPU."""
+    step_us: list[int]
+    """Per GPU."""
 
 
-def first_quota_state(gpus: int, tenants: int = 0) -> QuotaState:
-    """The memory of a node that is looked at for the first time."""
-    return QuotaState(
+class Grants(NamedTuple):
+    """The answer of a policy."""
+
+    milli: list[int]
+    """Per tenant: its share until the next call."""
+    next_change_us: int | None
+    """Time until a grant could change if every input stays as it is. None: never."""
+
+
+def initial_state(gpus: int, tenants: int = 0) -> VerticalState:
+    """Return the memory of a node before the first call."""
+    return VerticalState(
         granted_milli=[0] * tenants,
-        idle_ticks=[0] * tenants,
+        idle_us=[0] * tenants,
         counter=[0] * tenants,
         mode=[0] * gpus,
         owner=[-1] * gpus,
+        step_us=[0] * gpus,
     )
 
 
-def with_tenant(state: QuotaState, place: int) -> None:
-    """Make room in every tenant column for one that came to that place."""
-    for column in (state.granted_milli, state.idle_ticks, state.counter):
+def with_tenant(state: VerticalState, place: int) -> None:
+    """Insert a new tenant at that place into every tenant column."""
+    for column in (state.granted_milli, state.idle_us, state.counter):
         column.insert(place, 0)
     state.owner[:] = [owner + (owner >= place) for owner in state.owner]
 
 
-def without_tenant(state: QuotaState, place: int) -> None:
-    """Close the gap of one that left that place; a mode that it owned is over."""
-    for column in (state.granted_milli, state.idle_ticks, state.counter):
+def without_tenant(state: VerticalState, place: int) -> None:
+    """Delete the tenant at that place from every tenant column; a mode that it owned ends."""
+    for column in (state.granted_milli, state.idle_us, state.counter):
         del column[place]
     for gpu, owner in enumerate(state.owner):
         if owner == place:
@@ -80,9 +92,9 @@ def without_tenant(state: QuotaState, place: int) -> None:
 
 
 def fit_into_gpu(grants: list[int], begin: int, end: int) -> None:
-    """Shrink the grants of one GPU in proportion where they are more than it has.
+    """Shrink the grants of one GPU in proportion where they exceed it.
 
-    Limits may add up to more than one GPU. A device then shares what it has by what each could use.
+    Limits may add up to more than one GPU. A device then divides its time by what each tenant could use.
     """
     total = sum(grants[begin:end])
     if total > WHOLE_MILLI:
@@ -90,6 +102,8 @@ def fit_into_gpu(grants: list[int], begin: int, end: int) -> None:
             grants[place] = grants[place] * WHOLE_MILLI // total
 
 
-def idle_after(inputs: QuotaInputs, state: QuotaState, ticks: int) -> list[int]:
-    """For how long each tenant has been idle, after so many more ticks."""
-    return [0 if work else idle + ticks for work, idle in zip(inputs.work, state.idle_ticks, strict=True)]
+def sooner(one_us: int | None, other_us: int | None) -> int | None:
+    """Return the shorter of two times until a change; None is never."""
+    if one_us is None or other_us is None:
+        return one_us if other_us is None else other_us
+    return min(one_us, other_us)

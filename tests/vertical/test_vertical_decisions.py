@@ -5,25 +5,25 @@ from __future__ import annotations
 import pytest
 
 from dilu.errors import ConfigError
-from dilu_autoscaler.policy.vertical import QuotaState, first_quota_state, quota_policy_named, without_tenant
+from dilu_autoscaler.policy.vertical import VerticalState, initial_state, vertical_policy_named, without_tenant
 from dilu_autoscaler.policy.vertical.paper_tokens import EMERGENCY
-from vertical.quota_nodes import LATE_US, one_gpu
+from vertical.nodes import LATE_US, one_gpu
 
 
-def state_for(tenants: int, granted: list[int] | None = None) -> QuotaState:
-    state = first_quota_state(1, tenants)
+def state_for(tenants: int, granted: list[int] | None = None) -> VerticalState:
+    state = initial_state(1, tenants)
     if granted is not None:
         state.granted_milli = granted
     return state
 
 
-def grants_of(name: str, state: QuotaState, ticks: int = 1, /, **node: list[int]) -> list[int]:
-    return quota_policy_named(name)(one_gpu(**node), state, ticks)
+def grants_of(name: str, state: VerticalState, elapsed_us: int = 5000, /, **node: list[int]) -> list[int]:
+    return vertical_policy_named(name).decide(one_gpu(**node), state, elapsed_us).milli
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"^vertical policy = 'mps', must be one of: dilu, dilu-paper, exclusive, "):
-        quota_policy_named("mps")
+        vertical_policy_named("mps")
 
 
 def test_alone_with_work_a_tenant_has_its_limit_at_once() -> None:
@@ -79,15 +79,31 @@ def test_time_tokens_take_turns_where_two_partitions_do_not_fit() -> None:
     assert turns == [[600, 0], [0, 600], [600, 0], [0, 600]]
 
 
-def test_the_opportunistic_rate_grows_while_the_productive_tenant_is_as_fast_as_alone_and_shrinks_after() -> None:
+def test_tgs_lends_more_while_the_productive_tenant_is_as_fast_as_alone_and_less_after() -> None:
     node = {"request": [300, 300], "limit": [400, 1000], "work": [1, 1], "sensitive": [1, 0]}
     state, fast, slow = state_for(2), [20_000, 0], [30_000, 0]
-    rates = [grants_of("tgs", state, 10, **node, cycle_us=fast, least_cycle_us=[20_000, 0])[1] for _ in range(12)]
+    rates = [grants_of("tgs", state, 50_000, **node, cycle_us=fast, min_cycle_us=[20_000, 0])[1] for _ in range(12)]
     assert rates == sorted(rates)
     assert rates[-1] > 100
-    slowed = [grants_of("tgs", state, 10, **node, cycle_us=slow, least_cycle_us=[20_000, 0])[1] for _ in range(3)]
+    slowed = [grants_of("tgs", state, 50_000, **node, cycle_us=slow, min_cycle_us=[20_000, 0])[1] for _ in range(3)]
     assert slowed == sorted(slowed, reverse=True)
     assert slowed[0] < rates[-1]
+
+
+def test_tgs_lends_eight_percent_less_at_each_slow_down_after_the_first() -> None:
+    node = {"request": [300, 300], "limit": [400, 1000], "work": [1, 1], "sensitive": [1, 0]}
+    state = state_for(2)
+    state.mode = [600_000]
+    slow = {"cycle_us": [30_000, 0], "min_cycle_us": [20_000, 0]}
+    assert [grants_of("tgs", state, 50_000, **node, **slow)[1] for _ in range(3)] == [400, 368, 338]
+
+
+def test_time_tokens_are_paid_for_as_long_as_they_were_held() -> None:
+    state = state_for(2)
+    node = {"request": [300, 300], "limit": [600, 600], "work": [1, 1]}
+    assert grants_of("fast-gs", state, 20_000, **node) == [600, 0]
+    # The first owes 300 x 20 ms now, the second has earned as much: it runs until they are even.
+    assert [grants_of("fast-gs", state, **node) for _ in range(5)] == [[0, 600]] * 4 + [[600, 0]]
 
 
 TRAINED_BESIDE = {"request": [300, 400], "limit": [600, 900], "sensitive": [1, 0]}
@@ -95,7 +111,7 @@ TRAINED_BESIDE = {"request": [300, 400], "limit": [600, 900], "sensitive": [1, 0
 
 def test_an_inflated_cycle_is_an_emergency_that_the_other_tenant_pays_for() -> None:
     state = state_for(2, [300, 600])
-    node = {**TRAINED_BESIDE, "work": [1, 1], "least_cycle_us": [20_000, 0]}
+    node = {**TRAINED_BESIDE, "work": [1, 1], "min_cycle_us": [20_000, 0]}
     assert grants_of("dilu-paper", state, **node, cycle_us=[40_000, 0]) == [600, 200]
     assert (state.mode, state.owner) == ([EMERGENCY], [0])
     # It lasts until the cycle is near its least again, and is over with its owner.
@@ -109,8 +125,8 @@ def test_an_inflated_cycle_is_an_emergency_that_the_other_tenant_pays_for() -> N
 def test_a_tenant_that_is_idle_for_a_window_lets_the_other_recover() -> None:
     state = state_for(2, [300, 400])
     node = {**TRAINED_BESIDE, "work": [0, 1]}
-    assert grants_of("dilu-paper", state, 99, **node) == [0, 400]
-    assert [grants_of("dilu-paper", state, 5, **node)[1] for _ in range(4)] == [520, 676, 878, 900]
+    assert grants_of("dilu-paper", state, 495_000, **node) == [0, 400]
+    assert [grants_of("dilu-paper", state, 25_000, **node)[1] for _ in range(4)] == [520, 676, 878, 900]
 
 
 def test_training_alone_has_its_limit() -> None:
