@@ -61,6 +61,12 @@ def test_each_package_folder_is_in_the_architecture() -> None:
     assert [str(folder) for folder in folders if f"`{folder}/`" not in text] == []
 
 
+def test_each_module_beside_the_loop_is_in_the_architecture() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    modules = (ROOT / "autoscaler/dilu_autoscaler").glob("[a-z]*.py")
+    assert [str(path.relative_to(ROOT)) for path in modules if f"`{path.relative_to(ROOT)}`" not in text] == []
+
+
 def test_each_subcommand_is_in_the_readme() -> None:
     text = (ROOT / "README.md").read_text()
     commands = set(PROJECT["project"]["entry-points"]["dilu.commands"]) - {"describe"}
