@@ -133,7 +133,10 @@ def rows_of(title: str, results: dict[str, list[SingleResult]]) -> list[dict[str
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--traces", type=Path, metavar="DIR", help="folder of the paper's traces")
+    traces = os.environ.get("TRACES") or None
+    parser.add_argument(
+        "--traces", type=Path, default=traces, metavar="DIR", help="folder of the paper's traces ($TRACES)"
+    )
     parser.add_argument("--seeds", type=int, default=10, help="of each family")
     parser.add_argument("--table", type=Path, metavar="FILE.md", help="write the tables there too")
 
@@ -141,6 +144,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def loads_of(options: argparse.Namespace) -> dict[str, list[Arrivals]]:
     """Return the loads by the title of their table."""
     found: dict[str, list[Arrivals]] = {}
+    if options.traces is None:
+        harness.progress("without the paper's traces: neither --traces nor $TRACES is given")
     for name in TRACES:
         path = options.traces and options.traces / f"workload_{name}.txt"
         if path and path.exists():

@@ -75,7 +75,10 @@ def _median(values: Sequence[float]) -> float | None:
 
 
 def _ratio(value: float | None, peer_value: float | None) -> float | None:
-    return value / peer_value if value is not None and peer_value else None
+    """Return None unless both have a sign that allows it: a difference may be below zero."""
+    if value is None or peer_value is None or value < 0 or peer_value <= 0:
+        return None
+    return value / peer_value
 
 
 def _spread(repeats: Sequence[float], peers: Sequence[float], goal: Goal | None) -> dict[str, object] | None:

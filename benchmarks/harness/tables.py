@@ -101,7 +101,7 @@ def _line(name: str, row: Result, *, named: bool) -> str:
     peer = row["peer"] or ""
     if peer in _LIMITS:
         peer += " (limit)"
-    ratio = "" if row["ratio"] is None else f"{row['ratio']:.3g} ×"
+    ratio = "" if row["ratio"] is None or row["ratio"] < 0 else f"{row['ratio']:.3g} ×"
     judged = verdict(row)
     cells = [
         row["metric"],

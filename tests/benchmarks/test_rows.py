@@ -61,6 +61,11 @@ def test_a_row_of_one_figure_has_no_spread() -> None:
     assert (found["value"], found["met"], found["spread"], found["ratio"]) == (77.9, False, None, None)
 
 
+@pytest.mark.parametrize(("value", "peer"), [(91.4, -1.95), (-4.0, 1205.0), (1210.0, 0.0), (None, 1.0), (1.0, None)])
+def test_there_is_no_ratio_of_figures_that_allow_none(value: float | None, peer: float | None) -> None:
+    assert row("added", value, "us", peer="peer", peer_value=peer)["ratio"] is None
+
+
 def test_a_missing_figure_is_null_and_its_goal_is_not_met() -> None:
     assert row("p99", math.nan, "ms", goal="value <= 60")["value"] is None
     assert row("p99", [], "ms", goal="value <= 60")["met"] is False
