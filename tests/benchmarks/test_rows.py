@@ -44,15 +44,15 @@ def test_goals_that_cannot_be_read(text: str, tolerance: float) -> None:
 
 
 def test_a_row_of_repeats_has_median_spread_and_the_count_of_met_repeats() -> None:
-    found = row("tick", [201.0, 196.0, 199.0], "ms", peer="peer", peer_value=[100.0, 98.0, 398.0], goal="ratio <= 2")
+    found = row("tick", [201.0, 196.0, 199.0], "ms", peer="peer", peer_value=[100.0, 97.0, 398.0], goal="ratio <= 2")
     assert (found["value"], found["peer_value"], found["ratio"], found["met"]) == (199.0, 100.0, 1.99, True)
     assert found["spread"] == {
         "repeats": 3,
         "min": 196.0,
         "max": 201.0,
-        "peer_min": 98.0,
+        "peer_min": 97.0,
         "peer_max": 398.0,
-        "met": 2,  # 2.01, 2, 0.5
+        "met": 1,  # 2.01, 2.02, 0.5: each beside the peer of its turn
     }
 
 
@@ -79,6 +79,7 @@ def test_a_missing_figure_is_null_and_its_goal_is_not_met() -> None:
         (101.0, 100.0, "rps", "same"),
         (90.0, 100.0, "us", "better"),
         (91.4, -1.95, "us", "worse"),
+        (-1.95, -1.95, "us", "same"),
         (0.0, 0.0, "requests", "same"),
         (1210.0, 0.0, "rps", "better"),
         (1.0, None, "us", ""),
