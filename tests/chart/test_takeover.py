@@ -57,7 +57,7 @@ def test_taking_twice_remembers_the_first(play: Callable[..., None]) -> None:
         await take(cluster.serving)
         await take(cluster.serving)
         assert remembered(cluster) == "3"
-        assert len(cluster.writes) == 1
+        assert len(cluster.patches) == 1
 
     play(scene)
 
@@ -87,7 +87,7 @@ def test_nothing_is_taken_before_ours_is_available(play: Callable[..., None]) ->
         cluster.stuck.add(OURS)
         with pytest.raises(TakeoverError, match=r"dilu-autoscaler: 0 of 2 replicas are available after 0\.3 s"):
             await take(cluster.serving)
-        assert cluster.writes == []
+        assert cluster.patches == []
 
     play(scene)
 
@@ -107,7 +107,7 @@ def test_an_operators_stock_is_not_touched(play: Callable[..., None]) -> None:
         owned_by_operator(cluster)
         with pytest.raises(TakeoverError, match=r"KnativeServing mine.*takeover\.scaleStock=false"):
             await take(cluster.serving)
-        assert cluster.writes == []
+        assert cluster.patches == []
 
     play(scene)
 
@@ -142,7 +142,7 @@ def test_a_right_that_is_missing_is_said_at_once(play: Callable[..., None]) -> N
         cluster.failures = [403]
         with pytest.raises(KubeError, match="403"):
             await take(cluster.serving)
-        assert cluster.writes == []
+        assert cluster.patches == []
 
     play(scene)
 
@@ -174,7 +174,7 @@ def test_a_note_that_cannot_be_read_means_one_replica(play: Callable[..., None],
 def test_where_nothing_was_taken_nothing_is_given_back(play: Callable[..., None]) -> None:
     async def scene(cluster: FakeCluster) -> None:
         await restore(cluster.serving)
-        assert cluster.writes == []
+        assert cluster.patches == []
 
     play(scene)
 
@@ -182,10 +182,10 @@ def test_where_nothing_was_taken_nothing_is_given_back(play: Callable[..., None]
 def test_leaving_gives_back_first_and_ends_ours_then(play: Callable[..., None]) -> None:
     async def scene(cluster: FakeCluster) -> None:
         await take(cluster.serving)
-        cluster.writes.clear()
+        cluster.patches.clear()
         await leave(cluster.serving)
-        assert [name for name, _ in cluster.writes] == [STOCK, OURS, STOCK]
-        assert "restarted-at" in str(cluster.writes[-1])  # a fresh one takes the lease at once
+        assert [name for name, _ in cluster.patches] == [STOCK, OURS, STOCK]
+        assert "restarted-at" in str(cluster.patches[-1])  # a fresh one takes the lease at once
         assert cluster.replicas == {STOCK: 1, OURS: 0}
         assert set(cluster.holders.values()) == {STOCK}
 
@@ -216,7 +216,7 @@ def test_a_pod_of_ours_that_does_not_end_stops_the_removal(play: Callable[..., N
 def test_where_stock_holds_all_leases_leaving_changes_nothing(play: Callable[..., None]) -> None:
     async def scene(cluster: FakeCluster) -> None:
         await leave(cluster.serving)
-        assert cluster.writes == []
+        assert cluster.patches == []
 
     play(scene)
 

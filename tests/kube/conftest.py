@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kube.api_server import ApiServer, Main, Run
+from kube.fake_api_server import ApiServer, Main, Run
 from loops import LOOPS
 from loops import run as run_on
 
@@ -18,6 +18,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     def start(main: Main) -> None:
         async def served() -> None:
             async with ApiServer(tmp_path / "kubeconfig") as server:
+                server.echoes = True
                 await main(server)
 
         run_on(served, loop=request.param)

@@ -9,7 +9,7 @@ from dilu_autoscaler.knative.objects import POD_AUTOSCALERS
 from dilu_kube.errors import NotFound, Unreachable
 from dilu_kube.event_recorder import EventRecorder
 from dilu_kube.objects import Meta
-from kube.api_server import ApiServer, Run, answering, status
+from kube.fake_api_server import ApiServer, Run, answering, status
 from loops import run_virtually
 
 META = Meta(name="rev", namespace="ns", uid="uid-1", resource_version="7")

@@ -13,7 +13,7 @@ from dilu_kube.informers import Informer
 from dilu_kube.object_cache import ObjectCache
 from dilu_kube.objects import ConfigMap, Meta
 from dilu_kube.resources import CONFIG_MAPS
-from kube.api_server import (
+from kube.fake_api_server import (
     ApiServer,
     Run,
     Script,
@@ -66,19 +66,19 @@ class Watched:
         return {one.metadata.name: one.data for one in self.informer.items()}
 
     async def same_as_the_server(self) -> None:
-        await self.until(lambda: self.names() == {name: one["data"] for name, one in self.server.objects.items()})
+        await self.until(lambda: self.names() == {name: one["data"] for name, one in self.server.maps().items()})
 
 
 def test_it_tells_what_there_is_and_what_changes(run: Run) -> None:
     async def main(server: ApiServer) -> None:
-        server.put("a", key="1")
+        server.put_map("a", key="1")
         async with Watched(server) as watched:
             await watched.informer.synced()
             assert watched.informer.has_synced
             assert watched.log == ["add a"]
-            server.put("b")
-            server.put("a", key="2")
-            server.remove("b")
+            server.put_map("b")
+            server.put_map("a", key="2")
+            server.remove_map("b")
             await watched.told("add a", "add b", "update a", "delete b")
             assert watched.names() == {"a": {"key": "2"}}
             assert watched.informer.last_contact_s < 5
@@ -89,13 +89,13 @@ def test_it_tells_what_there_is_and_what_changes(run: Run) -> None:
 
 def test_a_watch_that_ends_goes_on_where_it_was(run: Run) -> None:
     async def main(server: ApiServer) -> None:
-        server.put("a")
+        server.put_map("a")
         bookmark = line("BOOKMARK", {"metadata": {"resourceVersion": "150"}})
         server.next("watch", streaming(bookmark, then="end"))
         async with Watched(server) as watched:
             await watched.informer.synced()
-            server.version = 150
-            server.put("b")
+            server.store.version = 150
+            server.put_map("b")
             await watched.told("add a", "add b")
         assert [one.query["resourceVersion"] for one in server.asked("watch")] == ["101", "150"]
         assert len(server.asked("list")) == 1
@@ -122,14 +122,14 @@ INTERRUPTIONS: list[tuple[str, Script]] = [
 @pytest.mark.parametrize("script", [one[1] for one in INTERRUPTIONS], ids=[one[0] for one in INTERRUPTIONS])
 def test_after_each_interruption_it_is_right_again(run: Run, script: Script) -> None:
     async def main(server: ApiServer) -> None:
-        server.put("a")
-        server.put("c")
+        server.put_map("a")
+        server.put_map("c")
         server.next("watch", script, script)
         async with Watched(server, quiet_s=0.2) as watched:
             await watched.informer.synced()
-            server.put("a", key="2")
-            server.remove("c")
-            server.put("new")
+            server.put_map("a", key="2")
+            server.remove_map("c")
+            server.put_map("new")
             await watched.same_as_the_server()
             assert watched.informer.restarts >= 1
             assert watched.log.count("delete c") == 1
@@ -141,13 +141,13 @@ def test_after_each_interruption_it_is_right_again(run: Run, script: Script) -> 
 def test_after_410_only_what_differs_is_told(run: Run) -> None:
     async def main(server: ApiServer) -> None:
         for name in ("same", "changed", "gone"):
-            server.put(name)
+            server.put_map(name)
 
         async def too_old(server: ApiServer, request: Any) -> Any:
-            server.put("changed", key="2")
-            server.remove("gone")
-            server.put("new")
-            server.forget_history()
+            server.put_map("changed", key="2")
+            server.remove_map("gone")
+            server.put_map("new")
+            server.store.history.clear()
             return await answering(410, status(410, "Expired", "too old"))(server, request)
 
         server.next("watch", too_old)
@@ -162,7 +162,7 @@ def test_a_store_that_was_set_back_is_noticed(run: Run) -> None:
     async def main(server: ApiServer) -> None:
         later = {"metadata": {"resourceVersion": "9000"}, "items": [config_map("a", 8999), config_map("lost", 8998)]}
         server.next("list", answering(200, later))
-        server.put("a", key="from the backup")
+        server.put_map("a", key="from the backup")
         async with Watched(server, quiet_s=0.2) as watched:
             await watched.told("add a", "add lost", "update a", "delete lost")
             assert watched.names() == {"a": {"key": "from the backup"}}
@@ -172,7 +172,7 @@ def test_a_store_that_was_set_back_is_noticed(run: Run) -> None:
 
 def test_a_server_that_forgets_all_the_time_is_not_asked_all_the_time(run: Run) -> None:
     async def main(server: ApiServer) -> None:
-        server.put("a")
+        server.put_map("a")
         server.next("watch", *[streaming(line("ERROR", status(410, "Expired", "too old")), then="end")] * 100)
         async with Watched(server) as watched:
             await watched.informer.synced()
@@ -185,7 +185,7 @@ def test_a_server_that_forgets_all_the_time_is_not_asked_all_the_time(run: Run) 
 
 def test_an_outage_keeps_what_is_known(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     async def main(server: ApiServer) -> None:
-        server.put("a")
+        server.put_map("a")
         async with Watched(server) as watched:
             await watched.informer.synced()
             await server.close()
@@ -193,8 +193,8 @@ def test_an_outage_keeps_what_is_known(run: Run, caplog: pytest.LogCaptureFixtur
                 await asyncio.sleep(0.01)
             assert watched.names() == {"a": {}}
             assert watched.log == ["add a"]
-            server.put("b")
-            await server.open(server.port)
+            server.put_map("b")
+            await server.open()
             await watched.told("add a", "add b")
             assert len(server.asked("list")) == 1
 
@@ -208,7 +208,7 @@ def test_an_outage_keeps_what_is_known(run: Run, caplog: pytest.LogCaptureFixtur
 
 def test_it_waits_for_a_server_that_comes_later(run: Run) -> None:
     async def main(server: ApiServer) -> None:
-        server.put("a")
+        server.put_map("a")
         server.next("list", hang_up, hang_up, answering(503, "starting"), answering(200, "no list"))
         async with Watched(server) as watched:
             assert not watched.informer.has_synced
@@ -223,7 +223,7 @@ def test_an_object_that_cannot_be_read_is_left_as_it_was(run: Run, caplog: pytes
     strange = config_map("a", 200) | {"data": [1]}
 
     async def main(server: ApiServer) -> None:
-        server.put("a", key="1")
+        server.put_map("a", key="1")
         server.next(
             "watch",
             streaming(
@@ -262,10 +262,10 @@ def test_a_handler_that_raises_stops_nothing(run: Run, caplog: pytest.LogCapture
         raise ZeroDivisionError
 
     async def main(server: ApiServer) -> None:
-        server.put("a")
+        server.put_map("a")
         async with Watched(server) as watched:
             watched.informer._changes.handlers.insert(0, bad)
-            server.put("b")
+            server.put_map("b")
             await watched.told("add a", "add b")
 
     run(main)
@@ -274,8 +274,8 @@ def test_a_handler_that_raises_stops_nothing(run: Run, caplog: pytest.LogCapture
 
 def test_a_resync_lists_again_and_tells_of_all(run: Run) -> None:
     async def main(server: ApiServer) -> None:
-        server.put("a")
-        server.put("b")
+        server.put_map("a")
+        server.put_map("b")
         server.next("watch", streaming(then="end"))
         async with Watched(server, resync_s=0.01) as watched:
             await watched.told("add a", "add b", "update a", "update b")
@@ -285,9 +285,9 @@ def test_a_resync_lists_again_and_tells_of_all(run: Run) -> None:
 
 def test_the_index_follows(run: Run) -> None:
     async def main(server: ApiServer) -> None:
-        server.put("a", team="red")
-        server.put("b", team="red")
-        server.put("c")
+        server.put_map("a", team="red")
+        server.put_map("b", team="red")
+        server.put_map("c")
         async with Watched(server, index=lambda one: one.data.get("team")) as watched:
 
             def team(name: str) -> list[str]:
@@ -295,12 +295,12 @@ def test_the_index_follows(run: Run) -> None:
 
             await watched.informer.synced()
             assert (team("red"), team("blue")) == (["a", "b"], [])
-            server.put("a", team="blue")
-            server.put("b", team="red", more="x")
-            server.put("c", team="blue")
+            server.put_map("a", team="blue")
+            server.put_map("b", team="red", more="x")
+            server.put_map("c", team="blue")
             await watched.until(lambda: watched.names()["c"] != {})
             assert (team("red"), team("blue")) == (["b"], ["a", "c"])
-            server.remove("b")
+            server.remove_map("b")
             await watched.until(lambda: "b" not in watched.names())
             assert (team("red"), team("blue")) == ([], ["a", "c"])
 
@@ -310,8 +310,8 @@ def test_the_index_follows(run: Run) -> None:
 def test_equal_labels_are_kept_once(run: Run) -> None:
     async def main(server: ApiServer) -> None:
         for name in "ab":
-            server.put(name)
-            server.objects[name]["metadata"]["labels"] = {"app": "shop", "revision": "shop-1"}
+            server.put_map(name)
+            server.maps()[name]["metadata"]["labels"] = {"app": "shop", "revision": "shop-1"}
         async with Watched(server) as watched:
             await watched.informer.synced()
             first, second = watched.informer.items()
@@ -331,12 +331,12 @@ def test_what_is_shared_does_not_grow_with_changes() -> None:
 
 def test_closing_ends_it_and_keeps_what_is_known(run: Run) -> None:
     async def main(server: ApiServer) -> None:
-        server.put("a")
+        server.put_map("a")
         async with Watched(server) as watched:
             await watched.informer.synced()
             await watched.informer.close()
             await watched.informer.close()
-            server.put("b")
+            server.put_map("b")
             assert watched.names() == {"a": {}}
 
     run(main)

@@ -29,7 +29,7 @@ from dilu_kube.client import (
 )
 from dilu_kube.objects import ConfigMap
 from dilu_kube.resources import CONFIG_MAPS, DEPLOYMENTS
-from kube.api_server import (
+from kube.fake_api_server import (
     PATH,
     ApiServer,
     Run,
@@ -126,9 +126,9 @@ def test_a_patch_of_the_wrong_form_is_not_sent(run: Run) -> None:
 
 def test_a_list_is_read_page_by_page(run: Run) -> None:
     async def main(server: ApiServer) -> None:
-        server.page = 2
+        server.max_page = 2
         for name in "abcde":
-            server.put(name)
+            server.put_map(name)
         client = await server.client()
         found = await client.list(CONFIG_MAPS, "ns", type=ConfigMap, label_selector="a=b,c in (d, e)")
         assert [one.metadata.name for one in found.items] == list("abcde")
@@ -144,7 +144,7 @@ def test_a_list_is_read_page_by_page(run: Run) -> None:
 def test_a_list_whose_pages_expired_is_read_at_once(run: Run) -> None:
     async def main(server: ApiServer) -> None:
         for name in "abc":
-            server.put(name)
+            server.put_map(name)
         client = await server.client()
         first = {"metadata": {"resourceVersion": "1", "continue": "x"}, "items": [config_map("old", 1)]}
         server.next("list", answering(200, first), answering(410, status(410, "Expired", "continue token too old")))

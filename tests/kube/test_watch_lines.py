@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dilu_kube.decoding import Lines, WatchEvent, read_event, read_page
 from dilu_kube.errors import Gone, KubeError, Refused
 from dilu_kube.objects import ConfigMap, Meta, Pod
-from kube.api_server import config_map, line, status
+from kube.fake_api_server import config_map, line, status
 
 
 @given(st.lists(st.binary(max_size=20)), st.lists(st.integers(1, 30)))

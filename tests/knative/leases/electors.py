@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from dilu_autoscaler.knative.buckets.leases import BucketLeases
 from dilu_kube.lease_rules import LeaseDurations
-from knative.leases.memory_api import BUCKET, NAMESPACE, Line, MemoryClient, Store
+from knative.leases.lease_store import BUCKET, NAMESPACE, LeaseStore, Line, MemoryClient
 from loops import now_s
 
 BOOTED_S = 50_000.0  # our clock is not the loop's
@@ -18,7 +18,7 @@ class Elector:
 
     def __init__(
         self,
-        store: Store,
+        store: LeaseStore,
         name: str = "a",
         *,
         line: Line | None = None,

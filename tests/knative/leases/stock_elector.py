@@ -11,7 +11,7 @@ from dilu_kube.client import MERGE_PATCH
 from dilu_kube.errors import KubeError, NotFound
 from dilu_kube.objects import Lease
 from dilu_kube.resources import LEASES
-from knative.leases.memory_api import BUCKET, NAMESPACE, Line, MemoryClient, Store
+from knative.leases.lease_store import BUCKET, NAMESPACE, LeaseStore, Line, MemoryClient
 from loops import now_s
 
 
@@ -19,7 +19,14 @@ class StockElector:
     """Looks each `retry_s` with jitter; leads until `renew_s` have passed in vain; gives the lease back at the end."""
 
     def __init__(
-        self, store: Store, name: str, *, lease_s: int = 60, renew_s: float = 40.0, retry_s: float = 10.0, seed: int = 0
+        self,
+        store: LeaseStore,
+        name: str,
+        *,
+        lease_s: int = 60,
+        renew_s: float = 40.0,
+        retry_s: float = 10.0,
+        seed: int = 0,
     ) -> None:
         self.identity = f"{name}_10.0.1.1"
         self.line = Line()

@@ -11,14 +11,14 @@ from dilu.errors import ConfigError
 from dilu_autoscaler.knative.buckets.bucket_addresses import BucketAddresses
 from dilu_kube.resources import ENDPOINT_SLICES, LEASES, SERVICES, Resource
 from knative.leases.electors import Elector
-from knative.leases.memory_api import BUCKET, NAMESPACE, Line, MemoryClient, Store
+from knative.leases.lease_store import BUCKET, NAMESPACE, LeaseStore, Line, MemoryClient
 from loops import run_virtually
 
 
 class Holder:
     """A process that holds the bucket as long as `holds`."""
 
-    def __init__(self, store: Store, pod_ip: str = "10.0.0.1", *, line: Line | None = None) -> None:
+    def __init__(self, store: LeaseStore, pod_ip: str = "10.0.0.1", *, line: Line | None = None) -> None:
         self.holds = True
         client = MemoryClient(store, pod_ip, line)
         self.addresses = BucketAddresses(client, namespace=NAMESPACE, pod_ip=pod_ip, holds=lambda bucket: self.holds)
@@ -28,19 +28,20 @@ class Holder:
         await asyncio.sleep(for_s)
 
 
-def written(store: Store) -> list[tuple[str, str]]:
+def written(store: LeaseStore) -> list[tuple[str, str]]:
     return [(request.verb, request.plural) for request in store.requests if request.verb != "get"]
 
 
-def stored(store: Store, resource: Resource) -> dict[str, Any]:
+def stored(store: LeaseStore, resource: Resource) -> dict[str, Any]:
     found = store.read(resource, BUCKET)
-    del found["metadata"]["resourceVersion"]
+    for of_the_server in ("resourceVersion", "uid", "generation"):
+        del found["metadata"][of_the_server]
     return found
 
 
 def test_the_first_holder_creates_what_stock_would() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         holder = Holder(store)
         await holder.publish()
         assert stored(store, SERVICES) == {
@@ -70,7 +71,7 @@ def test_the_first_holder_creates_what_stock_would() -> None:
 
 def test_what_is_right_already_is_not_written_again() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         holder = Holder(store)
         await holder.publish()
         store.requests.clear()
@@ -85,10 +86,10 @@ def test_what_is_right_already_is_not_written_again() -> None:
 
 def test_the_next_holder_changes_the_address_and_nothing_else() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         first, second = Holder(store), Holder(store, "10.0.0.2")
         await first.publish()
-        store.objects[ENDPOINT_SLICES.plural, BUCKET]["metadata"]["labels"]["team"] = "search"
+        store.stored(ENDPOINT_SLICES, BUCKET)["metadata"]["labels"]["team"] = "search"
         store.requests.clear()
         await second.publish()
         assert written(store) == [("replace", "endpointslices")]
@@ -103,7 +104,7 @@ def test_the_next_holder_changes_the_address_and_nothing_else() -> None:
 
 def test_a_slice_of_the_other_family_is_made_anew() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         first, second = Holder(store), Holder(store, "fd00::2")
         await first.publish()
         store.requests.clear()
@@ -120,11 +121,11 @@ def test_a_slice_of_the_other_family_is_made_anew() -> None:
 @pytest.mark.parametrize("broken", [{"endpoints": None}, {"ports": []}, {"endpoints": []}], ids=str)
 def test_a_slice_that_somebody_emptied_is_filled_again(broken: dict[str, Any]) -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         holder = Holder(store)
         await holder.publish()
         right = stored(store, ENDPOINT_SLICES)
-        store.objects[ENDPOINT_SLICES.plural, BUCKET].update(broken)
+        store.stored(ENDPOINT_SLICES, BUCKET).update(broken)
         await holder.publish()
         assert stored(store, ENDPOINT_SLICES) == right
         await holder.addresses.close()
@@ -134,7 +135,7 @@ def test_a_slice_that_somebody_emptied_is_filled_again(broken: dict[str, Any]) -
 
 def test_a_server_that_does_not_answer_is_asked_again() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         line = Line(is_down=True)
         holder = Holder(store, line=line)
         await holder.publish(for_s=9.0)
@@ -152,7 +153,7 @@ def test_a_server_that_does_not_answer_is_asked_again() -> None:
 @pytest.mark.parametrize("how", ["told", "by the clock"])
 def test_who_holds_the_bucket_no_more_writes_nothing(how: str) -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         holder = Holder(store, line=Line(there_s=lambda: 1.0))
         await holder.publish(for_s=0.5)  # the first look is under way
         if how == "told":
@@ -168,7 +169,7 @@ def test_who_holds_the_bucket_no_more_writes_nothing(how: str) -> None:
 
 def test_an_elector_publishes_when_it_gets_the_lease() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         elector = Elector(store)
         addresses = BucketAddresses(elector.client, namespace=NAMESPACE, pod_ip="10.0.0.97", holds=elector.leases.holds)
         elector.leases.on_change(addresses.on_lease)
@@ -185,4 +186,4 @@ def test_an_elector_publishes_when_it_gets_the_lease() -> None:
 @pytest.mark.parametrize("pod_ip", ["", "10.0.0", "a-pod", "10.0.0.1:8080"])
 def test_an_address_that_is_none_is_refused(pod_ip: str) -> None:
     with pytest.raises(ConfigError, match="IPv4 or IPv6"):
-        BucketAddresses(MemoryClient(Store(), "a"), namespace=NAMESPACE, pod_ip=pod_ip, holds=lambda bucket: True)
+        BucketAddresses(MemoryClient(LeaseStore(), "a"), namespace=NAMESPACE, pod_ip=pod_ip, holds=lambda bucket: True)

@@ -11,7 +11,7 @@ from dilu.errors import ConfigError
 from dilu_autoscaler.knative.buckets.leases import BucketLeases
 from dilu_kube.resources import LEASES
 from knative.leases.electors import Elector
-from knative.leases.memory_api import BUCKET, NAMESPACE, Line, MemoryClient, Store
+from knative.leases.lease_store import BUCKET, NAMESPACE, LeaseStore, Line, MemoryClient
 from loops import now_s, run_virtually
 
 STOCK = "autoscaler-5c6b_10.88.0.9"
@@ -23,7 +23,7 @@ async def until_s(time_s: float) -> None:
 
 def test_a_lease_that_does_not_exist_is_created_at_once() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         elector = Elector(store)
         await until_s(0.1)
         assert elector.holds()
@@ -39,7 +39,7 @@ def test_a_lease_that_does_not_exist_is_created_at_once() -> None:
 
 def test_a_released_lease_is_taken_at_once() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         store.put_lease("", duration_s=1, leaseTransitions=4)
         elector = Elector(store)
         await until_s(0.1)
@@ -53,7 +53,7 @@ def test_a_released_lease_is_taken_at_once() -> None:
 @pytest.mark.parametrize("renewed", ["1970-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z", None])
 def test_anothers_lease_is_taken_when_its_time_is_over_since_we_saw_it_and_not_before(renewed: str | None) -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         store.put_lease(STOCK, duration_s=60, renewTime=renewed)
         elector = Elector(store)
         await until_s(59.9)
@@ -70,7 +70,7 @@ def test_anothers_lease_is_taken_when_its_time_is_over_since_we_saw_it_and_not_b
 
 def test_a_lease_that_is_renewed_is_never_touched() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         elector = Elector(store)
         await until_s(0.05)
         await elector.close()
@@ -88,7 +88,7 @@ def test_a_lease_that_is_renewed_is_never_touched() -> None:
 
 def test_keeping_a_lease_costs_one_patch_each_two_seconds_and_no_read() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         elector = Elector(store)
         await until_s(0.1)
         acquired = store.lease()["acquireTime"]
@@ -107,12 +107,12 @@ def test_keeping_a_lease_costs_one_patch_each_two_seconds_and_no_read() -> None:
 
 def test_what_others_wrote_on_our_lease_stays_and_costs_one_more_look() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         elector = Elector(store)
         await until_s(0.1)
-        store.objects[LEASES.plural, BUCKET]["metadata"]["labels"] = {"team": "search"}
+        store.stored(LEASES, BUCKET)["metadata"]["labels"] = {"team": "search"}
         store.put_lease(elector.identity, strategy="OldestEmulationVersion")
-        store.objects[LEASES.plural, BUCKET]["metadata"]["labels"] = {"team": "search"}
+        store.stored(LEASES, BUCKET)["metadata"]["labels"] = {"team": "search"}
         store.requests.clear()
         await until_s(3.0)
         assert store.verbs("a") == ["patch", "get", "patch"]
@@ -128,7 +128,7 @@ def test_in_an_outage_it_holds_for_ten_seconds_from_when_its_last_renewal_was_se
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         line = Line(there_s=lambda: 0.5, back_s=lambda: 0.5)
         elector = Elector(store, line=line)
         await until_s(1.9)
@@ -161,7 +161,7 @@ def test_in_an_outage_it_holds_for_ten_seconds_from_when_its_last_renewal_was_se
 
 def test_an_answer_that_never_comes_leaves_time_for_another_attempt() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         answers = iter([0.0, 0.0, None])  # the look, the creation; then one renewal without an answer
         elector = Elector(store, line=Line(back_s=lambda: next(answers, 0.0)))
         await until_s(60.0)
@@ -176,7 +176,7 @@ def test_an_answer_that_comes_too_late_makes_no_holder() -> None:
     """A stopped process cannot give up on its request; when it goes on, the answer is there."""
 
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         clock_s = [0.0]
         elector = Elector(store, clock_s=lambda: clock_s[0])
 
@@ -198,7 +198,7 @@ def test_an_answer_that_comes_too_late_makes_no_holder() -> None:
 
 def test_a_process_that_was_frozen_looks_before_it_writes_and_stays_a_candidate() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         skipped_s = [0.0]
         elector = Elector(store, clock_s=lambda: skipped_s[0] + now_s())
         await until_s(1.0)
@@ -220,7 +220,7 @@ def test_a_process_that_was_frozen_looks_before_it_writes_and_stays_a_candidate(
 
 def test_a_lease_lost_and_taken_again_between_two_looks_is_told_as_both() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         elector = Elector(store)
         await until_s(1.0)
         store.put_lease("")
@@ -235,7 +235,7 @@ def test_a_lease_lost_and_taken_again_between_two_looks_is_told_as_both() -> Non
 
 def test_a_lease_that_somebody_took_by_force_is_given_up() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         elector = Elector(store)
         await until_s(1.0)
         store.put_lease(STOCK)
@@ -250,7 +250,7 @@ def test_a_lease_that_somebody_took_by_force_is_given_up() -> None:
 
 def test_a_deleted_lease_is_put_back_by_its_holder_and_left_alone_by_others() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         holder = Elector(store)
         await until_s(0.1)
         other = Elector(store, "b", seed=1)
@@ -269,7 +269,7 @@ def test_a_deleted_lease_is_put_back_by_its_holder_and_left_alone_by_others() ->
 
 def test_who_only_watches_writes_nothing_and_knows_the_holder() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         elector = Elector(store, takes=False)
         await until_s(5.0)
         assert elector.changes == []
@@ -289,7 +289,7 @@ def test_who_only_watches_writes_nothing_and_knows_the_holder() -> None:
 
 def test_closing_releases_what_is_held() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         elector = Elector(store)
         await until_s(7.0)
         await elector.close()
@@ -306,7 +306,7 @@ def test_closing_releases_what_is_held() -> None:
 
 def test_closing_waits_for_a_lease_that_is_being_taken_and_releases_it() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         elector = Elector(store, line=Line(there_s=lambda: 0.4, back_s=lambda: 0.4))
         await until_s(1.0)  # looked, and the creation is on its way
         await elector.close()
@@ -317,7 +317,7 @@ def test_closing_waits_for_a_lease_that_is_being_taken_and_releases_it() -> None
 
 def test_closing_leaves_anothers_lease_alone() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         elector = Elector(store)
         await until_s(1.0)
         store.put_lease(STOCK)
@@ -329,7 +329,7 @@ def test_closing_leaves_anothers_lease_alone() -> None:
 
 def test_closing_without_a_release_leaves_the_lease_to_run_out() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         elector = Elector(store)
         await until_s(1.0)
         await elector.leases.close(release=False)
@@ -341,7 +341,7 @@ def test_closing_without_a_release_leaves_the_lease_to_run_out() -> None:
 
 def test_closing_ends_also_where_the_server_does_not_answer(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         line = Line()
         elector = Elector(store, line=line)
         await until_s(1.0)
@@ -357,7 +357,7 @@ def test_closing_ends_also_where_the_server_does_not_answer(caplog: pytest.LogCa
 
 def test_the_time_of_day_changes_nothing_but_what_people_read() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         times_s = iter([1e9, 2e9, 0.0, 0.0, 0.0, 0.0, 1e9, 1e9] + [5e8] * 100)
         holder = Elector(store, wall_s=lambda: next(times_s))
         await until_s(0.1)
@@ -373,7 +373,7 @@ def test_the_time_of_day_changes_nothing_but_what_people_read() -> None:
 
 def test_each_bucket_has_a_lease_of_its_own() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         names = [f"autoscaler-bucket-{number:02d}-of-03" for number in range(3)]
         store.put_lease(STOCK, name=names[1])
         elector = Elector(store, buckets=names)
@@ -390,7 +390,7 @@ def test_each_bucket_has_a_lease_of_its_own() -> None:
 
 def test_a_handler_that_fails_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         elector = Elector(store)
 
         def broken(bucket: str, holds_it: bool, holder: str) -> None:
@@ -410,7 +410,7 @@ def test_a_handler_that_fails_stops_nothing(caplog: pytest.LogCaptureFixture) ->
 
 def test_an_error_of_no_known_kind_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
 
         def broken(by: str) -> None:
             store.on_write = lambda by: None
@@ -430,4 +430,4 @@ def test_an_error_of_no_known_kind_stops_nothing(caplog: pytest.LogCaptureFixtur
 @pytest.mark.parametrize("identity", ["a-pod", "a-pod_", ""])
 def test_an_identity_without_an_address_is_refused(identity: str) -> None:
     with pytest.raises(ConfigError, match="POD_NAME_POD_IP"):
-        BucketLeases(MemoryClient(Store(), "a"), namespace=NAMESPACE, identity=identity, buckets=[BUCKET])
+        BucketLeases(MemoryClient(LeaseStore(), "a"), namespace=NAMESPACE, identity=identity, buckets=[BUCKET])

@@ -16,7 +16,7 @@ from dilu_kube.errors import NotFound
 from dilu_kube.lease_rules import LeaseDurations
 from dilu_kube.resources import LEASES
 from knative.leases.electors import Elector
-from knative.leases.memory_api import BUCKET, Line, Store
+from knative.leases.lease_store import BUCKET, LeaseStore, Line
 from knative.leases.stock_elector import StockElector
 from loops import now_s, run_virtually
 
@@ -68,7 +68,7 @@ def within(spans: Spans, time_s: float) -> bool:
     return any(start_s <= time_s < start_s + length_s for start_s, length_s in spans)
 
 
-def started(store: Store, name: str, life: Life) -> Elector:
+def started(store: LeaseStore, name: str, life: Life) -> Elector:
     """A process with its own clocks and its own way to the server."""
     chance = random.Random(life.seed)
 
@@ -99,7 +99,7 @@ def steady(latency_s: float) -> Line:
 class Referee:
     """Sees who holds the lease at each moment, and at each write."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: LeaseStore) -> None:
         self.holders: dict[str, Holder] = {}
         self.held_s: set[str] = set()
         self.faults: list[str] = []
@@ -117,7 +117,7 @@ class Referee:
             self.faults.append(f"{now_s():.3f} s: {now} hold the lease at once")
 
 
-async def live(store: Store, referee: Referee, name: str, life: Life) -> None:
+async def live(store: LeaseStore, referee: Referee, name: str, life: Life) -> None:
     await asyncio.sleep(life.starts_s)
     elector = referee.holders[name] = started(store, name, life)
     for second in range(int(life.starts_s), 120):
@@ -141,7 +141,7 @@ async def compete(referee: Referee, all_live: Sequence[Coroutine[None, None, Non
 @given(st.lists(lives, min_size=2, max_size=3))
 def test_never_two_hold_the_lease_at_one_moment(all_lives: list[Life]) -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         referee = Referee(store)
         await compete(referee, [live(store, referee, name, life) for name, life in zip("abc", all_lives, strict=False)])
         assert referee.faults == []
@@ -153,7 +153,7 @@ def test_never_two_hold_the_lease_at_one_moment(all_lives: list[Life]) -> None:
 def test_a_deleted_lease_makes_no_two_holders_once_both_have_seen_it(
     all_lives: list[Life], deletions_s: list[float]
 ) -> None:
-    async def deleted(store: Store) -> None:
+    async def deleted(store: LeaseStore) -> None:
         for at_s in sorted(deletions_s):
             await asyncio.sleep(max(0.0, at_s - now_s()))
             try:
@@ -162,7 +162,7 @@ def test_a_deleted_lease_makes_no_two_holders_once_both_have_seen_it(
                 continue
 
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         referee = Referee(store)
         lived = [live(store, referee, name, calm(life)) for name, life in zip("ab", all_lives, strict=True)]
         await compete(referee, [*lived, deleted(store)])
@@ -206,7 +206,7 @@ def test_stock_and_ours_never_hold_it_at_one_moment(
     lease_s, renew_s, retry_s = durations
     chance = random.Random(seed)
 
-    async def stock(store: Store, referee: Referee) -> None:
+    async def stock(store: LeaseStore, referee: Referee) -> None:
         await asyncio.sleep(stock_starts_s)
         elector = StockElector(store, "stock", lease_s=lease_s, renew_s=renew_s, retry_s=retry_s, seed=seed)
         # Its lease is that much longer than its deadline; what it waits for must not take longer.
@@ -219,7 +219,7 @@ def test_stock_and_ours_never_hold_it_at_one_moment(
         await elector.close()
 
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         referee = Referee(store)
         lived = [live(store, referee, name, life) for name, life in zip("ab", ours, strict=False)]
         await compete(referee, [*lived, stock(store, referee)])
@@ -238,7 +238,7 @@ def test_somebody_holds_again_soon_after_the_holder_has_died(
     count: int, dies_s: float, latencies_s: list[float], seed: int
 ) -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         electors = {
             name: Elector(store, name, line=steady(latency_s), seed=seed + at)
             for at, (name, latency_s) in enumerate(zip("abc"[:count], latencies_s, strict=False))
@@ -257,7 +257,7 @@ def test_somebody_holds_again_soon_after_the_holder_has_died(
 @given(closes_s=st.floats(3, 60), seed=st.integers(0, 2**32))
 def test_a_lease_that_is_given_back_is_anothers_within_two_looks(closes_s: float, seed: int) -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         first = Elector(store, "a", seed=seed)
         await asyncio.sleep(1.0)
         second = Elector(store, "b", seed=seed + 1)
@@ -274,7 +274,7 @@ def test_a_lease_that_is_given_back_is_anothers_within_two_looks(closes_s: float
 @pytest.mark.parametrize("kind", ["ours after stock", "stock after ours"])
 def test_the_other_kind_takes_over_from_a_dead_holder(kind: str) -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         if kind == "ours after stock":
             first: Holder = StockElector(store, "stock")
             await asyncio.sleep(1.0)
@@ -297,7 +297,7 @@ def test_the_other_kind_takes_over_from_a_dead_holder(kind: str) -> None:
 
 def test_of_many_that_race_for_a_new_lease_one_has_it() -> None:
     async def main() -> None:
-        store = Store()
+        store = LeaseStore()
         electors = [
             Elector(store, name, line=Line(there_s=lambda: 0.01), seed=at) for at, name in enumerate("abcdefgh")
         ]

@@ -18,7 +18,8 @@ from dilu_autoscaler.knative.reconciling.conditions import time_text
 from dilu_autoscaler.knative.reports import stat_pb2
 from dilu_autoscaler.knative.reports.stats import Stat, write_frame
 from dilu_kube.resources import CONFIG_MAPS, DEPLOYMENTS, LEASES, PODS
-from knative.process.kube_server import KubeServer, Object
+from kube.fake_api_server import ApiServer
+from kube.object_store import Object
 
 SERVING: Final = "knative-serving"
 BUCKET: Final = "autoscaler-bucket-00-of-01"
@@ -36,7 +37,7 @@ SHORT: Final = {
 class Knative:
     """What Knative's own controllers, Kubernetes' and the kubelets do, at once; each pod gets the next address."""
 
-    server: KubeServer
+    server: ApiServer
     addresses: list[str] = field(default_factory=list)
     starts_pods: bool = True
 

@@ -19,7 +19,7 @@ from dilu_autoscaler.knative.process import Autoscaler
 from dilu_autoscaler.knative.reports.stat_traffic import StatTraffic
 from dilu_kube.client import KubeClient
 from knative.process.knative_around import Activator, Knative, QueueProxies, RoutedClient
-from knative.process.kube_server import KubeServer
+from kube.fake_api_server import ApiServer
 from loops import run as run_on
 
 
@@ -27,7 +27,7 @@ from loops import run as run_on
 class Cluster:
     """Everything but the autoscaler."""
 
-    server: KubeServer
+    server: ApiServer
     knative: Knative
     activator: Activator
     pods: QueueProxies
@@ -70,7 +70,7 @@ def run(main: Main, folder: Path, *, within_s: float = 20.0, addresses: Sequence
 @asynccontextmanager
 async def clustered(folder: Path, addresses: Sequence[str]) -> AsyncIterator[Cluster]:
     """A cluster whose pods get these addresses."""
-    async with KubeServer(folder / "kubeconfig") as server:
+    async with ApiServer(folder / "kubeconfig") as server:
         knative = Knative(server=server, addresses=list(addresses))
         activator, pods = Activator(), QueueProxies(addresses)
         try:

@@ -217,12 +217,12 @@ def test_one_that_was_frozen_writes_nothing_that_another_has_to_decide(tmp_path:
             made.process.send_signal(signal.SIGSTOP)
             await for_a_while(10.5)
             knative.give_lease("other_127.0.0.99")
-            before = len(server.asked)
+            before = len(server.changes)
             await cluster.activator.report(concurrency=4.0)
             made.process.send_signal(signal.SIGCONT)
             await until(lambda: "held by other_127.0.0.99" in made.text)
             await for_a_while(2.5)
-            assert [one.plural for one in server.asked[before:]] == []
+            assert [one.plural for one in server.changes[before:]] == []
             assert knative.scaled() == []
 
     run(main, tmp_path, within_s=60.0, addresses=["127.0.0.2"])

@@ -15,14 +15,14 @@ from dilu_autoscaler.knative.configuration.process_settings import map_names
 from dilu_kube.client import KubeClient
 from dilu_kube.resources import CONFIG_MAPS
 from knative.process.knative_around import SERVING, Knative
-from knative.process.kube_server import KubeServer
+from kube.fake_api_server import ApiServer
 from loops import Run, until
 
 
 class Watched:
     """A watch with what it told."""
 
-    def __init__(self, server: KubeServer, client: KubeClient, names: dict[str, str]) -> None:
+    def __init__(self, server: ApiServer, client: KubeClient, names: dict[str, str]) -> None:
         self.server = server
         self.knative = Knative(server=server)
         self.changed: list[str] = []
@@ -42,7 +42,7 @@ class Watched:
 
 @asynccontextmanager
 async def watching(folder: Path, environment: dict[str, str] | None = None) -> AsyncIterator[Watched]:
-    async with KubeServer(folder / "kubeconfig") as server:
+    async with ApiServer(folder / "kubeconfig") as server:
         client = await KubeClient.connect(server.kubeconfig)
         watched = Watched(server, client, map_names(environment or {}))
         try:

@@ -253,7 +253,7 @@ def test_errors_and_errors_become_events(tmp_path: Path, monkeypatch: pytest.Mon
         async with autoscaling(cluster, monkeypatch):
 
             def said() -> list[_Said]:
-                bodies = [one.body for one in server.asked if one.plural == "events"]
+                bodies = [one.body for one in server.changes if one.plural == "events"]
                 return [_Said(one["involvedObject"]["kind"], one["reason"], one["message"]) for one in bodies]
 
             await until(lambda: any(one.reason == "InvalidAnnotation" for one in said()))

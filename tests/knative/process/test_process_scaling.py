@@ -276,7 +276,7 @@ def test_who_only_observes_decides_and_writes_nothing(
             await cluster.activator.report(concurrency=4.0)
             await until(lambda: process.autoscaler.deciders.desired("ns/rev") == 4)
             await until(lambda: "would scale ns/rev-deployment to 4" in caplog.text)
-            assert server.asked == []
+            assert server.changes == []
 
     run(main, tmp_path)
 

@@ -27,7 +27,8 @@ from dilu_autoscaler.knative.scraping.scrape_schedule import ScrapeSchedule
 from dilu_kube.client import KubeClient
 from dilu_kube.resources import DEPLOYMENTS
 from knative.process.knative_around import Knative
-from knative.process.kube_server import KubeServer, RefusedError
+from kube.fake_api_server import ApiServer
+from kube.object_store import RefusedError
 from loops import Run, until
 
 KEY = "ns/rev"
@@ -59,7 +60,7 @@ class HeldProbe(GetClient):
 class Looking:
     """A reconciler with all that it looks at."""
 
-    server: KubeServer
+    server: ApiServer
     knative: Knative
     view: ClusterView
     deciders: Deciders
@@ -90,7 +91,7 @@ class NoThroughputs:
 
 @asynccontextmanager
 async def looking(folder: Path, config: Config) -> AsyncIterator[Looking]:
-    async with KubeServer(folder / "kubeconfig") as server:
+    async with ApiServer(folder / "kubeconfig") as server:
         client = await KubeClient.connect(server.kubeconfig)
         scraping, probe = GetClient(), HeldProbe()
         notes: list[RevisionPlan] = []
@@ -187,7 +188,7 @@ def test_a_new_revision_gets_its_objects_and_is_decided_on_when_its_service_is_t
     async def main(looked: Looking) -> None:
         looked.knative.revision(replicas=1)
         await looked.settled()
-        kinds = [one.plural for one in looked.server.asked if one.method == "POST"]
+        kinds = [one.plural for one in looked.server.changes if one.method == "POST"]
         assert kinds == ["serverlessservices", "metrics"]
         assert KEY in looked.deciders
         assert len(looked.schedule) == 1
@@ -203,7 +204,7 @@ def test_what_is_another_s_bucket_is_neither_decided_on_nor_written(look: Look) 
         looked.knative.revision(replicas=1)
         await until(lambda: looked.view.autoscalers.get(KEY) is not None)
         await until(lambda: len(looked.reconciler.queue) == 0)
-        assert (looked.server.asked, looked.notes, KEY in looked.deciders) == ([], [], False)
+        assert (looked.server.changes, looked.notes, KEY in looked.deciders) == ([], [], False)
         looked.ours = True
         looked.reconciler.queue.add(KEY)
         await looked.settled()
@@ -403,6 +404,6 @@ def test_what_belongs_to_nobody_we_scale_is_passed_over(look: Look) -> None:
         looked.knative.starts_pods = False
         looked.server.put(DEPLOYMENTS, {"metadata": metadata, "spec": {}})
         await until(lambda: "ns/lonely" in looked.gone)
-        assert looked.server.asked == []
+        assert looked.server.changes == []
 
     look(main)

@@ -16,8 +16,9 @@ from dilu_autoscaler.knative.reconciling.scale_down import COST_ANNOTATION, Shri
 from dilu_autoscaler.knative.scraping.runtime_stats import RuntimeStats
 from dilu_kube.client import KubeClient
 from dilu_kube.resources import PODS
-from knative.process.kube_server import KubeServer, RefusedError
 from knative.queue_proxies import answer, pods
+from kube.fake_api_server import ApiServer
+from kube.object_store import RefusedError
 from loops import Run, until
 
 KEY = "ns/rev"
@@ -38,7 +39,7 @@ def pod(name: str, **more: Any) -> dict[str, Any]:
 class Fewer:
     """The pods of a revision, what they have in flight, and who marks them."""
 
-    def __init__(self, server: KubeServer, client: KubeClient, stats: GetClient, port: int) -> None:
+    def __init__(self, server: ApiServer, client: KubeClient, stats: GetClient, port: int) -> None:
         self.server = server
         self.view = ClusterView(client, on_change=lambda key: None)
         self.runtimes = RuntimeStats(stats, port)
@@ -64,7 +65,7 @@ async def fewer(folder: Path, *there: dict[str, Any], in_flight: dict[str, int])
         body = f'{{"in_flight": {in_flight[address]}, "queue_depth": 0}}'
         return answer(body.encode(), content_type="application/json")
 
-    async with KubeServer(folder / "kubeconfig") as server, pods(answers, *in_flight) as asked:
+    async with ApiServer(folder / "kubeconfig") as server, pods(answers, *in_flight) as asked:
         client, stats = await KubeClient.connect(server.kubeconfig), GetClient(timeout_s=1.0, max_body_bytes=16_384)
         made = Fewer(server, client, stats, asked.port)
         for one in there:

@@ -18,8 +18,9 @@ from dilu_autoscaler.knative.reconciling.writer import LostBucketError, Writer
 from dilu_autoscaler.knative.reconciling.writes import Write, WriteKind, scale_to, status_write
 from dilu_kube.client import Conflict, Forbidden, KubeClient, NotFound
 from dilu_kube.resources import DEPLOYMENTS
-from knative.process.kube_server import KubeServer, RefusedError
 from knative.revisions import TARGET, autoscaler
+from kube.fake_api_server import ApiServer
+from kube.object_store import RefusedError
 from loops import Run
 
 KEY = "ns/rev"
@@ -51,7 +52,7 @@ def services() -> Write:
 class Writing:
     """A writer before an API server; the test says when the bucket is ours."""
 
-    def __init__(self, server: KubeServer, client: KubeClient, *, writes: bool) -> None:
+    def __init__(self, server: ApiServer, client: KubeClient, *, writes: bool) -> None:
         self.server = server
         self.ours = True
         self.order: list[str] = []
@@ -71,7 +72,7 @@ class Writing:
 
 @asynccontextmanager
 async def writing(folder: Path, *, writes: bool = True) -> AsyncIterator[Writing]:
-    async with KubeServer(folder / "kubeconfig") as server:
+    async with ApiServer(folder / "kubeconfig") as server:
         client = await KubeClient.connect(server.kubeconfig)
         server.put(POD_AUTOSCALERS, {"metadata": {"name": "rev", "namespace": "ns"}, "spec": {}})
         server.put(DEPLOYMENTS, {"metadata": {"name": TARGET.name, "namespace": "ns"}, "spec": {"replicas": 3}})

@@ -1,10 +1,10 @@
-"""The API server as leases see it, in memory: versions, conflicts, lost requests and lost answers."""
+"""The API server as processes that hold leases see it, in memory: versions, conflicts, lost requests and answers."""
 
 from __future__ import annotations
 
 import asyncio
-import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -12,8 +12,9 @@ import msgspec
 
 from dilu_kube.client import MERGE_PATCH, KubeClient
 from dilu_kube.decoding import KubeObject
-from dilu_kube.errors import AlreadyExists, Conflict, NotFound, Unreachable
+from dilu_kube.errors import Conflict, NotFound, Status, Unreachable, refusal
 from dilu_kube.resources import LEASES, Resource
+from kube.object_store import Key, ObjectStore, RefusedError
 
 T = TypeVar("T", bound=KubeObject)
 NAMESPACE = "knative-serving"
@@ -28,56 +29,40 @@ class Request:
     name: str
 
 
-class Store:
-    """What is stored, and what was asked, answered or not."""
+class LeaseStore:
+    """What is stored in one namespace, and what was requested, answered or not."""
 
     def __init__(self) -> None:
-        self.objects: dict[tuple[str, str], dict[str, Any]] = {}
+        self.objects = ObjectStore()
         self.requests: list[Request] = []
         self.on_write: Callable[[str], None] = lambda by: None
-        self._version = 0
+
+    def stored(self, resource: Resource, name: str) -> dict[str, Any]:
+        """The object itself, to be changed behind everybody's back."""
+        return self.objects.objects[_key(resource, name)]
 
     def read(self, resource: Resource, name: str) -> dict[str, Any]:
-        try:
-            return copy.deepcopy(self.objects[resource.plural, name])
-        except KeyError:
-            raise NotFound(f"{resource.plural} {name}: not found", status=404) from None
+        with _as_the_client_raises("get", resource, name):
+            return self.objects.read(_key(resource, name))
 
     def create(self, resource: Resource, body: Mapping[str, Any]) -> dict[str, Any]:
         name = body["metadata"]["name"]
-        if (resource.plural, name) in self.objects:
-            raise AlreadyExists(f"{resource.plural} {name}: exists", status=409)
         assert "resourceVersion" not in body["metadata"]
         assert (body["apiVersion"], body["kind"]) == (resource.api_version, resource.kind)
-        return self._put(resource, name, copy.deepcopy(dict(body)))
+        with _as_the_client_raises("create", resource, name):
+            return self.objects.create(_key(resource, name), body)
 
     def replace(self, resource: Resource, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        self._check_version(resource, name, body)
-        return self._put(resource, name, copy.deepcopy(dict(body)))
+        with _as_the_client_raises("replace", resource, name):
+            return self.objects.replace(_key(resource, name), body)
 
     def merge(self, resource: Resource, name: str, change: Mapping[str, Any]) -> dict[str, Any]:
-        self._check_version(resource, name, change)
-        return self._put(resource, name, _merged(self.read(resource, name), change))
+        with _as_the_client_raises("patch", resource, name):
+            return self.objects.merge(_key(resource, name), change)
 
     def delete(self, resource: Resource, name: str) -> None:
-        self.read(resource, name)
-        del self.objects[resource.plural, name]
-
-    def _check_version(self, resource: Resource, name: str, body: Mapping[str, Any]) -> None:
-        stored = self.read(resource, name)["metadata"]["resourceVersion"]
-        if body.get("metadata", {}).get("resourceVersion", stored) != stored:
-            raise Conflict(f"{resource.plural} {name}: the object has been modified", status=409)
-
-    def _put(self, resource: Resource, name: str, new: dict[str, Any]) -> dict[str, Any]:
-        before = self.objects.get((resource.plural, name))
-        if before is not None:
-            new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
-            if new == before:  # the server writes nothing then
-                return copy.deepcopy(before)
-        self._version += 1
-        new["metadata"]["resourceVersion"] = str(self._version)
-        self.objects[resource.plural, name] = new
-        return copy.deepcopy(new)
+        with _as_the_client_raises("delete", resource, name):
+            self.objects.remove(_key(resource, name))
 
     def lease(self, name: str = BUCKET) -> dict[str, Any]:
         """A lease's spec."""
@@ -85,14 +70,14 @@ class Store:
         return spec
 
     def put_lease(self, holder: str | None, *, name: str = BUCKET, duration_s: int | None = 15, **more: Any) -> None:
-        """Somebody else writes a lease, whatever was there."""
+        """Write a lease as another program would, whatever was there."""
         spec = {
             "holderIdentity": holder,
             "leaseDurationSeconds": duration_s,
             "renewTime": "2020-01-01T00:00:00.000000Z",
         }
-        said = {key: value for key, value in {**spec, **more}.items() if value is not None}
-        self._put(LEASES, name, {"metadata": {"name": name, "namespace": NAMESPACE}, "spec": said})
+        given = {key: value for key, value in {**spec, **more}.items() if value is not None}
+        self.objects.put(LEASES, {"metadata": {"name": name, "namespace": NAMESPACE}, "spec": given})
 
     def verbs(self, by: str) -> list[str]:
         return [request.verb for request in self.requests if request.by == by]
@@ -101,15 +86,17 @@ class Store:
         return [request.by for request in self.requests if request.verb != "get"]
 
 
-def _merged(stored: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    for key, value in change.items():
-        if value is None:
-            stored.pop(key, None)
-        elif isinstance(value, Mapping):
-            stored[key] = _merged(stored.get(key, {}), value)
-        else:
-            stored[key] = value
-    return stored
+def _key(resource: Resource, name: str) -> Key:
+    return resource.plural, NAMESPACE, name
+
+
+@contextmanager
+def _as_the_client_raises(verb: str, resource: Resource, name: str) -> Iterator[None]:
+    try:
+        yield
+    except RefusedError as error:
+        answer = Status(message=str(error), reason=error.reason)
+        raise refusal(verb, f"{resource.plural}/{name}", error.code, answer) from None
 
 
 @dataclass(kw_only=True)
@@ -166,7 +153,7 @@ class Line:
 class MemoryClient(KubeClient):
     """One process's client of that server."""
 
-    def __init__(self, store: Store, name: str, line: Line | None = None) -> None:
+    def __init__(self, store: LeaseStore, name: str, line: Line | None = None) -> None:
         self.store = store
         self.name = name
         self.line = line or Line()
