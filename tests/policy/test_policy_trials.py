@@ -39,6 +39,15 @@ def test_without_a_maximum_of_replicas_there_are_as_many_as_decided() -> None:
     assert tried(POLICIES["eager"], Trial(capacity_rps=CAPACITY_RPS, max_replicas=2), crowd).violation_ratio > 0.5
 
 
+@pytest.mark.parametrize("capacity_rps", [10.0, CAPACITY_RPS, 500.0])
+def test_what_is_in_flight_follows_the_capacity_so_that_kpa_reaches_the_replicas_that_a_load_needs(
+    capacity_rps: float,
+) -> None:
+    outcome = tried(POLICIES["kpa"], Trial(capacity_rps=capacity_rps), [7.2 * capacity_rps] * 300)
+    assert outcome.violation_ratio < 0.05
+    assert 8 * 280 < outcome.replica_s < 12 * 300
+
+
 SHAPE = Shape(
     base=0.5, high=2.0, on_s=20.0, off_s=30.0, regular_ratio=1.0, rise_s=1.0, noise=0.0, wave=0.0, wave_s=100.0
 )
