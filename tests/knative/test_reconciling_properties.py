@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from dilu_autoscaler.knative.configuration.config import AutoscalerConfig, Config
 from dilu_autoscaler.knative.objects import POD_AUTOSCALERS
 from dilu_autoscaler.knative.reconciling.cluster_view import PodCounts
+from dilu_autoscaler.knative.reconciling.replica_count import bounds_now
 from dilu_autoscaler.knative.reconciling.revision_plan import needs_activator_answer, plan
 from dilu_autoscaler.knative.reconciling.writes import WriteKind
 from dilu_kube.objects import ConditionObject, OwnerReference
-from knative.revisions import Cluster, active, autoscaler, condition, inactive, metric, said, services
+from knative.revisions import Cluster, activating, active, autoscaler, condition, inactive, metric, said, services
 
 AGES = st.sampled_from([0.0, 1.0, 29.0, 30.0, 31.0, 59.0, 60.0, 61.0, 299.0, 300.0, 630.0, 631.0, 5000.0])
 STATUSES = st.sampled_from(["True", "False", "Unknown"])
@@ -107,23 +108,44 @@ def test_a_second_look_writes_nothing_unless_the_first_changed_what_it_depends_o
         assert cluster.look().writes == ()
 
 
-@given(clusters())
-def test_fewer_are_asked_for_only_with_a_reason(cluster: Cluster) -> None:
-    before, was = cluster.replicas, said(cluster.pa.status).get("Active", ("Unknown", ""))[0]
+@st.composite
+def activations(draw: st.DrawFn) -> tuple[Cluster, float]:
+    """A revision that is being activated, for that time, with replicas and before any decision."""
+    cluster, for_s = draw(clusters()), draw(AGES)
+    others = [one for one in cluster.pa.status.conditions if one.type != "Active"]
+    status = msgspec.structs.replace(cluster.pa.status, conditions=(activating(for_s), *others), observed_generation=1)
+    cluster.pa = msgspec.structs.replace(cluster.pa, status=status)
+    cluster.sks, cluster.metric = services(), None
+    cluster.replicas, cluster.desired = draw(st.integers(1, 6)), -1
+    return cluster, for_s
+
+
+@given(activations())
+def test_before_any_decision_only_an_activation_beyond_its_time_out_loses_replicas(
+    activation: tuple[Cluster, float],
+) -> None:
+    cluster, for_s = activation
+    before, world = cluster.replicas, cluster.world()
+    initialized = said(cluster.pa.status).get("ScaleTargetInitialized", ("", ""))[0] == "True"
+    may_be_zero = bounds_now(world.settings, initialized=initialized).clamp(0) == 0
+    times_out = for_s > 630.0 and may_be_zero and world.config.autoscaler.scale_to_zero
     made = cluster.look()
-    if cluster.desired < 0 and before is not None and cluster.replicas is not None and cluster.replicas < before:
-        # Nothing is known of the load. Then only an activation that was too long is given up.
-        assert (cluster.replicas, was, said(made.status)["Active"]) == (0, "Unknown", ("False", "TimedOut"))
+    assert before is not None
+    assert cluster.replicas is not None
+    if times_out:
+        assert (cluster.replicas, said(made.status)["Active"][0]) == (0, "False")
+    else:
+        assert cluster.replicas >= before
 
 
 @given(clusters(), st.integers(0, 6))
-def test_a_known_scale_is_never_forgotten(cluster: Cluster, known: int) -> None:
+def test_a_known_scale_stays_until_another_one_is_known(cluster: Cluster, known: int) -> None:
     cluster.pa = msgspec.structs.replace(
         cluster.pa, status=msgspec.structs.replace(cluster.pa.status, desired_scale=known)
     )
     made = plan(replace(cluster.world(), desired=-1))
-    assert isinstance(made.status.desired_scale, int)
-    assert made.status.desired_scale >= 0
+    is_new = made.error is None and made.wants_decider and made.want >= 0
+    assert made.status.desired_scale == (made.want if is_new else known)
 
 
 @given(clusters())

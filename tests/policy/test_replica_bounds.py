@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dilu.errors import ConfigError
+from dilu.spec import function_spec
 from dilu_autoscaler.policy.horizontal import Bounds, Decision, bounded
 
 
@@ -36,14 +37,6 @@ def test_without_bounds_every_number_stands() -> None:
     assert [Bounds().clamp(n) for n in (0, 1, 1_000_000)] == [0, 1, 1_000_000]
 
 
-@pytest.mark.parametrize(
-    ("least", "most", "message"),
-    [
-        (-1, None, "min-scale = -1, must be >= 0"),
-        (0, 0, "max-scale = 0, must be >= 1"),
-        (3, 2, r"max-scale = 2, .*min-scale \(3\)"),
-    ],
-)
-def test_impossible_bounds_are_named(least: int, most: int | None, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        Bounds(min_replicas=least, max_replicas=most)
+def test_a_spec_rejects_a_maximum_below_the_minimum() -> None:
+    with pytest.raises(ConfigError, match="max_scale"):
+        function_spec("embed", min_scale=3, max_scale=2)

@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final
 
 from dilu_autoscaler.driver import LoopDriver
 from dilu_autoscaler.knative.configuration.revision_settings import RevisionSettings
@@ -17,13 +16,13 @@ from dilu_autoscaler.knative.deciding.co_scaling import CoScalingSpec, on_knativ
 from dilu_autoscaler.knative.deciding.desired_scales import DesiredScales
 from dilu_autoscaler.knative.deciding.kpa_policy import AVERAGED_KPA
 from dilu_autoscaler.knative.deciding.loads import FirstObserved, Loads, Replicas, Throughputs
+from dilu_autoscaler.knative.objects import UNKNOWN_SCALE
 from dilu_autoscaler.knative.reports.collector import Collector
 from dilu_autoscaler.loop import ScaleLoop, Tick
 from dilu_autoscaler.policy.horizontal import Bounds, ScaleSpec, policy_named
 from dilu_autoscaler.policy.horizontal.kpa.burst_capacity import MAX_COUNT, first_excess_burst_capacity
 from dilu_autoscaler.ports import Clock
 
-UNKNOWN_SCALE: Final = -1
 _log = logging.getLogger(__name__)
 
 

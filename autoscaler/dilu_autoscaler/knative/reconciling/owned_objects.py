@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -21,10 +22,12 @@ from dilu_autoscaler.knative.objects import Metric as MetricObject
 from dilu_autoscaler.knative.reconciling import conditions
 from dilu_autoscaler.knative.reconciling.conditions import READY, TRUE
 from dilu_autoscaler.knative.reconciling.writes import Write, WriteKind, create, typed, update_spec
+from dilu_autoscaler.policy.horizontal.kpa.burst_capacity import MAX_COUNT
 from dilu_kube.objects import Meta, to_json
 
 PROXY: Final = "Proxy"
 SERVE: Final = "Serve"
+MIN_ACTIVATORS: Final = 2
 _ACTIVATORS_IN_PATH: Final = "ActivatorEndpointsPopulated"
 
 
@@ -41,6 +44,14 @@ def sks_spec(pa: PodAutoscaler, mode: str, activators: int) -> ServerlessService
         protocol_type=pa.spec.protocol_type,
         num_activators=activators,
     )
+
+
+def activators(*, ready: int, total: float, target_burst_capacity: float, activator_capacity: float) -> int:
+    """Return the number of activators in front of a revision, enough for its pods' load and the burst."""
+    if target_burst_capacity == 0:
+        return MIN_ACTIVATORS
+    in_flight = ready * total + max(0.0, target_burst_capacity)
+    return min(max(MIN_ACTIVATORS, math.ceil(in_flight / activator_capacity)), MAX_COUNT)
 
 
 def sks_write(pa: PodAutoscaler, sks: ServerlessService | None, spec: ServerlessServiceSpec) -> Write | None:

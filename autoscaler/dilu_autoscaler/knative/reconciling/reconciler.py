@@ -17,6 +17,7 @@ from dilu_autoscaler.knative.reconciling import conditions
 from dilu_autoscaler.knative.reconciling.cluster_view import CLASS_ANNOTATION, ClusterView
 from dilu_autoscaler.knative.reconciling.conditions import ACTIVE, TRUE
 from dilu_autoscaler.knative.reconciling.metric_status import metric_status
+from dilu_autoscaler.knative.reconciling.replica_count import wanted_count
 from dilu_autoscaler.knative.reconciling.revision_plan import RevisionPlan, RevisionView, needs_activator_answer, plan
 from dilu_autoscaler.knative.reconciling.writer import LostBucketError, Writer
 from dilu_autoscaler.knative.reconciling.writes import Write, metric_status_write
@@ -164,11 +165,8 @@ class Reconciler:
     ) -> RevisionView:
         deployment = self._view.deployment_of(autoscaler)
         if key in self._deciders:
-            desired, excess = self._deciders.decided(key)
-            if desired > 0 and self._deciders.may_give_up(key) and not _is_active(autoscaler):
-                desired = 0  # which the activation's time-out makes none, if it does not start before that
-            if deployment is not None:
-                desired = self._unless_it_settles(key, desired, deployment.spec.replicas)
+            decided, excess = self._deciders.decided(key)
+            desired = self._wanted(key, decided, autoscaler, None if deployment is None else deployment.spec.replicas)
         else:
             desired = UNKNOWN_SCALE
             excess = first_excess_burst_capacity(settings.kpa, initial_scale=settings.initial_scale)
@@ -186,13 +184,17 @@ class Reconciler:
             now_s=time.time(),
         )
 
-    def _unless_it_settles(self, key: str, desired: int, replicas: int) -> int:
-        """The number decided, or what there is where that is more and nobody can know yet that it is too much."""
+    def _wanted(self, key: str, decided: int, autoscaler: PodAutoscaler, replicas: int | None) -> int:
+        """Return the decided count after what this moment adds to it; reconcile again when settling is over."""
+        may_give_up, is_active = self._deciders.may_give_up(key), _is_active(autoscaler)
         settles_for_s = self._settles_for_s(key)
-        if settles_for_s <= 0 or not UNKNOWN_SCALE < desired < replicas:
-            return desired
-        self.queue.add_after(key, settles_for_s)
-        return replicas
+        unsettled, settled = (
+            wanted_count(decided, may_give_up=may_give_up, is_active=is_active, replicas=replicas, settles=settles)
+            for settles in (False, settles_for_s > 0)
+        )
+        if settled != unsettled:
+            self.queue.add_after(key, settles_for_s)
+        return settled
 
     def _probe_target(self, autoscaler: PodAutoscaler) -> ProbeTarget:
         return ProbeTarget(

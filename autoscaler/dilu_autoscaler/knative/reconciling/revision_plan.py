@@ -23,18 +23,10 @@ from dilu_autoscaler.knative.objects import (
 )
 from dilu_autoscaler.knative.reconciling import owned_objects
 from dilu_autoscaler.knative.reconciling.cluster_view import PodCounts
-from dilu_autoscaler.knative.reconciling.owned_objects import PROXY, SERVE
-from dilu_autoscaler.knative.reconciling.scaling import (
-    FEWEST_ACTIVATORS,
-    Activity,
-    Revision,
-    Scaling,
-    activators,
-    scale,
-)
+from dilu_autoscaler.knative.reconciling.owned_objects import MIN_ACTIVATORS, PROXY, SERVE
+from dilu_autoscaler.knative.reconciling.replica_count import Activity, Revision, Scaling, replica_count
 from dilu_autoscaler.knative.reconciling.status_draft import StatusDraft
 from dilu_autoscaler.knative.reconciling.writes import Write, scale_to, status_write
-from dilu_autoscaler.policy.horizontal.kpa.burst_capacity import MAX_COUNT
 from dilu_autoscaler.policy.horizontal.kpa.settings import UNLIMITED_BURST
 
 
@@ -77,7 +69,7 @@ class RevisionPlan:
     want: int = UNKNOWN_SCALE
     """What the policy's number became; -1: not known."""
     mode: str = PROXY
-    activators: int = FEWEST_ACTIVATORS
+    activators: int = MIN_ACTIVATORS
 
 
 def has_private_service(sks: ServerlessService | None) -> bool:
@@ -92,7 +84,7 @@ def needs_activator_answer(world: RevisionView) -> bool:
     if not has_private_service(world.sks) or not world.pa.status.service_name or _is_foreign(world.metric, world.pa):
         return False
     status = StatusDraft(world.pa, world.settings, world.now_s)
-    return status.activity is Activity.INACTIVE and status.bounds.clamped(0) == 0
+    return status.activity is Activity.INACTIVE and status.bounds.clamp(0) == 0
 
 
 def plan(world: RevisionView) -> RevisionPlan:
@@ -105,7 +97,7 @@ def plan(world: RevisionView) -> RevisionPlan:
 
 def _begin(draft: _Draft) -> str | None:
     """The ServerlessService comes first. What is in the way, if anything is."""
-    error = draft.ensure_sks(PROXY, FEWEST_ACTIVATORS)
+    error = draft.ensure_sks(PROXY, MIN_ACTIVATORS)
     if error is None:
         draft.status.mark_sks_not_ready("No Private Service Name")
         draft.status.mark_counts(want=UNKNOWN_SCALE, ready=0)
@@ -142,7 +134,7 @@ class _Draft:
         self.status = StatusDraft(world.pa, world.settings, world.now_s)
         self.scaling = Scaling(want=UNKNOWN_SCALE, applies=False)
         self.changes_sks = False
-        self._mode, self._activators = PROXY, FEWEST_ACTIVATORS
+        self._mode, self._activators = PROXY, MIN_ACTIVATORS
         self._writes: list[Write] = []
 
     def ensure_metric(self) -> str | None:
@@ -168,14 +160,13 @@ class _Draft:
     def apply_scale(self, sks: ServerlessService) -> str | None:
         """The number of replicas, where it is to be applied now. What is in the way, if anything is."""
         world, target = self.world, self.world.pa.spec.scale_target_ref
-        self.scaling = scale(world.desired, self.status.bounds, _revision(world, sks, self.status))
+        revision = _revision(world, sks, self.status)
+        self.scaling = replica_count(world.desired, self.status.bounds, revision, replicas=world.replicas)
         want, replicas = self.scaling.want, world.replicas
         if not self.scaling.applies or want == replicas:
             return None
         if replicas is None:
             return f"error scaling target: there is no {target.kind} {world.pa.metadata.namespace}/{target.name}"
-        if world.desired < 0 and 0 < want < replicas:
-            return None  # nothing is known of the load: no reason for fewer
         try:
             self._add(scale_to(target, world.pa.metadata.namespace, want))
         except ConfigError as error:
@@ -214,13 +205,12 @@ def _is_foreign(found: ServerlessService | Metric | None, pa: PodAutoscaler) -> 
 
 
 def _activators(world: RevisionView) -> int:
-    count = activators(
+    return owned_objects.activators(
         ready=world.pods.ready,
         total=world.settings.total,
         target_burst_capacity=world.settings.tbc,
         activator_capacity=world.config.autoscaler.activator_capacity,
     )
-    return min(count, MAX_COUNT)
 
 
 def _revision(world: RevisionView, sks: ServerlessService, status: StatusDraft) -> Revision:

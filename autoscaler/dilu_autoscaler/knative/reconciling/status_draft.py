@@ -16,7 +16,7 @@ from dilu_autoscaler.knative.reconciling.conditions import (
     UNKNOWN,
     Conditions,
 )
-from dilu_autoscaler.knative.reconciling.scaling import Activity, Bounds
+from dilu_autoscaler.knative.reconciling.replica_count import Activity, bounds_now, min_ready
 
 _ACTIVITIES: Final = {TRUE: Activity.ACTIVE, FALSE: Activity.INACTIVE}
 _STATUSES: Final = {Activity.ACTIVE: TRUE, Activity.ACTIVATING: UNKNOWN, Activity.INACTIVE: FALSE}
@@ -34,13 +34,9 @@ class StatusDraft:
         if stored.observed_generation != pa.metadata.generation:
             self._conditions.mark_new_generation()
         self.activity = _ACTIVITIES.get(self._conditions.status(ACTIVE), Activity.ACTIVATING)
-        self.bounds = Bounds(
-            least=settings.min_scale,
-            most=settings.max_scale,
-            initial=settings.initial_scale,
-            reachable=settings.kpa.reachable,
-            initialized=self._conditions.status(SCALE_TARGET_INITIALIZED) == TRUE,
-        )
+        initialized = self._conditions.status(SCALE_TARGET_INITIALIZED) == TRUE
+        self.bounds = bounds_now(settings, initialized=initialized)
+        self._min_ready = min_ready(settings, initialized=initialized)
         self.service_name = stored.service_name
         self.metrics_service_name = stored.metrics_service_name
         self._desired_scale = stored.desired_scale
@@ -72,7 +68,7 @@ class StatusDraft:
         is_known = isinstance(self._desired_scale, int) and self._desired_scale >= 0
         if want != UNKNOWN_SCALE or not is_known:
             self._desired_scale = want
-        if ready >= self.bounds.least_ready and self.service_name:
+        if ready >= self._min_ready and self.service_name:
             self._conditions.mark_true(SCALE_TARGET_INITIALIZED)
         self._mark_activity(want, ready)
 
@@ -90,19 +86,18 @@ class StatusDraft:
         )
 
     def _mark_activity(self, want: int, ready: int) -> None:
-        least_ready = self.bounds.least_ready
         # With an initial scale of 0, no replica has to be ready before it was reached.
-        if want == 0 or least_ready == 0:
-            if self.activity is Activity.ACTIVATING and least_ready > 0:
+        if want == 0 or self._min_ready == 0:
+            if self.activity is Activity.ACTIVATING and self._min_ready > 0:
                 # Only the activation's time-out leads from activating to zero.
                 self._conditions.mark_false(ACTIVE, "TimedOut", "The target could not be activated.")
             else:
                 self._mark_inactive()
         elif want < 0 and self.activity is Activity.INACTIVE:
             # With enough ready replicas Knative keeps the condition, an older reason included.
-            if ready < least_ready:
+            if ready < self._min_ready:
                 self._mark_inactive()
-        elif ready >= least_ready:
+        elif ready >= self._min_ready:
             self._conditions.mark_true(ACTIVE)
         else:
             message = "Requests to the target are being buffered as resources are provisioned."
