@@ -80,7 +80,7 @@ def run(policy: str, duration_s: float) -> Seen:
         requests=results.total.requests,
         cold_starts=results.total.cold_starts,
         slo_violation_ratio=results.total.slo_violation_ratio,
-        max_gpus=results.total.most_gpus,
+        max_gpus=results.total.max_gpus,
         peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     )
 

@@ -117,7 +117,7 @@ def _total(
         granted_gpu_seconds=sum(entry.granted_gpu_seconds for entry in both),
         used_gpu_seconds=sum(entry.used_gpu_seconds for entry in both),
         whole_gpu_seconds=at_end.cluster.whole_gpu_seconds,
-        most_gpus=at_end.cluster.most_gpus,
+        max_gpus=at_end.cluster.max_gpus,
         sm_fragmentation_ratio=at_end.cluster.sm_fragmentation_ratio,
         memory_fragmentation_ratio=at_end.cluster.memory_fragmentation_ratio,
         training_iterations=sum(job.iterations for job in training),

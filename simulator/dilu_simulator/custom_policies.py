@@ -22,7 +22,7 @@ from dilu_autoscaler.policy.horizontal import (
     policy_named,
 )
 
-MOST_REPLICAS: Final = 1_000_000
+MAX_REPLICAS: Final = 1_000_000
 """A policy that asks for more has a fault, and the simulation would only end when memory does."""
 _Answer = TypeVar("_Answer")
 
@@ -30,13 +30,13 @@ _Answer = TypeVar("_Answer")
 class PolicyFailed(BaseException):
     """A policy from a file raised, or answered what is no decision; the simulation ends.
 
-    It is no `Exception` because the loop holds the function on those and goes on, as it must where it is deployed. The
-    numbers of a simulation that went on would be those of another policy.
+    It is no `Exception` because the loop holds the function on those and continues, as it must in production. The
+    numbers of a simulation that continued would be those of another policy.
     """
 
 
 def policy_for(text: str) -> AnyPolicy:
-    """The policy that is named, or the one in `FILE.py:ATTRIBUTE`.
+    """Return the policy of a name, or the one in `FILE.py:ATTRIBUTE`.
 
     The attribute is a `Policy`, or a function `decide(function, seen, state, now_s) -> (decision, state)`: `function`
     is the function's spec, and `state` is None at the first call, then what the last call returned. A simulation in
@@ -113,12 +113,12 @@ class _CheckedPolicy:
 
 
 def _broken_rule(answer: object) -> str | None:
-    """The rule for decisions that this one breaks. None: it keeps them all."""
+    """Return the rule for decisions that this one breaks; None if it keeps them all."""
     if not isinstance(answer, tuple) or len(answer) != 2 or not isinstance(answer[0], Decision):
         return "must be (Decision, state)"
     replicas: object = answer[0].replicas
-    if replicas is not None and not (type(replicas) is int and 0 <= replicas <= MOST_REPLICAS):
-        return f"replicas must be a whole number from 0 to {MOST_REPLICAS}, or None to hold"
+    if replicas is not None and not (type(replicas) is int and 0 <= replicas <= MAX_REPLICAS):
+        return f"replicas must be a whole number from 0 to {MAX_REPLICAS}, or None to hold"
     change_s: object = answer[0].next_change_s
     if change_s is not None and not (isinstance(change_s, int | float) and math.isfinite(change_s)):
         return "next_change_s must be a time in seconds, or None for never"

@@ -15,7 +15,7 @@ class Order(IntEnum):
 
     READY = 0  # a replica has come up, so it can take what arrives now
     FINISHED = 1  # a batch is done, so its replica is free for what arrives now
-    GRANTED = 2  # shares of a GPU are decided anew
+    GRANTED = 2  # shares of a GPU are decided again
     ARRIVED = 3
     CLOSED = 4  # an open batch has waited long enough; what arrived now is in it
     LOOKED = 5  # the scale loop sees all that happened
@@ -48,7 +48,7 @@ class Events:
         self.now_us = max(self.now_us, until_us)
 
     def run_next(self) -> bool:
-        """The next event, if there is one."""
+        """Return the next event, if there is one."""
         if not self._heap:
             return False
         self.now_us, _, _, action = heapq.heappop(self._heap)

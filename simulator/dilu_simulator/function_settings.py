@@ -19,7 +19,7 @@ class FunctionSetting:
     fit: ExecutionFit
     """What a replica knows of how long its batches take."""
     learned: ExecutionModel | None = None
-    """What a replica's warm-up has taught it, where it goes on learning. None: there is nothing to learn."""
+    """What a replica's warm-up has taught it, where it continues to learn. None: there is nothing to learn."""
     request_slo_s: float | None = None
     """The objective of a whole request, by which batches close and requests are refused. None: as the spec says."""
     cold_start_us: int
@@ -35,11 +35,11 @@ class ReplicaPlaces(Protocol):
     """Where replicas run."""
 
     def place(self, spec: FunctionSpec) -> BatchRunner | None:
-        """A place for one more replica. None: there is no room now."""
+        """Return a place for one more replica; None if there is no room now."""
         ...
 
     def leave(self, execution: BatchRunner) -> None:
-        """A replica is gone; its place is free."""
+        """Free the place of a replica that has ended."""
         ...
 
 
@@ -48,6 +48,6 @@ class Pokes:
     """Whom a function tells that something changed between two samples."""
 
     now: Callable[[], None]
-    """A request waits, a replica became ready or is gone."""
+    """A request waits, a replica became ready or has ended."""
     at_next_second: Callable[[], None]
     """A quiet function was called again."""

@@ -16,7 +16,7 @@ from dilu_simulator.replicas import Phase, SimulatedReplica, SimulatedRequest
 
 BATCHES_IN_FLIGHT: Final = 2
 """Without admission a replica is given one batch to work on and one that gathers; the rest waits at the gateway."""
-_MOST_BATCHES: Final = 64
+_MAX_BATCHES: Final = 64
 """With admission the replicas themselves say what is too much, long before this."""
 
 
@@ -47,20 +47,20 @@ class SimulatedFunction:
             max_size=spec.batch or 1, slo_s=slo_s if setting.request_slo_s is None else setting.request_slo_s
         )
         # Ready replicas by load, those whose load changed longest ago first: one with the least load is found at once.
-        batches = _MOST_BATCHES if setting.admits_by_slo else BATCHES_IN_FLIGHT
-        most_load = batches * (spec.batch or 1)
-        self._by_load: list[OrderedDict[SimulatedReplica, None]] = [OrderedDict() for _ in range(most_load + 1)]
+        batches = _MAX_BATCHES if setting.admits_by_slo else BATCHES_IN_FLIGHT
+        max_load = batches * (spec.batch or 1)
+        self._by_load: list[OrderedDict[SimulatedReplica, None]] = [OrderedDict() for _ in range(max_load + 1)]
         self._with_room = self._by_load[:-1]
         self._unplaced: deque[SimulatedReplica] = deque()
         self._starting: OrderedDict[SimulatedReplica, None] = OrderedDict()
         self._living: OrderedDict[SimulatedReplica, None] = OrderedDict()
-        """All that are not gone, draining ones included."""
+        """Return all that have not ended, including draining ones."""
         self._ready = 0
         self._born = 0
         self._waiting: deque[tuple[int, Tokens | None]] = deque()
         self._load = LoadSampler()
         self._is_watched = False
-        self._gone_us = 0
+        self._ended_us = 0
         for _ in range(setting.warm_replicas):
             replica = self._new_replica()
             if self._find_place(replica):
@@ -68,8 +68,8 @@ class SimulatedFunction:
 
     @property
     def replica_us(self) -> int:
-        """Time of all replicas, from being asked for to being gone, up to the end of the counted time."""
-        return self._gone_us + sum(self._counted_us(replica) for replica in self._living)
+        """Return the time of all replicas, from their start decision to their end, within the counted time."""
+        return self._ended_us + sum(self._counted_us(replica) for replica in self._living)
 
     @property
     def ready(self) -> int:
@@ -91,7 +91,7 @@ class SimulatedFunction:
         now_us = self._events.now_us
         self._load.arrived(now_us)
         self.outstanding += 1
-        replica = None if self._waiting else self._least_loaded()
+        replica = None if self._waiting else self._with_min_load()
         if replica is not None and self.setting.admits_by_slo and replica.refuses():
             self._refuse(now_us)
         elif replica is not None:
@@ -105,7 +105,7 @@ class SimulatedFunction:
             self._pokes.at_next_second()
 
     def observe(self) -> Observation:
-        """What happened since the last call."""
+        """Return what happened since the last call."""
         now_us = self._events.now_us
         samples = self._load.take(now_us)
         self._is_watched = not self._load.is_quiet
@@ -121,7 +121,7 @@ class SimulatedFunction:
         )
 
     def scale_to(self, replicas: int) -> None:
-        """Start or stop replicas until there are so many; those that drain are none of them."""
+        """Start or stop replicas until `replicas` remain, not counting those that drain."""
         self.desired = replicas
         while self._ready + len(self._starting) < replicas:
             replica = self._new_replica()
@@ -189,7 +189,7 @@ class SimulatedFunction:
         self._give_waiting()
 
     def _stop_one(self) -> None:
-        """The newest of those that still start, since nothing is lost with it; else the one with the least to do."""
+        """Return the newest starting replica, since no work is lost with it; else the one with the least load."""
         if self._starting:
             replica, _ = self._starting.popitem()
             if replica.execution is None:
@@ -204,17 +204,17 @@ class SimulatedFunction:
             self._bury(replica)
 
     def _bury(self, replica: SimulatedReplica) -> None:
-        replica.phase = Phase.GONE
+        replica.phase = Phase.ENDED
         del self._living[replica]
-        self._gone_us += self._counted_us(replica)
+        self._ended_us += self._counted_us(replica)
         if replica.execution is not None:
             self._places.leave(replica.execution)
 
     def _counted_us(self, replica: SimulatedReplica) -> int:
         return max(0, min(self._events.now_us, self.setting.ends_us) - replica.asked_us)
 
-    def _least_loaded(self) -> SimulatedReplica | None:
-        """A ready replica with room and the least load."""
+    def _with_min_load(self) -> SimulatedReplica | None:
+        """Return a ready replica with room and the least load."""
         for bucket in self._with_room:
             if bucket:
                 return next(iter(bucket))
@@ -227,7 +227,7 @@ class SimulatedFunction:
 
     def _give_waiting(self) -> None:
         while self._waiting:
-            replica = self._least_loaded()
+            replica = self._with_min_load()
             if replica is None:
                 return
             if self.setting.admits_by_slo and replica.refuses():

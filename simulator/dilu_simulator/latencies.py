@@ -32,7 +32,7 @@ class Latencies:
             self._counts[key] = self._counts.get(key, 0) + count
 
     def percentile_us(self, percent: float) -> int | None:
-        """The latency that so many percent do not exceed (nearest rank). None: there was none."""
+        """Return the latency that `percent` of the requests do not exceed (nearest rank); None if there was none."""
         if not self.count:
             return None
         wanted = max(1, -int(-self.count * percent // 100))

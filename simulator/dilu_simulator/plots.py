@@ -9,12 +9,12 @@ from typing import Any
 from dilu.errors import ConfigError
 from dilu_simulator.results import Results, TimelineRow
 
-_MOST_LINES = 12
+_MAX_LINES = 12
 """More functions than that are drawn as their sum."""
 
 
 def plot_timeline(results: Results, path: str | Path) -> None:
-    """Requests, violations, replicas and granted GPUs over time, as the file's ending says (png, svg, pdf)."""
+    """Draw requests, violations, replicas and granted GPUs over time; the file's suffix decides (png, svg, pdf)."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -47,7 +47,7 @@ def _lines(results: Results) -> dict[str, list[TimelineRow]]:
     by_name: dict[str, list[TimelineRow]] = defaultdict(list)
     for row in results.timeline:
         by_name[row.function].append(row)
-    return by_name if len(by_name) <= _MOST_LINES else {"all": _summed(results.timeline)}
+    return by_name if len(by_name) <= _MAX_LINES else {"all": _summed(results.timeline)}
 
 
 def _summed(rows: tuple[TimelineRow, ...]) -> list[TimelineRow]:

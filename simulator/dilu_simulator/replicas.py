@@ -18,7 +18,7 @@ from dilu_simulator.arrivals.tokens import Tokens
 from dilu_simulator.event_queue import US_PER_S, Events, Order
 
 _RATE_ARRIVALS: Final = 16
-"""The rate of arrivals is taken over so many of them, as the SDK's queue does."""
+"""The number of arrivals over which their rate is taken, as in the SDK's queue."""
 
 
 class SimulatedRequest(NamedTuple):
@@ -37,7 +37,7 @@ class Phase(Enum):
     STARTING = "starting"
     READY = "ready"
     DRAINING = "draining"
-    GONE = "gone"
+    ENDED = "ended"
 
 
 class BatchOwner(Protocol):
@@ -48,10 +48,10 @@ class BatchOwner(Protocol):
         """When the oldest request came that waits for the next batch. None: none waits."""
 
     def answered(self, requests: list[SimulatedRequest]) -> None:
-        """These are answered before their batch ends."""
+        """Note requests that are answered before their batch ends."""
 
     def finished(self) -> None:
-        """The batch is done: all that were not answered yet are."""
+        """Finish the batch: answer all that were not answered yet."""
 
 
 class BatchRunner(Protocol):
@@ -85,7 +85,7 @@ class FixedExecution:
         self._events.at(self._events.now_us + self._batch_us, Order.FINISHED, owner.finished)
 
     def queued(self) -> None:
-        """Nobody can make it faster."""
+        """Ignore a higher speed: there is none."""
 
     def grantable_rps(self) -> None:
         """Return None: no other replica takes a share of this device."""
@@ -187,14 +187,14 @@ class SimulatedReplica:
             self._close_batch()
 
     def answered(self, requests: list[SimulatedRequest]) -> None:
-        """These of the running batch are answered; the others go on."""
-        gone = {id(request) for request in requests}
-        self._running = [request for request in self._running if id(request) not in gone]
+        """Note answered requests of the running batch; the others continue."""
+        ended = {id(request) for request in requests}
+        self._running = [request for request in self._running if id(request) not in ended]
         self.load -= len(requests)
         self._on_answered(self, requests)
 
     def finished(self) -> None:
-        """The running batch is done."""
+        """Finish the running batch."""
         answered = self._running
         if self._learned is not None:
             self._learn((self._events.now_us - self._began_us) / US_PER_S)

@@ -29,7 +29,7 @@ class FunctionResult:
     first_cold_starts: int
     """Of these, the one before which the function never had a replica."""
     instance_seconds: float
-    """From being asked for to being gone, up to the end."""
+    """From the decisions to start them to their ends, within the run."""
     granted_gpu_seconds: float
     """Granted share x time, used or not."""
     used_gpu_seconds: float
@@ -75,7 +75,7 @@ class TotalResult:
     used_gpu_seconds: float
     whole_gpu_seconds: float
     """GPUs with a replica or a job x time."""
-    most_gpus: int
+    max_gpus: int
     sm_fragmentation_ratio: float | None
     """Time mean over the GPUs in use of the share that no request books. None: none was in use."""
     memory_fragmentation_ratio: float | None
@@ -101,11 +101,11 @@ class Results:
     """Empty unless it was asked for."""
 
     def function(self, name: str) -> FunctionResult:
-        """The result of the function of that name."""
+        """Return the result of the function of that name."""
         return next(function for function in self.functions if function.name == name)
 
     def job(self, name: str) -> TrainingResult:
-        """The result of the training job of that name."""
+        """Return the result of the training job of that name."""
         return next(job for job in self.training if job.name == name)
 
     def as_mapping(self) -> Mapping[str, object]:

@@ -57,9 +57,9 @@ def run_scenario(
     seed: int = 0,
     timeline_s: float | None = None,
 ) -> Results:
-    """The results of the scenario; same scenario, policies and seed, same results.
+    """Return the results of the scenario; the same scenario, policies and seed give the same results.
 
-    What is None is the scenario's own. `timeline_s` asks for a row for each function every so many seconds, which is
+    None stands for the scenario's own. With `timeline_s` there is a row for each function in each such period, which is
     the only thing that makes memory grow with time.
     """
     events = Events()
@@ -115,7 +115,7 @@ def _policy(chosen: str | AnyPolicy) -> AnyPolicy:
 def _added(
     world: SimulatedWorld, cluster: Cluster, function: InferenceFunction, policy: AnyPolicy, ends_us: int, seed: int
 ) -> RunningFunction:
-    """The function in the world, under its load."""
+    """Add a function to the world, under its load."""
     work = work_of(function)
     spec = rated(function.spec, work, cluster.vertical, function)
     places = SharedPlaces(cluster, world.events, function.demand, work, round(function.cold_start.image_s * US_PER_S))
@@ -139,7 +139,7 @@ def _added(
 
 
 def work_of(function: InferenceFunction) -> BatchWork:
-    """What batches of that function take."""
+    """Return the times of that function's batches."""
     spec, source, llm = function.spec, function.token_source, function.model.llm
     assert spec.batch is not None, "every function of a scenario has a batch"
     slo_us = None if spec.slo_s is None else round(spec.slo_s * US_PER_S)
@@ -165,7 +165,7 @@ def work_of(function: InferenceFunction) -> BatchWork:
 
 
 def rated(spec: FunctionSpec, work: BatchWork, vertical: VerticalPolicy, function: InferenceFunction) -> FunctionSpec:
-    """The spec with the throughput of one replica: at its request, and at the most that the vertical policy grants."""
+    """Return the spec with a replica's throughput, at its request and at the vertical policy's maximum grant."""
     most = reached_milli(vertical, function.demand)
     least = min(work.request_milli, most)
     return replace(spec, rps_request=_rps(work, least), rps_limit=_rps(work, most))
@@ -176,7 +176,7 @@ def _rps(work: BatchWork, share_milli: int) -> float:
 
 
 def _setting(function: InferenceFunction, spec: FunctionSpec, work: BatchWork, ends_us: int) -> FunctionSetting:
-    """A replica's warm-up has run a batch of one and a full one, at the request."""
+    """Return a model that has seen a warm-up: a batch of one and a full one, at the request."""
     one_s = work.batch_us(1, work.request_milli) / US_PER_S
     full_s = work.batch_us(work.batch, work.request_milli) / US_PER_S
     learned = ExecutionModel().learned(1, one_s).learned(work.batch, full_s)

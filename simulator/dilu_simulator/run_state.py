@@ -51,7 +51,7 @@ class RunState:
     ends_us: int
 
     def snapshot(self) -> Snapshot:
-        """The counters now."""
+        """Return the counters now."""
         for function in self.functions:
             function.places.settle()
         iterations = tuple(job.iterations for job in self.jobs)

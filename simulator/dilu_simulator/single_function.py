@@ -19,9 +19,9 @@ from dilu_simulator.workloads import arrivals_us
 from dilu_simulator.world import SimulatedWorld
 
 _DRAIN_S: Final = 86_400
-"""So long after its workload a run may go on; what is not answered then never is."""
-_MOST_WARM: Final = 100_000
-_LONGEST_BATCH_S: Final = 86_400
+"""The time that a run may take after its workload; requests unanswered by then never are."""
+_MAX_WARM: Final = 100_000
+_MAX_BATCH_S: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +46,9 @@ class SingleRun:
                 raise ConfigError(f"{name} = {value}, must be a finite number above 0")
         if not 0 <= self.cold_start_s < math.inf:
             raise ConfigError(f"cold start = {self.cold_start_s} s, must be 0 or more")
-        if not 0 <= self.warm_replicas <= _MOST_WARM:
-            raise ConfigError(f"warm replicas = {self.warm_replicas}, must be from 0 to {_MOST_WARM:,}")
-        if self.batch_us > _LONGEST_BATCH_S * US_PER_S:
+        if not 0 <= self.warm_replicas <= _MAX_WARM:
+            raise ConfigError(f"warm replicas = {self.warm_replicas}, must be from 0 to {_MAX_WARM:,}")
+        if self.batch_us > _MAX_BATCH_S * US_PER_S:
             raise ConfigError(f"capacity = {self.capacity_rps:g} rps, a batch of {self.batch} would take over a day")
         if self.batch_us < 1:
             raise ConfigError(
@@ -71,12 +71,12 @@ class SingleResult:
     cold_starts: int
     """Replicas that were started; those that were warm at the beginning are none."""
     instance_seconds: float
-    """From being asked for to being gone, up to the end of the workload."""
+    """From the decisions to start them to their ends, within the workload."""
     p95_ms: float | None
     """Of those that were answered. None: there were none."""
 
     def as_mapping(self) -> dict[str, int | float | None]:
-        """The result as JSON has it."""
+        """Return the result as a JSON object."""
         return asdict(self)
 
 
@@ -94,7 +94,7 @@ class _OwnDevices:
 
 
 def simulate_single(run: SingleRun, arrivals: Arrivals) -> SingleResult:
-    """The function under that load, until the last request is answered, or a day has passed after its end."""
+    """Run the function under a load until the last request is answered, or a day has passed after its end."""
     spec = function_spec(
         "function",
         slo_ms=run.slo_ms,

@@ -59,9 +59,9 @@ def print_results(results: Results) -> None:
         console.print(table)
     total = results.total
     console.print(
-        f"{total.whole_gpu_seconds:.0f} whole GPU seconds, at most {total.most_gpus} GPUs; "
+        f"{total.whole_gpu_seconds:.0f} whole GPU seconds, at most {total.max_gpus} GPUs; "
         f"{_text('ratio', total.sm_fragmentation_ratio)} of their shares and "
-        f"{_text('ratio', total.memory_fragmentation_ratio)} of their memory booked by nobody",
+        f"{_text('ratio', total.memory_fragmentation_ratio)} of their memory not booked",
         highlight=False,
         soft_wrap=True,
     )
@@ -102,7 +102,7 @@ def _write(path: Path, kind: Any, rows: Sequence[Any]) -> None:
 
 
 def models_as_json() -> list[dict[str, object]]:
-    """What is known of each model, with sources."""
+    """Return a table of the known models, with sources."""
     return [{field.name: _plain(getattr(model, field.name)) for field in fields(model)} for model in MODELS.values()]
 
 

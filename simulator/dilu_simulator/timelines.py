@@ -12,7 +12,7 @@ _MILLI_US: Final = 1000 * US_PER_S
 
 
 class Timeline:
-    """A row for each function every so many seconds."""
+    """A row for each function in each period."""
 
     def __init__(self, running: RunState, every_s: float) -> None:
         self.rows: list[TimelineRow] = []

@@ -16,7 +16,7 @@ FORMATS = ("rps", "times")
 
 
 def read_workload(path: str | Path, *, workload_format: str, scale: float, spacing: str) -> Arrivals:
-    """The load of a file: one rate a line (`rps`), or arrival times (`times`, .csv or .jsonl)."""
+    """Read the load of a file: one rate per line (`rps`), or arrival times (`times`, .csv or .jsonl)."""
     path = Path(path)
     if workload_format == "rps":
         check_scale(scale)
@@ -27,6 +27,6 @@ def read_workload(path: str | Path, *, workload_format: str, scale: float, spaci
 
 
 def arrivals_us(arrivals: Arrivals, rng: Random) -> Iterator[int]:
-    """The due times in microseconds, drawn as they are needed."""
+    """Yield the due times in microseconds, drawn as they are needed."""
     for at_s in arrivals.times_s(rng):
         yield int(at_s * US_PER_S)

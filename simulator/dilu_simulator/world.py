@@ -18,13 +18,13 @@ NO_TOKENS: Final[Iterator[Tokens | None]] = repeat(None)
 
 
 def first_us_at(at_s: float) -> int:
-    """The first whole microsecond that the loop's clock does not show as before that time.
+    """Return the first whole microsecond that the loop's clock does not show as before that time.
 
     >>> first_us_at(13.345678), first_us_at(12.345678 + 1.0), first_us_at(0.1 + 0.2)
     (13345678, 13345678, 300001)
     """
     at_us = math.floor(at_s * US_PER_S)
-    while at_us / US_PER_S < at_s:  # or a look would come an ulp too early, find nothing due, and come again
+    while at_us / US_PER_S < at_s:  # or a tick would come an ulp too early, find nothing due, and come again
         at_us += 1
     return at_us
 
@@ -39,11 +39,11 @@ class SimulatedWorld:
         self._looks_at_us: int | None = None
 
     def now_s(self) -> float:
-        """The loop's clock."""
+        """Return the loop's clock."""
         return self.events.now_us / US_PER_S
 
     def observe(self, function: str, now_s: float) -> Observation:
-        """The loop's source."""
+        """Return what happened to the function, for the loop."""
         return self.functions[function].observe()
 
     def apply(self, function: str, decision: Decision) -> None:
@@ -119,6 +119,6 @@ class SimulatedWorld:
             return
         self._looks_at_us = None
         for tick in self._loop.run_due():
-            if tick.failed:  # where it is deployed the loop goes on; here the numbers would be another policy's
+            if tick.failed:  # in production the loop continues; here the numbers would be another policy's
                 raise RuntimeError(f"{tick.function}, at {tick.now_s:g} s: {tick.decision.reason}")
         self._look_when_due()

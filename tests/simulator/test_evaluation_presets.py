@@ -120,13 +120,13 @@ def test_exclusive_is_its_own_measure(reports: dict[str, Report]) -> None:
             if column.title == "of exclusive" or column.name == "training_ratio":
                 assert isinstance(cell, Estimate)
                 assert cell.mean == 1.0
-            if column.name == "most_gpus":
+            if column.name == "max_gpus":
                 assert cell == Estimate(mean=2.0, half_width=getattr(cell, "half_width", None))
 
 
 def test_shared_tenants_are_on_one_gpu(reports: dict[str, Report]) -> None:
     for table in reports["collocation"].tables:
-        at = [column.name for column in table.columns].index("most_gpus")
+        at = [column.name for column in table.columns].index("max_gpus")
         shared = [row[at] for row in table.rows if not str(row[0]).startswith("exclusive")]
         assert {cell.mean for cell in shared if isinstance(cell, Estimate)} == {1.0}
 

@@ -32,8 +32,8 @@ def check_conserved(results: Results, scenario: Scenario) -> None:
         assert one.first_cold_starts <= min(1, one.cold_starts)
     total = results.total
     assert total.requests == sum(one.requests for one in results.functions)
-    assert total.most_gpus <= scenario.cluster.gpus
-    assert total.whole_gpu_seconds <= total.most_gpus * scenario.duration_s + 1e-6
+    assert total.max_gpus <= scenario.cluster.gpus
+    assert total.whole_gpu_seconds <= total.max_gpus * scenario.duration_s + 1e-6
     assert total.granted_gpu_seconds <= total.whole_gpu_seconds + 1e-6
 
 

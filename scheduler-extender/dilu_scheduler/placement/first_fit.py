@@ -8,27 +8,27 @@ from dilu_scheduler.placement.books import Books, Demand
 
 
 class FirstFit:
-    """The first GPUs with room, of one node where one node has so many."""
+    """Return the first GPUs with room, of one node where one node has enough."""
 
     def choose(self, demand: Demand, books: Books) -> Sequence[int] | None:
-        """The first ones in order."""
+        """Return the first ones in order."""
         request, limit, booked = books.request_milli, books.limit_milli, books.booked_mib
-        most_request = books.omega_milli - demand.request_milli
-        most_limit = books.gamma_milli - demand.limit_milli
-        most_mib = books.memory_mib - demand.memory_mib
+        max_request = books.omega_milli - demand.request_milli
+        max_limit = books.gamma_milli - demand.limit_milli
+        max_mib = books.memory_mib - demand.memory_mib
         fitting = (
             gpu
             for gpu, milli in enumerate(request)
-            if milli <= most_request and limit[gpu] <= most_limit and booked[gpu] <= most_mib
+            if milli <= max_request and limit[gpu] <= max_limit and booked[gpu] <= max_mib
         )
         return _first(fitting, demand, books)
 
 
 class Exclusive:
-    """The first GPUs that nobody is on: every replica has its own."""
+    """Return the first empty GPUs: every replica has its own."""
 
     def choose(self, demand: Demand, books: Books) -> Sequence[int] | None:
-        """The first ones in order."""
+        """Return the first ones in order."""
         fitting = (gpu for gpu, tenants in enumerate(books.tenants) if not tenants and books.has_room(gpu, demand))
         return _first(fitting, demand, books)
 
@@ -37,16 +37,16 @@ class FirstFitByLimit:
     """First fit where limits are booked as if they were requests, as a platform of fixed shares has to."""
 
     def choose(self, demand: Demand, books: Books) -> Sequence[int] | None:
-        """The first ones in order, on which Σ limit ≤ Ω."""
-        most_limit = books.omega_milli - demand.limit_milli
+        """Return the first ones in order, on which Σ limit ≤ Ω."""
+        max_limit = books.omega_milli - demand.limit_milli
         fitting = (
-            gpu for gpu, milli in enumerate(books.limit_milli) if milli <= most_limit and books.has_room(gpu, demand)
+            gpu for gpu, milli in enumerate(books.limit_milli) if milli <= max_limit and books.has_room(gpu, demand)
         )
         return _first(fitting, demand, books)
 
 
 def _first(fitting: Iterable[int], demand: Demand, books: Books) -> list[int] | None:
-    """The first of these GPUs, and all of one node unless a node has fewer than are asked for."""
+    """Return the first of these GPUs, all of one node unless every node has fewer than the demand."""
     one_node = demand.gpus <= books.gpus_per_node
     found: list[int] = []
     for gpu in fitting:

@@ -16,7 +16,7 @@ PLACEMENTS: Final[dict[str, Placement]] = {
 
 
 def placement_named(name: str) -> Placement:
-    """The placement of that name; raises `ConfigError` with the names there are."""
+    """Return the placement of that name; raises `ConfigError` with the known names."""
     try:
         return PLACEMENTS[name]
     except KeyError:

@@ -85,17 +85,17 @@ class BatchExecution(Execution):
         return int(slack_us)
 
     def left_us(self, now_us: int) -> float:
-        """What the batch in hand still takes at the request."""
+        """Return the time that the running batch still takes at the request."""
         remaining = self.remaining - (now_us - self._since_us) * self.rate
         return max(0.0, remaining) * self.solo_us(self.work.request_milli)
 
     def running_slack_us(self, now_us: int, left_us: float) -> float:
-        """The slack of what runs."""
+        """Return the slack of the running batch."""
         assert self.work.slo_us is not None, "asked only where there is an objective"
         return self.batch[0].arrived_us + self.work.slo_us - now_us - left_us
 
     def take_up(self) -> None:
-        """A new batch is in hand."""
+        """Start a new batch."""
 
     def solo_us(self, share_milli: int) -> float:
         """See `Execution`."""
@@ -122,18 +122,18 @@ class BatchExecution(Execution):
         self.decide()
 
     def answer(self, items: list[SimulatedRequest]) -> None:
-        """These are answered before the batch ends."""
+        """Note requests that are answered before the batch ends."""
         assert self._owner is not None, "a batch in hand has an owner"
         self._owner.answered(items)
 
-    def least_us(self) -> float:
+    def min_us(self) -> float:
         """How long the batch takes by its profile, alone at the limit."""
         return self.work.times.us(self.size, self.work.limit_milli)
 
     def _note_cycle(self) -> None:
         cycle_us = self.events.now_us - self._began_us
-        least_us = int(self.least_us())
+        min_us = int(self.min_us())
         for tenant in self.tenants:
             inputs = tenant.gpu.inputs
             inputs.cycle_us[tenant.place] = cycle_us
-            inputs.min_cycle_us[tenant.place] = least_us
+            inputs.min_cycle_us[tenant.place] = min_us

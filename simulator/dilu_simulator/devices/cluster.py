@@ -11,7 +11,7 @@ from dilu_simulator.devices.gpus import Gpu
 from dilu_simulator.event_queue import US_PER_S, Events, Order
 
 Retry = Callable[[], bool]
-"""Tries to place again; whether somebody still waits after that."""
+"""Tries to place again; returns whether a replica still waits after that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,14 +20,14 @@ class ClusterTotals:
 
     whole_gpu_seconds: float
     """GPUs with a tenant x time."""
-    most_gpus: int
+    max_gpus: int
     sm_fragmentation_ratio: float | None
     """Time mean over the GPUs in use of the share that no request books. None: none was in use."""
     memory_fragmentation_ratio: float | None
 
 
 class Cluster:
-    """Books GPUs by a placement, and makes a GPU when somebody first comes to it."""
+    """Books GPUs by a placement, and creates a GPU when a replica is first placed on it."""
 
     def __init__(self, books: Books, placement: Placement, vertical: VerticalPolicy, events: Events) -> None:
         self.books = books
@@ -41,11 +41,11 @@ class Cluster:
         # GPUs in use now and what is booked on them, and all of it summed over time.
         self._used = self._request = self._mib = 0
         self._used_us = self._request_us = self._mib_us = 0
-        self._most_used = 0
+        self._max_used = 0
         self._since_us = 0
 
     def place(self, demand: Demand) -> Sequence[Gpu] | None:
-        """The GPUs for one more replica, booked. None: there is no room now."""
+        """Book and return the GPUs for one more replica; None if there is no room now."""
         numbers = self._placement.choose(demand, self.books)
         if numbers is None:
             return None
@@ -53,7 +53,7 @@ class Cluster:
         return [self._gpu(number) for number in numbers]
 
     def leave(self, demand: Demand, gpus: Sequence[Gpu]) -> None:
-        """That replica is gone; who waits for room tries again, still in this moment."""
+        """Remove a replica that has ended; replicas that wait for room try again at the same moment."""
         self._book(demand, [gpu.number for gpu in gpus], -1)
         if self._waiting and not self._retries:
             self._retries = True
@@ -77,7 +77,7 @@ class Cluster:
         used_us = self._used_us
         return ClusterTotals(
             whole_gpu_seconds=used_us / US_PER_S,
-            most_gpus=self._most_used,
+            max_gpus=self._max_used,
             sm_fragmentation_ratio=1.0 - self._request_us / (1000 * used_us) if used_us else None,
             memory_fragmentation_ratio=1.0 - self._mib_us / (self.books.memory_mib * used_us) if used_us else None,
         )
@@ -106,7 +106,7 @@ class Cluster:
             self._used += (books.tenants[number] > 0) - (before > 0)
         self._request += sign * demand.request_milli * len(numbers)
         self._mib += sign * demand.memory_mib * len(numbers)
-        self._most_used = max(self._most_used, self._used)
+        self._max_used = max(self._max_used, self._used)
 
     def _settle(self) -> None:
         passed_us = self._events.now_us - self._since_us

@@ -9,7 +9,7 @@ from dilu_simulator.devices.gpus import Tenant
 from dilu_simulator.event_queue import Events, Order
 from dilu_simulator.models.curves import CO_RUNNING, SoloCurve, co_running
 
-_LONGEST_US: Final = 1e15
+_MAX_US: Final = 1e15
 """Work that would end after that has no end; thirty years are enough."""
 _ROUNDING_US: Final = 1e-3
 """What sums of floats may be off: no reason to end a microsecond later."""
@@ -75,7 +75,7 @@ class Execution:
         raise NotImplementedError
 
     def done(self) -> None:
-        """The work in hand is done."""
+        """Finish the running work."""
         raise NotImplementedError
 
     def settle(self) -> None:
@@ -95,7 +95,7 @@ class Execution:
             usage.used += tenant.share_milli * passed_us
 
     def begin(self, amount: float) -> None:
-        """There is work from now on; the shares are to be decided by `decide` after that."""
+        """Note that there is work from now on; the caller decides the shares by `decide` afterwards."""
         self.settle()
         for tenant in self.tenants:
             tenant.gpu.before_change()
@@ -126,7 +126,7 @@ class Execution:
         self.rate = rate
         if rate:
             due_us = self.remaining / rate
-            if due_us < _LONGEST_US:
+            if due_us < _MAX_US:
                 self._due_us = self.events.now_us + max(1, math.ceil(due_us - _ROUNDING_US))
                 self._look_at(self._due_us)
                 return
@@ -165,7 +165,7 @@ class Execution:
             self.done()
 
     def leave(self) -> None:
-        """It is gone from its GPUs, whatever it had in hand."""
+        """Remove it from its GPUs, with the work that it had."""
         self.settle()
         tenants, self.tenants = self.tenants, []
         self.remaining = self.rate = 0.0

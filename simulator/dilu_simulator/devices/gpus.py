@@ -1,8 +1,8 @@
 """One GPU: its tenants in flat columns, and the vertical rule that is called when they change.
 
-The rule sees each GPU as a node of one. A decision belongs to a tick of 5 ms. Is anything else true within the same
-tick, it is made anew from what was remembered at the tick's beginning, so however often inputs change, shares move no
-further in a tick than the rule lets them.
+The rule sees each GPU as a node of one. A decision belongs to a tick of 5 ms. If an input changes within a tick, the
+decision is computed again from the state at the tick's start, so shares never move further in a tick than the rule
+allows, however often inputs change.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dilu_simulator.event_queue import Events, Order
 TICK_US: Final = 5000
 WHOLE_MILLI: Final = 1000
 HEADROOM_US: Final = 1_000_000
-"""Who had no work for so long is expected to lend its share."""
+"""A tenant without work for this time is expected to lend its share."""
 
 
 class TenantRunner(Protocol):
@@ -112,7 +112,7 @@ class Gpu:
         return tenant
 
     def leave(self, tenant: Tenant) -> None:
-        """That tenant is gone."""
+        """Remove a tenant."""
         self.before_change()
         place, inputs = tenant.place, self.inputs
         for column in (
@@ -145,7 +145,7 @@ class Gpu:
         self._remember()
 
     def decide(self) -> None:
-        """The grants from now on, after an input has changed."""
+        """Compute the grants from now on, after an input has changed."""
         self._recall()
         self._apply(0)
 
@@ -155,7 +155,7 @@ class Gpu:
             self._look_at(self.tick_us + TICK_US * ((self._events.now_us - self.tick_us) // TICK_US + 1))
 
     def could_grant(self, tenant: Tenant) -> int:
-        """The share that this tenant could have now: all but the requests of the others that work, or did just now."""
+        """Return the share that a tenant could have now: all but the requests of others that work, or did just now."""
         inputs = self.inputs
         lately_us = self._events.now_us - HEADROOM_US
         left = WHOLE_MILLI

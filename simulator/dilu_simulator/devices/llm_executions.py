@@ -1,7 +1,7 @@
 """Batches of a language model: the prompts of all, then token by token, until the longest answer is complete.
 
-Who has its last token is answered then, as a stream ends for it; the batch goes on with fewer. As in the SDK, nobody
-joins a batch that runs.
+A request is answered with its last token, as a stream ends for it; the batch continues with fewer. As in the SDK, no
+request joins a running batch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class LlmWork(BatchWork):
     typical: Tokens
 
     def parts_us(self, prompt_tokens: int, steps: int, active: int, share_milli: int) -> float:
-        """How long so many prompt tokens and then so many steps take, alone."""
+        """Return the time that prompt tokens and then decoding steps take, alone."""
         prefill_us = self.prefill.execution_ms(prompt_tokens, share_milli / 1000) * 1000 if prompt_tokens else 0.0
         return prefill_us + steps * self.times.us(active, share_milli)
 
@@ -87,7 +87,7 @@ class LlmExecution(BatchExecution):
         return False
 
     def running_slack_us(self, now_us: int, left_us: float) -> float:
-        """The least slack of those that run, at the present speed of a step."""
+        """Return the least slack of the running requests, at the present speed of a step."""
         slo_us, step_us = self._llm.slo_us, self._llm.times.us(len(self._active), self._llm.request_milli)
         assert slo_us is not None, "asked only where there is an objective"
         ends = self._steps_done + self._steps
@@ -98,16 +98,16 @@ class LlmExecution(BatchExecution):
             ]
         )
 
-    def least_us(self) -> float:
+    def min_us(self) -> float:
         """See `BatchExecution`."""
         work, outputs = self._llm, sorted(_output(request) for request in self.batch)
-        least_us, before = 0.0, 0
+        min_us, before = 0.0, 0
         prompt_tokens = sum(_tokens(request).prompt for request in self.batch)
         for place, output in enumerate(outputs):
             active = len(outputs) - place
-            least_us += work.parts_us(prompt_tokens, output - before, active, work.limit_milli)
+            min_us += work.parts_us(prompt_tokens, output - before, active, work.limit_milli)
             prompt_tokens, before = 0, output
-        return least_us
+        return min_us
 
 
 def _tokens(request: SimulatedRequest) -> Tokens:

@@ -19,8 +19,8 @@ class SharedPlaces:
 
     def __init__(self, cluster: Cluster, events: Events, demand: Demand, work: BatchWork, image_us: int) -> None:
         self.usage = Usage()
-        self.retry: Callable[[], bool] = _nobody_waits
-        """Called when room has become free; whether somebody still waits after that."""
+        self.retry: Callable[[], bool] = _no_request_waits
+        """Called when room has become free; returns whether a replica still waits after that."""
         self._cluster = cluster
         self._events = events
         self._demand = demand
@@ -29,7 +29,7 @@ class SharedPlaces:
         self._gpus: dict[Execution, Sequence[Gpu]] = {}
 
     def place(self, spec: FunctionSpec) -> BatchExecution | None:
-        """A place for one more replica. None: there is no room now; `retry` is called when there may be."""
+        """Return a place for one more replica; None if there is no room now: `retry` is called when there may be."""
         gpus = self._cluster.place(self._demand)
         if gpus is None:
             self._cluster.wait(self._demand.function, self._try_again)
@@ -41,7 +41,7 @@ class SharedPlaces:
         return execution
 
     def leave(self, execution: object) -> None:
-        """A replica is gone; its place is free."""
+        """Free the place of a replica that has ended."""
         assert isinstance(execution, BatchExecution), "it was placed here"
         gpus = self._gpus.pop(execution)
         execution.leave()
@@ -62,7 +62,7 @@ class SharedPlaces:
 
 
 def join_all(execution: Execution, gpus: Sequence[Gpu], demand: Demand, *, sensitive: bool) -> None:
-    """That execution runs on these GPUs from now on."""
+    """Run an execution on these GPUs from now on."""
     for gpu in gpus:
         tenant = gpu.join(
             execution, request_milli=demand.request_milli, limit_milli=demand.limit_milli, sensitive=sensitive
@@ -70,5 +70,5 @@ def join_all(execution: Execution, gpus: Sequence[Gpu], demand: Demand, *, sensi
         execution.tenants.append(tenant)
 
 
-def _nobody_waits() -> bool:
+def _no_request_waits() -> bool:
     return False

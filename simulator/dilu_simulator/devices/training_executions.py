@@ -27,7 +27,7 @@ class TrainingExecution(Execution):
         self._on_done = on_done
 
     def train(self, iterations: float = math.inf) -> None:
-        """Run so many iterations from now on."""
+        """Run a number of iterations from now on."""
         self.begin(iterations)
         self.decide()
 
@@ -39,10 +39,10 @@ class TrainingExecution(Execution):
         """See `Execution`. Its launch cycle is one iteration."""
         super().rerate()
         if self.rate:
-            cycle_us, least_us = round(1.0 / self.rate), int(self._times.us(1, self._limit_milli))
+            cycle_us, min_us = round(1.0 / self.rate), int(self._times.us(1, self._limit_milli))
             for tenant in self.tenants:
                 tenant.gpu.inputs.cycle_us[tenant.place] = cycle_us
-                tenant.gpu.inputs.min_cycle_us[tenant.place] = least_us
+                tenant.gpu.inputs.min_cycle_us[tenant.place] = min_us
 
     def done(self) -> None:
         """See `Execution`."""

@@ -108,7 +108,7 @@ def _system_table(runs: _Systems) -> Table:
         "first_cold_starts": ("of these first", Shown.COUNT, lambda result: float(result.total.first_cold_starts)),
         "granted_gpu_seconds": ("granted GPU s", Shown.SECONDS, lambda result: result.total.granted_gpu_seconds),
         "whole_gpu_seconds": ("whole GPU s", Shown.SECONDS, lambda result: result.total.whole_gpu_seconds),
-        "most_gpus": ("most GPUs", Shown.COUNT, lambda result: float(result.total.most_gpus)),
+        "max_gpus": ("most GPUs", Shown.COUNT, lambda result: float(result.total.max_gpus)),
         "training_solo_ratio": ("training of solo", Shown.PERCENT, lambda result: result.total.training_solo_ratio),
     }
     rows = [
@@ -150,7 +150,7 @@ def _comparisons(runs: _Systems) -> list[Comparison]:
         (
             "most GPUs of Exclusive, of ours",
             "Exclusive",
-            lambda result: float(result.total.most_gpus),
+            lambda result: float(result.total.max_gpus),
             paper_values.EXCLUSIVE_GPUS,
             _WHY_GPUS,
         ),

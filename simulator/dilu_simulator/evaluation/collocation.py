@@ -123,7 +123,7 @@ def _table(runs: Runs, scenario: Scenario) -> Table:
         columns.append(Column(name="training_ratio", title="training of exclusive's", shown=Shown.PERCENT))
     columns += [
         Column(name="granted_gpu_seconds", title="granted GPU s", shown=Shown.SECONDS),
-        Column(name="most_gpus", title="GPUs", shown=Shown.COUNT),
+        Column(name="max_gpus", title="GPUs", shown=Shown.COUNT),
     ]
     return Table(
         name=f"collocation-{scenario.name.lower().replace(' ', '-')}",
@@ -159,7 +159,7 @@ def _pair_table(runs: Runs, scenario: Scenario) -> Table:
                 for job in scenario.training
             ),
             Column(name="sum_ratio", title="sum", shown=Shown.PERCENT),
-            Column(name="most_gpus", title="GPUs", shown=Shown.COUNT),
+            Column(name="max_gpus", title="GPUs", shown=Shown.COUNT),
         ),
         rows=tuple(
             (

@@ -64,7 +64,7 @@ def sum_of_ratios(result: Results) -> float:
 
 def gpus(result: Results) -> float:
     """Return the maximum number of GPUs in use at once."""
-    return float(result.total.most_gpus)
+    return float(result.total.max_gpus)
 
 
 def values_of(runs: Runs, name: str, vertical: str, value: Value) -> list[float | None]:

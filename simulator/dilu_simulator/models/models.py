@@ -40,7 +40,7 @@ class Model:
     curve: SoloCurve
     """A batch; of a language model one decode step."""
     batch: int
-    largest_batch: int | None = None
+    max_batch: int | None = None
     """The curve holds up to here. None: no limit is known."""
     slo_ms: float
     """Of a request; of a language model per output token."""

@@ -122,7 +122,7 @@ _KINDS: Final[dict[str, tuple[Callable[[_LoadRequest], _Loaded], tuple[str, ...]
 
 
 def read_load(section: Section, folder: Path, duration_s: float) -> _Loaded:
-    """The load of one function, and the tokens that its trace brings."""
+    """Return the load of one function, and its trace's tokens."""
     free = section.section("load", None)
     assert free is not None, "the reader has required it"
     kind = free.text("kind")
@@ -141,7 +141,7 @@ def read_load(section: Section, folder: Path, duration_s: float) -> _Loaded:
 
 
 def read_tokens(section: Section) -> TokenSource | None:
-    """The tokens of a function's requests. None: nothing is said."""
+    """Return the tokens of a function's requests; None if not stated."""
     tokens = section.section("tokens", _TOKEN_KEYS)
     if tokens is None:
         return None
@@ -155,7 +155,7 @@ def read_tokens(section: Section) -> TokenSource | None:
 
 
 def _at(section: Section, error: ConfigError) -> ConfigError:
-    """The error with the place of its load, unless it names a file of its own."""
+    """Return the error with the place of its load, unless it names a file of its own."""
     text, position = str(error), section.position
     if text.startswith(f"{position.file}:") or ":" in text.split(" ", 1)[0]:
         return error

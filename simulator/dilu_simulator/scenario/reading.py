@@ -45,13 +45,13 @@ _SHARED: Final = ("sm_request", "sm_limit", "gpus")
 _FUNCTION: Final = ("slo_ms", "batch", *_SHARED, "min_scale", "max_scale", "warm", "admission", "policy")
 _JOB: Final = (*_SHARED, "iterations")
 _OTHER: Final = ("name", "model", "copies", "gpu_memory", "cold_start")
-_MOST_COPIES: Final = 10_000
+_MAX_COPIES: Final = 10_000
 _PRESETS: Final = "dilu_simulator.presets"
 _Entry = TypeVar("_Entry", InferenceFunction, TrainingJob)
 
 
 def read_scenario(path: str | Path) -> Scenario:
-    """The scenario of that file. Paths of traces in it are relative to its folder."""
+    """Read a scenario file; paths of traces in it are relative to its folder."""
     path = Path(path)
     top = read_section(path, _KEYS)
     top.require("duration")
@@ -90,13 +90,13 @@ def read_scenario(path: str | Path) -> Scenario:
 
 
 def preset_names() -> list[str]:
-    """The scenarios that come with the simulator."""
+    """Return the scenarios that come with the simulator."""
     found = (entry.name for entry in files(_PRESETS).iterdir())
     return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
 
 
 def read_preset(name: str) -> Scenario:
-    """The scenario of that name that comes with the simulator."""
+    """Return the scenario of that name that comes with the simulator."""
     if name not in preset_names():
         raise ConfigError(f"preset = {name!r}, must be one of: {', '.join(preset_names())}")
     with as_file(files(_PRESETS) / f"{name}.yaml") as path:
@@ -105,7 +105,7 @@ def read_preset(name: str) -> Scenario:
 
 @contextmanager
 def _located(section: Section, key: str) -> Iterator[None]:
-    """Gives every error of its block the file and line of its key, or of this one."""
+    """Give every error of the block the file and line of its key, or of this one."""
     position = section.position
     try:
         with section.locating():
@@ -161,7 +161,7 @@ def _functions(section: Section, folder: Path, duration_s: float, cluster: Clust
 
 
 def _named(section: Section, names: set[str], entries: Iterator[_Entry]) -> Iterator[_Entry]:
-    """The entries, whose names are then taken; refused at its own line where one is taken already."""
+    """Return the entries and reserve their names; raise at the line of one that is taken already."""
     for entry in entries:
         with _located(section, "name"):
             if entry.name in names:
@@ -181,7 +181,7 @@ def _jobs(section: Section, cluster: ClusterSize) -> Iterator[TrainingJob]:
 
 
 def _values(section: Section, keys: tuple[str, ...]) -> dict[str, Any]:
-    """What was written, by the names of the fields."""
+    """Return what was written, by the names of the fields."""
     values: dict[str, Any] = {key: section.value(key) for key in keys if section.value(key) is not None}
     with _located(section, "gpu_memory"):
         if section.value("gpu_memory") is not None:
@@ -214,11 +214,11 @@ def _model(section: Section) -> Model:
 
 
 def _copies(section: Section, entry: Any, cluster: ClusterSize) -> Iterator[Any]:
-    """The entry, or so many of it, numbered; refused at its own line where none could ever find room."""
+    """Return the entry, or numbered copies of it; raise at its own line if none could ever find room."""
     check_fits(entry, cluster)
     copies = section.value("copies")
     if copies is None:
         yield entry
         return
-    for number in range(1, whole_number("copies", copies, minimum=1, maximum=_MOST_COPIES) + 1):
+    for number in range(1, whole_number("copies", copies, minimum=1, maximum=_MAX_COPIES) + 1):
         yield replace(entry, name=f"{entry.name}-{number}")

@@ -22,7 +22,7 @@ _ADMISSIONS: Final = ("slo", "queue")
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceFunction:
-    """One function under load. What is None is the model's."""
+    """One function under load. None stands for the model's value."""
 
     name: str
     model: Model
@@ -54,7 +54,7 @@ class InferenceFunction:
             raise FieldError("admission", f"must be one of {', '.join(_ADMISSIONS)}", self.admission)
         if self.tokens is not None and self.model.llm is None:
             raise FieldError("tokens", f"are for language models only; {self.model.name} is none")
-        largest = self.model.largest_batch
+        largest = self.model.max_batch
         if self.batch is not None and largest is not None and self.batch > largest:
             raise FieldError("batch", f"must be at most {largest}: {self.model.name} was measured up to it", self.batch)
         _ = self.spec
@@ -96,7 +96,7 @@ class InferenceFunction:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingJob:
-    """Training on some GPUs. What is None is the model's."""
+    """Training on some GPUs. None stands for the model's value."""
 
     name: str
     model: Model
@@ -106,7 +106,7 @@ class TrainingJob:
     gpu_memory_mib: int | None = None
     start_s: float = 0.0
     iterations: int | None = None
-    """None: it goes on until the end."""
+    """None: it runs until the end."""
     cold_start: ColdStartDelay = field(default_factory=ColdStartDelay)
 
     def __post_init__(self) -> None:
@@ -178,7 +178,7 @@ def default_placement(vertical: VerticalPolicy) -> str:
 
 
 def demand_of(spec: FunctionSpec) -> Demand:
-    """What one replica of a function asks for."""
+    """Return the demand of one replica of a function."""
     assert spec.sm_request is not None, "every entry of a scenario has quotas"
     assert spec.sm_limit is not None, "every entry of a scenario has quotas"
     assert spec.gpu_memory_mib is not None, "every entry of a scenario has quotas"
@@ -194,7 +194,7 @@ def demand_of(spec: FunctionSpec) -> Demand:
 
 
 def check_fits(entry: InferenceFunction | TrainingJob, size: ClusterSize) -> None:
-    """Refuse what no GPU could ever hold: it would wait for ever."""
+    """Refuse what no GPU could ever hold: it would wait forever."""
     demand = entry.demand
     for key, asked, most, of in (
         ("gpus", demand.gpus, size.gpus, "GPUs in the cluster"),
@@ -207,5 +207,5 @@ def check_fits(entry: InferenceFunction | TrainingJob, size: ClusterSize) -> Non
 
 
 def reached_milli(vertical: VerticalPolicy, demand: Demand) -> int:
-    """The share that a replica has on a GPU of its own."""
+    """Return the share that a replica has on a GPU of its own."""
     return vertical.max_grant_milli(demand.request_milli, demand.limit_milli, 1000)
