@@ -104,7 +104,7 @@ def test_the_hooks_of_each_mode(name: str) -> None:
     assert found == HOOKS[name]
 
 
-def test_a_stock_that_others_scale_is_left_alone_and_given_back_all_the_same() -> None:
+def test_a_stock_that_others_scale_is_left_alone_and_restored_all_the_same() -> None:
     jobs = {each["metadata"]["name"] for each in rendered("--set=takeover.scaleStock=false") if each["kind"] == "Job"}
     assert jobs == {"dilu-takeover-check", "dilu-takeover-leave"}
 

@@ -106,7 +106,7 @@ def test_leases_that_are_ours_and_renewed(play: Callable[..., None], capsys: pyt
     assert capsys.readouterr().out.count("dilu-autoscaler-abc, renewed") == 2
 
 
-def test_a_lease_of_stock_or_one_that_nobody_renews(play: Callable[..., None]) -> None:
+def test_a_lease_of_stock_or_one_that_is_not_renewed(play: Callable[..., None]) -> None:
     async def scene(cluster: FakeCluster) -> None:
         cluster.deployments[OURS] = deployment(OURS, 2)
         with pytest.raises(TakeoverError, match="held by autoscaler-abc, not by Dilu"):

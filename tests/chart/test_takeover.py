@@ -62,7 +62,7 @@ def test_taking_twice_remembers_the_first(play: Callable[..., None]) -> None:
     play(scene)
 
 
-def test_a_stock_that_somebody_scaled_up_since_is_taken_again(play: Callable[..., None]) -> None:
+def test_a_stock_that_was_scaled_up_since_is_taken_again(play: Callable[..., None]) -> None:
     async def scene(cluster: FakeCluster) -> None:
         await take(cluster.serving)
         cluster.edit(STOCK)["spec"]["replicas"] = 2
@@ -116,11 +116,11 @@ def test_a_write_beside_another_is_made_again(play: Callable[..., None]) -> None
     async def scene(cluster: FakeCluster) -> None:
         others = iter([3, 4])
 
-        def somebody_writes() -> None:
+        def another_client_writes() -> None:
             if (replicas := next(others, None)) is not None:
                 cluster.edit(STOCK)["spec"]["replicas"] = replicas
 
-        cluster.before_write = somebody_writes
+        cluster.before_write = another_client_writes
         await take(cluster.serving)
         assert (cluster.replicas[STOCK], remembered(cluster)) == (0, "4")
 
@@ -147,7 +147,7 @@ def test_a_right_that_is_missing_is_said_at_once(play: Callable[..., None]) -> N
     play(scene)
 
 
-def test_giving_back_waits_until_stock_runs(play: Callable[..., None]) -> None:
+def test_restoring_waits_until_stock_runs(play: Callable[..., None]) -> None:
     async def scene(cluster: FakeCluster) -> None:
         await take(cluster.serving)
         cluster.stuck.add(STOCK)
@@ -171,7 +171,7 @@ def test_a_note_that_cannot_be_read_means_one_replica(play: Callable[..., None],
     play(scene)
 
 
-def test_where_nothing_was_taken_nothing_is_given_back(play: Callable[..., None]) -> None:
+def test_where_nothing_was_taken_nothing_is_restored(play: Callable[..., None]) -> None:
     async def scene(cluster: FakeCluster) -> None:
         await restore(cluster.serving)
         assert cluster.patches == []
@@ -179,7 +179,7 @@ def test_where_nothing_was_taken_nothing_is_given_back(play: Callable[..., None]
     play(scene)
 
 
-def test_leaving_gives_back_first_and_ends_ours_then(play: Callable[..., None]) -> None:
+def test_leaving_restores_stock_first_and_ends_ours_then(play: Callable[..., None]) -> None:
     async def scene(cluster: FakeCluster) -> None:
         await take(cluster.serving)
         cluster.patches.clear()

@@ -80,7 +80,7 @@ def test_first_fit_takes_the_first_gpu_with_room_for_share_limit_and_memory() ->
     assert places("first-fit", asked, demand(1, 1, 80)) == [[0], [1]]
 
 
-def test_gpus_of_one_replica_are_on_one_node_where_one_node_has_so_many() -> None:
+def test_gpus_of_one_replica_are_on_one_node_where_one_node_has_enough() -> None:
     assert places("first-fit", demand(700, 700, 1), demand(700, 700, 1, gpus=2)) == [[0], [2, 3]]
     assert places("first-fit", demand(700, 700, 1, gpus=3), demand(700, 700, 1, gpus=3)) == [[0, 1, 2], None]
 

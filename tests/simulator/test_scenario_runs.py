@@ -24,7 +24,7 @@ def as_bytes(results: Results) -> bytes:
 
 
 def check_conserved(results: Results, scenario: Scenario) -> None:
-    """Every request is answered, refused or left waiting, once; nobody has more GPU time than there is."""
+    """Every request is answered, refused or left waiting, once; no tenant has more GPU time than there is."""
     for one in results.functions:
         assert one.requests == one.answered + one.refused + one.unanswered
         assert 0.0 <= one.slo_violation_ratio <= 1.0

@@ -51,7 +51,7 @@ def shares(tenants: list[Tenant]) -> list[int]:
 
 
 @pytest.mark.parametrize("name", sorted(VERTICAL_POLICIES))
-def test_nothing_ticks_when_nobody_has_work(name: str) -> None:
+def test_nothing_ticks_when_no_tenant_has_work(name: str) -> None:
     gpu, tenants, events = gpu_of(name)
     assert not events.run_next()
     set_work(gpu, 0, 1, 2)
@@ -60,7 +60,7 @@ def test_nothing_ticks_when_nobody_has_work(name: str) -> None:
     happened = 0
     while events.run_next():
         happened += 1
-    assert happened <= 1  # the look that was under way
+    assert happened <= 1  # the tick that was under way
     assert shares(tenants) == [0, 0, 0]
 
 

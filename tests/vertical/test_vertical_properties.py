@@ -29,7 +29,7 @@ def first_state(inputs: VerticalInputs) -> VerticalState:
 
 @policies
 @given(history=histories(), elapsed_us=times)
-def test_no_gpu_gives_more_than_it_has_and_nobody_gets_less_than_nothing(
+def test_no_gpu_gives_more_than_it_has_and_no_tenant_gets_less_than_nothing(
     name: str, history: list[VerticalInputs], elapsed_us: int
 ) -> None:
     state = first_state(history[0])
@@ -42,7 +42,7 @@ def test_no_gpu_gives_more_than_it_has_and_nobody_gets_less_than_nothing(
 
 @policies
 @given(history=histories(), elapsed_us=times)
-def test_nobody_gets_more_than_its_limit_but_the_owner_of_a_whole_gpu(
+def test_no_tenant_gets_more_than_its_limit_but_the_owner_of_a_whole_gpu(
     name: str, history: list[VerticalInputs], elapsed_us: int
 ) -> None:
     state = first_state(history[0])
@@ -86,7 +86,7 @@ def test_what_lies_idle_is_lent_within_one_tick(history: list[VerticalInputs], e
 
 
 @given(history=histories())
-def test_among_the_same_busy_tenants_nobody_loses_more_than_a_step(history: list[VerticalInputs]) -> None:
+def test_among_the_same_busy_tenants_none_loses_more_than_a_step(history: list[VerticalInputs]) -> None:
     state = first_state(history[0])
     busy = [1] * len(history[0].work)
     last: list[int] | None = None
