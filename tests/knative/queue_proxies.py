@@ -36,7 +36,7 @@ def answer(body: bytes = b"", *, status: int = 200, content_type: str = "text/pl
 
 
 def always(sent: bytes) -> Answers:
-    """The same answer to everybody."""
+    """The same answer to every request."""
     return lambda _, __: sent
 
 
@@ -47,13 +47,14 @@ class Pods:
     port: int = 0
     requests: list[tuple[str, str]] = field(default_factory=list)  # (the pod's address, the request's head)
     connections: int = 0
+    closes: bool = False  # end a connection after its answer
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @asynccontextmanager
 async def pods(answers: Answers, *addresses: str, closes: bool = False) -> AsyncIterator[Pods]:
     """Servers at these addresses; `closes`: each ends a connection after its first answer, without saying so."""
-    seen = Pods()
+    seen = Pods(closes=closes)
     writers: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -70,7 +71,7 @@ async def pods(answers: Answers, *addresses: str, closes: bool = False) -> Async
                 if bytes_ is not None:
                     writer.write(bytes_)
                     await writer.drain()
-                    if closes:
+                    if seen.closes:
                         break
         writers.discard(writer)
         writer.close()

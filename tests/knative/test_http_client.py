@@ -62,6 +62,24 @@ def test_a_kept_connection_that_its_server_ended_is_replaced(run: Run) -> None:
     run(main)
 
 
+def test_a_request_whose_answer_has_begun_is_not_sent_again(run: Run) -> None:
+    def begins(_: str, before: int) -> bytes:
+        return answer(b"ok") if before == 0 else b"HTTP/1.1 200 OK\r\n"
+
+    async def main() -> None:
+        async with pods(begins, "127.0.0.1") as seen:
+            client = GetClient(timeout_s=0.2)
+            assert isinstance(await get(client, seen), GetResponse)
+            seen.closes = True  # the kept connection ends in the middle of its second answer
+            result = await get(client, seen)
+            assert isinstance(result, GetFailed)
+            assert "closed the connection before its response was complete" in result.reason
+            assert len(seen.requests) == 2
+            await client.close()
+
+    run(main)
+
+
 def test_an_answer_in_pieces_after_an_interim_one_is_one_answer(run: Run) -> None:
     chunked = (
         b"HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"
@@ -147,7 +165,7 @@ def test_a_server_that_never_answers_is_given_up(run: Run) -> None:
     run(main)
 
 
-def test_nobody_there_and_no_such_name_are_told(run: Run) -> None:
+def test_a_closed_port_and_an_unknown_name_are_told(run: Run) -> None:
     async def main() -> None:
         async with pods(lambda _, __: answer(), "127.0.0.1") as seen:
             client = GetClient()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from dilu.http import bounded_protocol as protocol
+from dilu.http.client import upstream
 from dilu_autoscaler.load_sampler import whole_us
 from dilu_autoscaler.local.proxied_request import ACCESS_LOG, GatewayLimits
 from local.gateway_bench import HandMadeReplica, bench, hangs_up, replica, run, says
@@ -203,6 +204,45 @@ def test_an_answer_that_was_lost_is_a_502_and_never_sent_twice(sent: bytes | Non
             assert says_what in _error(lost)["message"]
             assert not other.heads
             assert gateway.served.outcomes.errors == 1
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("method", [b"POST", b"PUT", b"GET"])
+def test_a_kept_connection_that_breaks_loses_its_request_and_never_sends_it_again(method: bytes) -> None:
+    async def scenario() -> None:
+        async def talk(made: HandMadeReplica, writer: asyncio.StreamWriter) -> None:
+            if len(made.heads) > 1:
+                raise ConnectionResetError
+            writer.write(OK)
+
+        async with bench() as gateway, replica(talk) as one, replica(says(OK)) as other:
+            gateway.add(one.port)
+            assert _status(await gateway.post()) == 200
+            gateway.add(other.port, name="other")
+            request = b"%b /f HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 1\r\n\r\n1" % method
+            assert _status(await gateway.exchange(request)) == 502
+            assert (len(one.heads), len(other.heads)) == (2, 0)
+
+    run(scenario())
+
+
+def test_a_connection_that_was_idle_too_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream, "_MAX_IDLE_S", -1.0)  # so that no time needs to pass
+
+    async def scenario() -> None:
+        async with bench() as gateway:
+            seen: set[int] = set()
+
+            async def talk(made: HandMadeReplica, writer: asyncio.StreamWriter) -> None:
+                seen.add(writer.get_extra_info("peername")[1])
+                writer.write(OK)
+
+            async with replica(talk) as one:
+                gateway.add(one.port)
+                for _ in range(3):
+                    assert _status(await gateway.post()) == 200
+            assert len(seen) == 3
 
     run(scenario())
 
