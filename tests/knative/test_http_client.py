@@ -45,6 +45,33 @@ def test_without_keep_alive_each_request_has_its_own_connection(run: Run) -> Non
             for _ in range(2):
                 assert isinstance(await get(client, seen, keep_alive=False), GetResponse)
             assert seen.connections == 2
+            await until(lambda: client.connections == 0)
+            await client.close()
+
+    run(main)
+
+
+def test_a_server_that_closes_every_connection_is_asked_once(run: Run) -> None:
+    async def main() -> None:
+        async with pods(lambda _, __: b"", "127.0.0.1", closes=True) as seen:
+            client = GetClient()
+            assert isinstance(await get(client, seen), GetFailed)
+            assert seen.connections == 1
+            await client.close()
+
+    run(main)
+
+
+def test_an_idle_connection_that_ends_frees_its_place(run: Run) -> None:
+    async def main() -> None:
+        async with pods(lambda _, __: answer(), "127.0.0.1", closes=True) as seen:
+            client = GetClient(max_idle=1)
+            await get(client, seen)
+            await until(lambda: client.connections == 0)
+            seen.closes = False
+            for _ in range(3):
+                await get(client, seen)
+            assert seen.connections == 2
             await client.close()
 
     run(main)
@@ -103,6 +130,20 @@ def test_a_body_is_read_up_to_its_limit(run: Run) -> None:
             result = await get(client, seen)
             assert isinstance(result, GetResponse)
             assert result.body == b"x" * MAX_BODY_BYTES
+            await until(lambda: client.connections == 0)
+            await client.close()
+
+    run(main)
+
+
+def test_a_body_whose_rest_never_comes_is_read_up_to_its_limit(run: Run) -> None:
+    async def main() -> None:
+        sent = answer(b"x" * 1_000)[:-500]
+        async with pods(lambda _, __: sent, "127.0.0.1") as seen:
+            client = GetClient()
+            result = await get(client, seen)
+            assert isinstance(result, GetResponse)
+            assert len(result.body) == MAX_BODY_BYTES
             await until(lambda: client.connections == 0)
             await client.close()
 

@@ -208,6 +208,38 @@ def test_an_answer_that_was_lost_is_a_502_and_never_sent_twice(sent: bytes | Non
     run(scenario())
 
 
+def test_headers_of_an_interim_answer_are_not_those_of_the_answer() -> None:
+    async def scenario() -> None:
+        early = b"HTTP/1.1 103 Early Hints\r\nx-early: 1\r\ncontent-length: 9\r\n\r\n"
+        async with bench() as gateway, replica(says(early + OK)) as one:
+            gateway.add(one.port)
+            answer = await gateway.post()
+            assert _status(answer) == 200
+            assert b"x-early" not in _head(answer)
+
+    run(scenario())
+
+
+def test_a_removed_replica_loses_its_connections_after_their_answers() -> None:
+    async def scenario() -> None:
+        proceed = asyncio.Event()
+
+        async def talk(made: HandMadeReplica, writer: asyncio.StreamWriter) -> None:
+            await proceed.wait()
+            writer.write(OK)
+
+        async with bench() as gateway, replica(talk) as one:
+            backend = gateway.add(one.port)
+            posted = asyncio.ensure_future(gateway.post())
+            await _until(lambda: len(one.heads) == 1)
+            gateway.backends.remove(backend)
+            proceed.set()
+            assert _status(await posted) == 200
+            await asyncio.wait_for(one.client_left.wait(), 5.0)
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("method", [b"POST", b"PUT", b"GET"])
 def test_a_kept_connection_that_breaks_loses_its_request_and_never_sends_it_again(method: bytes) -> None:
     async def scenario() -> None:
