@@ -15,7 +15,7 @@ from dilu_autoscaler.knative.reports.stats import Stat
 from dilu_autoscaler.policy.horizontal.kpa.settings import Aggregation, ScalingMetric
 from dilu_autoscaler.policy.horizontal.kpa.state import Points, Windows
 from dilu_autoscaler.policy.horizontal.kpa.windows import (
-    LARGEST_VALUE,
+    MAX_VALUE,
     average,
     empty_window,
     is_empty,
@@ -152,7 +152,7 @@ class Collector:
 
 def _are_loads(*values: float) -> bool:
     """Return whether a window accepts all values, so that all windows have the same seconds."""
-    return all(abs(value) <= LARGEST_VALUE for value in values)
+    return all(abs(value) <= MAX_VALUE for value in values)
 
 
 def _empty(collection: Collection) -> Windows:

@@ -16,7 +16,7 @@ MAX_COUNT: Final = 2**31 - 1
 
 
 def excess_burst_capacity(spec: KpaSpec, *, ready: int, panic: float) -> int:
-    """The excess with so many ready replicas and that load over the panic window; -1 with an unlimited burst target."""
+    """Return the excess with `ready` replicas and a load over the panic window; -1 with an unlimited burst target."""
     if spec.target_burst_capacity == UNLIMITED_BURST:
         return -1
     if spec.target_burst_capacity == 0:
@@ -25,7 +25,7 @@ def excess_burst_capacity(spec: KpaSpec, *, ready: int, panic: float) -> int:
 
 
 def first_excess_burst_capacity(spec: KpaSpec, *, initial_scale: int) -> int:
-    """The excess that is assumed before the first evaluation: that of the initial scale without load."""
+    """Return the excess that is assumed before the first evaluation: that of the initial scale without load."""
     if spec.target_burst_capacity in (UNLIMITED_BURST, 0):
         return int(spec.target_burst_capacity)
     return _counted(math.trunc(initial_scale * spec.total - spec.target_burst_capacity))

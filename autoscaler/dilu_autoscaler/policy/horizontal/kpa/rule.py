@@ -4,8 +4,9 @@ A surge (the need over the panic window is `panic_threshold_ratio` times the rea
 surge has been over for a whole stable window, the count only goes up. Every number comes out as in Knative, bit for
 bit; what Knative does around it (bounds, activation, scale to zero in two phases) is not decided here.
 
-`evaluate` is Knative's. It is asked every two seconds there, with what every second brought. `decide` is asked whenever
-something happened, so it adds what keeps a look between two seconds, or while the first replica loads, from going down.
+`evaluate` is Knative's, which calls it every two seconds with the values of each second. The loop calls `decide` whenever
+something happened, so `decide` adds what keeps a tick between two seconds, or one while the first replica loads, from
+scaling down.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _NS_PER_S = 1_000_000_000
 
 
 def initial_state(spec: KpaSpec, seen: Observation, now_s: float) -> KpaState:
-    """The state of a function first looked at now."""
+    """Return the state of a function that is new to the policy."""
     return state_for_ready(spec, seen.ready, now_s)
 
 
@@ -52,7 +53,7 @@ def decide(spec: KpaSpec, seen: Observation, state: KpaState, now_s: float) -> t
 def _with_reason_to_go_down(
     spec: KpaSpec, seen: Observation, decision: Decision, state: KpaState, now_s: float
 ) -> Decision:
-    """The decision, or one that keeps more where nothing that was seen allows so few."""
+    """Return the decision, or one that keeps more replicas where no observation allows that few."""
     silent = silence_is_no_load(spec, state, now_s)
     missing = 0 if silent or not spec.reachable else max(0, spec.stable_window_s - state.quiet_samples)
     if decision.replicas is None:
@@ -69,7 +70,7 @@ def _with_reason_to_go_down(
 
 
 def _next_down_s(spec: KpaSpec, seen: Observation, replicas: int, missing: int, now_s: float) -> float | None:
-    """When quiet seconds can make it fewer than so many replicas. None: they alone cannot."""
+    """Return when quiet seconds can make it fewer than `replicas`; None if they alone cannot."""
     if replicas == 0 or (replicas == 1 and seen.is_coming_up and spec.reachable):
         return None
     return float(math.floor(now_s) + (max(1, missing) if replicas == 1 else 1))
@@ -119,7 +120,7 @@ class _Need(NamedTuple):
     stable: int
     panic: int
     surges: bool
-    """The panic window asks for so much more than is ready that panic begins, or goes on."""
+    """The panic window needs enough more than is ready that panic starts, or continues."""
 
 
 def _need(spec: KpaSpec, averages: Averages, ready: int) -> _Need:
@@ -145,8 +146,8 @@ def _panic(spec: KpaSpec, need: _Need, state: KpaState, now_s: float) -> tuple[f
 
     | was panicking | surges | the last surge is over a stable window ago | then                 |
     |---------------|--------|---------------------------------------------|----------------------|
-    | any           | yes    | any                                         | panic, counted anew  |
-    | yes           | no     | no                                          | panic goes on        |
+    | any           | yes    | any                                         | panic, counted again |
+    | yes           | no     | no                                          | panic continues      |
     | yes           | no     | yes                                         | over, peak forgotten |
     | no            | no     | -                                           | none                 |
     """

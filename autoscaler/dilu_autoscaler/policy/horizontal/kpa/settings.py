@@ -12,7 +12,7 @@ from dilu.spec import FunctionSpec
 UNLIMITED_BURST = -1.0
 """The burst target that is never reached, so that the activator always stays in the path; Knative's own spelling."""
 
-SMALLEST_TARGET = 0.01
+MIN_TARGET = 0.01
 _NS_PER_S = 1_000_000_000
 
 
@@ -43,7 +43,7 @@ class KpaSpec:
     stable_window_s: int = 60
     panic_window_s: int = 6
     panic_threshold_ratio: float = 2.0
-    """Panic begins where the need over the panic window is so many times the ready replicas."""
+    """Panic starts where the need over the panic window is at least this multiple of the ready replicas."""
     max_scale_up_rate: float = 1000.0
     max_scale_down_rate: float = 2.0
     activation_scale: int = 1
@@ -95,7 +95,7 @@ def resolve_target(
     target: float | None = None,
     utilization_percent: float | None = None,
 ) -> Target:
-    """What Knative aims for, given a revision's `containerConcurrency` (0: unlimited), the cluster's defaults, and the
+    """Return Knative's target for a revision's `containerConcurrency` (0: unlimited), the cluster's defaults, and the
     annotations `target` and `target-utilization-percentage` (None: absent)."""
     if metric is ScalingMetric.RPS:
         total, utilization = default_rps, rps_utilization_ratio
@@ -106,11 +106,11 @@ def resolve_target(
         total = min(target, float(container_concurrency)) if limited else target
     if utilization_percent is not None:
         utilization = utilization_percent / 100
-    return Target(target=max(SMALLEST_TARGET, total * utilization), total=total)
+    return Target(target=max(MIN_TARGET, total * utilization), total=total)
 
 
 def panic_window_s(stable_window_s: int, percentage: float) -> int:
-    """That share of the stable window in whole seconds, a half upwards, and at least one."""
+    """Return a share of the stable window in whole seconds, rounded half up, and at least one."""
     exact_ns = int(stable_window_s * _NS_PER_S * percentage / 100)
     return max(1, (exact_ns + _NS_PER_S // 2) // _NS_PER_S)
 

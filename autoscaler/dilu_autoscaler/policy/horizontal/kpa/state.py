@@ -50,8 +50,8 @@ class KpaState:
     aggregation: Aggregation = Aggregation.LINEAR
     """As it was when the state was made; Knative does not notice a later change."""
     quiet_samples: int = 0
-    """How many of the newest had no arrival and nothing in flight, since it was last wanted: counted anew at zero, with
-    each waiting request, and when the first replica is ready."""
+    """How many of the newest had no arrival and nothing in flight: counted again at zero, with each waiting request, and
+    when the first replica is ready."""
     was_ready: bool = True
     """Whether any replica was ready when last seen."""
     concurrency: Windows
@@ -60,9 +60,9 @@ class KpaState:
 
 
 def state_for_ready(spec: KpaSpec, ready: int | None, now_s: float) -> KpaState:
-    """A first state with so many ready replicas (None: unknown).
+    """Return a first state with `ready` replicas (None: unknown).
 
-    More than one begins in panic: whoever made them knew a load that this state has not seen, so for a stable window
+    More than one starts in panic: their creator knew a load that this state has not seen, so for a stable window
     nothing goes down.
     """
     peak = ready or 0
@@ -83,7 +83,7 @@ def _windows(spec: KpaSpec) -> Windows:
 
 
 def recorded(spec: KpaSpec, seen: Observation, state: KpaState, now_s: float) -> KpaState:
-    """The state with the new samples in its windows, and then the windows as long as the spec now says.
+    """Return the state with the new samples in its windows, and then the windows of the spec's present lengths.
 
     In this order, for the samples are from before the change: one made known to the loop is decided on at once.
     """
@@ -116,13 +116,13 @@ def _quiet_samples(seen: Observation, state: KpaState) -> int:
 
 
 def with_points(state: KpaState, *, concurrency: Points = (), rps: Points = ()) -> KpaState:
-    """The state with these `(time, value)` points added to its windows, and nothing else changed."""
+    """Return the state with these `(time, value)` points added to its windows, and nothing else changed."""
     both = _record_both(state.concurrency, concurrency), _record_both(state.rps, rps)
     return replace(state, concurrency=both[0], rps=both[1])
 
 
 def with_windows_as_long_as(spec: KpaSpec, state: KpaState, now_s: float) -> KpaState:
-    """The state with windows of the lengths that the spec says from now on; the same state where they are."""
+    """Return the state with windows of the spec's lengths; the same state if they have them already."""
     stable_s, panic_s = max(1, spec.stable_window_s), spec.panic_window_s
     if len(state.rps.stable.buckets) == stable_s and len(state.rps.panic.buckets) == panic_s:
         return state
@@ -144,14 +144,14 @@ def _record_one_in_both(windows: Windows, t_s: float, value: float) -> Windows:
 def silence_is_no_load(spec: KpaSpec, state: KpaState, now_s: float) -> bool:
     """Whether a stable window without a sample means that there was no load.
 
-    With an unlimited burst target Knative asks no replica: all that is reported comes through the activator, which
+    With an unlimited burst target Knative scrapes no replica: all that is reported comes through the activator, which
     says nothing where there is nothing.
     """
     return spec.target_burst_capacity == UNLIMITED_BURST and is_empty(_windows_of(spec, state).stable, now_s)
 
 
 def averages_now(spec: KpaSpec, state: KpaState, now_s: float) -> Averages | None:
-    """The load over both windows; None where nothing is known of the last seconds."""
+    """Return the load over both windows; None where nothing is known of the last seconds."""
     windows = _windows_of(spec, state)
     if is_empty(windows.stable, now_s) and spec.target_burst_capacity != UNLIMITED_BURST:
         return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 ROUNDED_DIGITS = 6
-LARGEST_VALUE = 1e15
+MAX_VALUE = 1e15
 """What is larger, or no number, is dropped: no load is that high, and one such value would stay in the running total,
 as what it was rounded away or as NaN, long after its second has passed."""
 
@@ -31,17 +31,17 @@ class Window(NamedTuple):
 
 
 def empty_window(seconds: int) -> Window:
-    """A window of that many seconds in which nothing was written yet."""
+    """Return an empty window of `seconds` seconds."""
     return Window(buckets=(0.0,) * seconds)
 
 
 def record(window: Window, points: Iterable[tuple[float, float]]) -> Window:
-    """The window with `(time, value)` points added, each to its second; those older than the window are dropped."""
+    """Return the window with `(time, value)` points added, each to its second; those too old for it are dropped."""
     buckets, size = list(window.buckets), len(window.buckets)
     first_s, last_s, total = window.first_s, window.last_s, window.total
     for t_s, value in points:
         second = math.floor(t_s)
-        if not abs(value) <= LARGEST_VALUE:  # nor a NaN
+        if not abs(value) <= MAX_VALUE:  # nor a NaN
             continue
         if last_s is None or second - last_s >= size:  # a whole window without a write: start again
             buckets, total, first_s, last_s = [0.0] * size, 0.0, second, second
@@ -59,10 +59,10 @@ def record(window: Window, points: Iterable[tuple[float, float]]) -> Window:
 
 
 def record_one(window: Window, t_s: float, value: float) -> Window:
-    """The window with one point added: the same as `record`, quicker where it is of the second after the newest one."""
+    """Return the window with one point added: as `record`, but faster for the second after the newest one."""
     before, first_s, last_s, total = window
     second, size = math.floor(t_s), len(before)
-    if last_s is None or second != last_s + 1 or size == 1 or not -LARGEST_VALUE <= value <= LARGEST_VALUE:
+    if last_s is None or second != last_s + 1 or size == 1 or not -MAX_VALUE <= value <= MAX_VALUE:
         return record(window, ((t_s, value),))
     place = second % size
     buckets = list(before)
@@ -106,7 +106,7 @@ def weighted_average(window: Window, now_s: float) -> float:
 
 
 def resized(window: Window, seconds: int, now_s: float) -> Window:
-    """The window with another length; it keeps the newest seconds that fit.
+    """Return the window with another length; it keeps the newest seconds that fit.
 
     One that is empty by now keeps none of them, only that its last write was no longer ago than it was: a longer window
     that reaches back to it knows of no load, instead of knowing nothing.
@@ -124,7 +124,7 @@ def resized(window: Window, seconds: int, now_s: float) -> Window:
 
 
 def rounded(value: float, digits: int) -> float:
-    """The value to that many decimals, a half away from zero. (Python's own `round` takes a half to the even digit.)"""
+    """Return the value rounded to `digits`, a half away from zero (Python's `round` takes a half to the even digit)."""
     scale = 10.0**digits
     scaled = value * scale
     whole = math.trunc(scaled)
@@ -134,7 +134,7 @@ def rounded(value: float, digits: int) -> float:
 
 
 def smoothing_coefficient(seconds: int) -> float:
-    """How much the newest of so many seconds weighs: at least 0.2; all weight but 0.0001 is in the window."""
+    """Return the weight of the newest second: at least 0.2; all weight but 0.0001 is in the window."""
     return _COEFFICIENTS[seconds - 1] if seconds <= len(_COEFFICIENTS) else 0.2
 
 
@@ -186,7 +186,7 @@ _COEFFICIENTS = (
 
 
 def _power(base: float, exponent: int) -> float:
-    """`base ** exponent` by repeated squaring, the mantissa apart from the power of two: the last bit as in Go.
+    """Return `base ** exponent` by repeated squaring, mantissa and power of two apart: equal to Go's to the last bit.
 
     C's `pow` gives another. Without the split, results below 2.2e-308 (0.8 to the 3200th) would be rounded otherwise.
     """
@@ -220,7 +220,7 @@ class SlidingMaximum:
 
 
 def record_maximum(window: SlidingMaximum, step: int, value: int) -> SlidingMaximum:
-    """The window with one more value; steps do not go back. Of several values at one step the highest counts."""
+    """Return the window with one more value; steps do not go back. Of several values at one step the highest counts."""
     kept = [(at, high) for at, high in window.maxima if high > value and step - at < window.slots]
     if kept and kept[-1][0] == step:
         return SlidingMaximum(slots=window.slots, maxima=tuple(kept))
