@@ -18,12 +18,13 @@ test: setup ## pass the tests
 	$(call pytest,900) -n $(WORKERS) --dist loadfile
 	$(call pytest,120) -q --doctest-modules sdk kube autoscaler scheduler-extender simulator
 
-lint: setup ## ruff, mypy --strict, import-linter, words
+lint: setup ## ruff, mypy --strict, import-linter, words, class names
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/check_words.py
+	$(BIN)/python tools/check_class_names.py
 
 format: setup ## rewrite the code as `make lint` wants it
 	$(BIN)/ruff check --fix .

@@ -4,9 +4,9 @@ A surge (the need over the panic window is `panic_threshold_ratio` times the rea
 surge has been over for a whole stable window, the count only goes up. Every number comes out as in Knative, bit for
 bit; what Knative does around it (bounds, activation, scale to zero in two phases) is not decided here.
 
-`evaluate` is Knative's, which calls it every two seconds with the values of each second. The loop calls `decide` whenever
-something happened, so `decide` adds what keeps a tick between two seconds, or one while the first replica loads, from
-scaling down.
+`evaluate` is Knative's, which calls it every two seconds with the values of each second. The loop calls `decide`
+whenever something happened, so `decide` adds what keeps a tick between two seconds, or one while the first replica
+loads, from scaling down.
 """
 
 from __future__ import annotations

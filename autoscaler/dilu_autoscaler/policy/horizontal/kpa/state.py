@@ -50,8 +50,8 @@ class KpaState:
     aggregation: Aggregation = Aggregation.LINEAR
     """As it was when the state was made; Knative does not notice a later change."""
     quiet_samples: int = 0
-    """How many of the newest had no arrival and nothing in flight: counted again at zero, with each waiting request, and
-    when the first replica is ready."""
+    """How many of the newest had no arrival and nothing in flight; reset at zero, by each waiting request, and when the
+    first replica becomes ready."""
     was_ready: bool = True
     """Whether any replica was ready when last seen."""
     concurrency: Windows
