@@ -123,20 +123,20 @@ REFUSED: list[tuple[dict[str, str], bytes, int, str, str]] = [
     ({**REQUIRED, "content-type": "nonsense"}, b"a", 400, "datacontenttype", "media type"),
     ({**REQUIRED, "ce-subject": "%FF"}, b"1", 400, "subject", "not UTF-8"),
     ({**REQUIRED, "ce-id": ""}, b"1", 400, "id", "is empty"),
-    ({"ce-id": "1"}, b"1", 400, "specversion", "must be there"),
+    ({"ce-id": "1"}, b"1", 400, "specversion", "is required"),
     (STRUCTURED, b"", 400, "$", "empty"),
     (STRUCTURED, b"{", 400, "$", "not JSON"),
     (STRUCTURED, b"[]", 400, "$", "must be a JSON object"),
     (STRUCTURED, b"[" * 100_000, 400, "$", "nests too deeply"),
-    (STRUCTURED, b"{}", 400, "specversion", "must be there"),
-    (STRUCTURED, json.dumps({**EVENT, "data": 1, "data_base64": "AA=="}).encode(), 400, "data_base64", "beside data"),
+    (STRUCTURED, b"{}", 400, "specversion", "is required"),
+    (STRUCTURED, json.dumps({**EVENT, "data": 1, "data_base64": "AA=="}).encode(), 400, "data_base64", "together with data"),
     (STRUCTURED, json.dumps({**EVENT, "data_base64": "A"}).encode(), 400, "data_base64", "Base64"),
     (STRUCTURED, json.dumps({**EVENT, "data_base64": 3}).encode(), 400, "data_base64", "Base64"),
     (STRUCTURED, json.dumps({**EVENT, "data_base64": "\u00e9"}).encode(), 400, "data_base64", "Base64"),
     (STRUCTURED, json.dumps({**EVENT, "data_base64": "ew=="}).encode(), 400, "data", "not JSON"),
     ({"content-type": "application/cloudevents-batch+json"}, b"[]", 415, "content-type", "batches"),
-    ({"content-type": "application/cloudevents+xml"}, b"", 415, "content-type", "only application/cloudevents+json"),
-    ({"content-type": "application/cloudevents"}, b"{}", 415, "content-type", "only application/cloudevents+json"),
+    ({"content-type": "application/cloudevents+xml"}, b"", 415, "content-type", "format of events is application/cloudevents+json"),
+    ({"content-type": "application/cloudevents"}, b"{}", 415, "content-type", "format of events is application/cloudevents+json"),
     ({"content-type": "application/cloudevents+json; charset=utf-16"}, b"{}", 415, "content-type", "UTF-8"),
 ]
 
@@ -151,7 +151,7 @@ def test_a_broken_event_is_refused_naming_the_attribute(
 
 
 def test_an_attribute_may_be_there_once() -> None:
-    with pytest.raises(RequestError, match="id: is there twice"):
+    with pytest.raises(RequestError, match="id: occurs twice"):
         read_message([*raw(REQUIRED), (b"ce-id", b"2")], b"1")
 
 

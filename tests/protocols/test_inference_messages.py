@@ -42,11 +42,11 @@ REFUSED: list[tuple[Any, str, str]] = [
     ({"inputs": [{**TENSOR, "shape": [2**31]}]}, "$.inputs[0].shape[0]", "<= 2147483647"),
     ({"inputs": [{**TENSOR, "shape": [1.5]}]}, "$.inputs[0].shape[0]", "Expected `int`"),
     ({"inputs": [{**TENSOR, "shape": 1}]}, "$.inputs[0].shape", "Expected `array`"),
-    ({"inputs": [{**TENSOR, "datatype": "FP8"}]}, "$.inputs[0].datatype", "has the datatype 'FP8'; there are BOOL"),
+    ({"inputs": [{**TENSOR, "datatype": "FP8"}]}, "$.inputs[0].datatype", "has the datatype 'FP8'; must be one of BOOL"),
     ({"inputs": [{**TENSOR, "parameters": []}]}, "$.inputs[0].parameters", "Expected `object"),
     ({"inputs": [{key: TENSOR[key] for key in ("name", "shape", "datatype")}]}, "$.inputs[0].data", "has no data"),
     ({"inputs": [binary_tensor(-1)]}, "$.inputs[0].parameters.binary_data_size", ">= 0"),
-    ({"inputs": [binary_tensor(4)]}, "$.inputs", "state 4 bytes of binary data, the body has 0"),
+    ({"inputs": [binary_tensor(4)]}, "$.inputs", "declare 4 bytes of binary data, the body has 0"),
     ({"inputs": [{**binary_tensor(4), "data": [1]}]}, "$.inputs[0].data", "both data and binary_data_size"),
     (
         {"inputs": [{**TENSOR, "parameters": {"shared_memory_region": "r"}}]},
@@ -58,7 +58,7 @@ REFUSED: list[tuple[Any, str, str]] = [
         "$.outputs[0].parameters.classification",
         "not supported",
     ),
-    ({"inputs": [TENSOR], "outputs": [{"name": "y"}, {"name": "y"}]}, "$.outputs[1].name", "is there twice"),
+    ({"inputs": [TENSOR], "outputs": [{"name": "y"}, {"name": "y"}]}, "$.outputs[1].name", "occurs twice"),
     ({"inputs": [TENSOR], "id": 3}, "$.id", "Expected `str | null`"),
     (
         {"inputs": [TENSOR], "parameters": {"binary_data_output": 1}},
@@ -103,7 +103,7 @@ def test_what_follows_the_json_is_dealt_out_to_the_inputs_in_order() -> None:
     inputs = [{**binary_tensor(4), "name": name} for name in "ab"]
     request = parse({"inputs": [inputs[0], TENSOR, inputs[1]]}, struct.pack("<2f", 1.0, 2.0))
     assert [tensor.values() for tensor in request.tensors] == [[1.0], [1.0], [2.0]]
-    with pytest.raises(RequestError, match="state 8 bytes of binary data, the body has 12"):
+    with pytest.raises(RequestError, match="declare 8 bytes of binary data, the body has 12"):
         parse({"inputs": inputs}, bytes(12))
 
 
@@ -153,10 +153,10 @@ def test_an_output_that_there_is_not_is_refused() -> None:
 @pytest.mark.parametrize(
     ("output", "wants_binary", "message"),
     [
-        (Output(name="y", datatype=DATATYPES["FP32"], shape=[1], values=[1e300]), True, "FP32 cannot"),
-        (Output(name="y", datatype=DATATYPES["UINT8"], shape=[1], values=[300]), True, "UINT8 cannot"),
+        (Output(name="y", datatype=DATATYPES["FP32"], shape=[1], values=[1e300]), True, "range of FP32"),
+        (Output(name="y", datatype=DATATYPES["UINT8"], shape=[1], values=[300]), True, "range of UINT8"),
         (Output(name="y", datatype=DATATYPES["BYTES"], shape=[1], values=["\ud800"]), True, "UTF-8 cannot"),
-        (Output(name="y", datatype=DATATYPES["BYTES"], shape=[1], values=[b"\xff"]), False, "ask for it with binary"),
+        (Output(name="y", datatype=DATATYPES["BYTES"], shape=[1], values=[b"\xff"]), False, "request it with binary"),
     ],
     ids=lambda one: str(one)[-30:],
 )

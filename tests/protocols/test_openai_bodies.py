@@ -141,7 +141,7 @@ def test_errors_have_openais_form() -> None:
 
 def test_only_the_functions_own_name_is_a_model() -> None:
     check_model("embed", "embed")
-    with pytest.raises(RequestError, match=r"the model 'x{77}\.\.\.' does not exist; there is 'embed'") as caught:
+    with pytest.raises(RequestError, match=r"the model 'x{77}\.\.\.' does not exist; the model is 'embed'") as caught:
         check_model("x" * 1000, "embed")
     assert caught.value.status == 404
 
@@ -174,7 +174,7 @@ def test_chat_results_are_texts_or_say_more() -> None:
     assert result_of("hi") == ChatResult(text="hi", finish_reason="stop")
     more = ChatResult(text="hi", finish_reason="length", prompt_tokens=3, completion_tokens=4)
     assert result_of(more) is more
-    with pytest.raises(RequestError, match="the function gave a dict; a chat is answered with str or"):
+    with pytest.raises(RequestError, match="the function returned a dict, must be str or"):
         result_of({"text": "hi"})
 
 

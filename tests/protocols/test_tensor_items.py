@@ -69,21 +69,27 @@ TAKEN: list[tuple[Any, list[Given], list[Any]]] = [
 ]
 
 NOT_TAKEN: list[tuple[Any, list[Given], str, str]] = [
-    (str, [("text", "BYTES", [1], ["a"])], "$.inputs[0].name", "'text' is unknown; this function takes 'input'"),
-    (str, [("input", "BYTES", [1], ["a"])] * 2, "$.inputs[1].name", "is there twice"),
-    (str, [("input", "FP32", [1], [1])], "$.inputs[0].datatype", "takes BYTES"),
-    (float, [("input", "BYTES", [1], ["1"])], "$.inputs[0].datatype", "takes FP64 (any of float or int)"),
-    (int, [("input", "FP32", [1], [1.0])], "$.inputs[0].datatype", "takes INT64"),
-    (bool, [("input", "INT8", [1], [1])], "$.inputs[0].datatype", "takes BOOL"),
-    (list[float], [("input", "FP32", [2], [1, 2])], "$.inputs[0].shape", "this function takes [-1, -1]"),
-    (float, [("input", "FP32", [1, 2], [1, 2])], "$.inputs[0].shape", "this function takes [-1]"),
+    (str, [("text", "BYTES", [1], ["a"])], "$.inputs[0].name", "'text' is unknown; this function accepts 'input'"),
+    (str, [("input", "BYTES", [1], ["a"])] * 2, "$.inputs[1].name", "occurs twice"),
+    (str, [("input", "FP32", [1], [1])], "$.inputs[0].datatype", "accepts BYTES"),
+    (float, [("input", "BYTES", [1], ["1"])], "$.inputs[0].datatype", "accepts FP64 (any of float or int)"),
+    (int, [("input", "FP32", [1], [1.0])], "$.inputs[0].datatype", "accepts INT64"),
+    (bool, [("input", "INT8", [1], [1])], "$.inputs[0].datatype", "accepts BOOL"),
+    (list[float], [("input", "FP32", [2], [1, 2])], "$.inputs[0].shape", "this function accepts [-1, -1]"),
+    (float, [("input", "FP32", [1, 2], [1, 2])], "$.inputs[0].shape", "this function accepts [-1]"),
     (str, [("input", "BYTES", [1], b"\x01\x00\x00\x00\xff")], "$.inputs[0].data", "not UTF-8"),
-    (House, [("rooms", "INT64", [1], [1])], "inputs", "'area' must be there"),
+    (House, [("rooms", "INT64", [1], [1])], "inputs", "'area' is required"),
     (
         House,
         [("area", "FP64", [2], [1, 2]), ("rooms", "INT64", [1], [1])],
         "$.inputs[1].shape",
         "has 1 rows and 'area' has 2",
+    ),
+    (
+        House,
+        [("area", "FP64", [1], [1]), ("rooms", "INT64", [2], [1, 2])],
+        "$.inputs[1].shape",
+        "has 2 rows and 'area' has 1",
     ),
     (dict[str, float], [("a", "BYTES", [1], ["x"])], "$[...]", "row 0 of the inputs: Expected `float`, got `str`"),
 ]
@@ -119,9 +125,9 @@ def test_rows_become_arrays_for_a_handler_of_arrays() -> None:
 def test_arrays_are_cast_to_the_stated_dtype_where_that_is_safe() -> None:
     (row,) = items(npt.NDArray[np.float32], ("input", "INT64", [1, 1], [1]))
     assert row.dtype == np.float32
-    with pytest.raises(RequestError, match="takes int32"):
+    with pytest.raises(RequestError, match="accepts int32"):
         items(npt.NDArray[np.int32], ("input", "FP32", [1], [1.5]))
-    with pytest.raises(RequestError, match="holds a number that float32 cannot"):
+    with pytest.raises(RequestError, match="has a number outside the range of float32"):
         items(npt.NDArray[np.float32], ("input", "FP64", [1], [1e300]))
 
 

@@ -62,17 +62,17 @@ USABLE: list[tuple[list[Any], list[tuple[str, str, list[int], list[Any]]]]] = [
     ([Model(n=1)], [("n", "INT64", [1], [1])]),
 ]
 UNUSABLE: list[tuple[list[Any], str]] = [
-    ([[1.0], [1.0, 2.0]], "rows of different lengths [1, 2]; send one item a request"),
+    ([[1.0], [1.0, 2.0]], "rows of different lengths [1, 2]; send one item per request"),
     ([[1.0], 2.0], "rows of different depths"),
-    ([1.0, [2.0]], "holds float and list"),
-    ([None], "holds NoneType"),
-    (["a", 1], "holds int and str"),
+    ([1.0, [2.0]], "has float and list"),
+    ([None], "has NoneType"),
+    (["a", 1], "has int and str"),
     ([2**64], "more than 64 bits"),
     ([-1, 2**63], "more than 64 bits"),
     ([{"a": 1}, {"b": 1}], "different fields"),
     ([{"a": 1}, 1], "different fields"),
-    ([{"a": {"b": 1}}], "'a' holds dict"),
-    ([1j], "holds complex"),
+    ([{"a": {"b": 1}}], "'a' has dict"),
+    ([1j], "has complex"),
 ]
 
 

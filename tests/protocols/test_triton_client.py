@@ -94,7 +94,7 @@ def test_scalars_with_a_dimension_of_one_are_taken_as_triton_has_them(client: An
 
 def test_the_client_understands_errors(client: Any) -> None:
     texts = np.array(["a"], dtype=object)
-    with pytest.raises(InferenceServerException, match="'text' is unknown; this function takes 'input'") as caught:
+    with pytest.raises(InferenceServerException, match="'text' is unknown; this function accepts 'input'") as caught:
         client.infer("upper", [given("text", texts, "BYTES")])
     assert caught.value.status() == "400"
     with pytest.raises(InferenceServerException, match="NaN or an infinity"):

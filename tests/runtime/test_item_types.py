@@ -165,11 +165,11 @@ def test_syntax_goes_before_type() -> None:
 @pytest.mark.parametrize(
     ("item_type", "reason"),
     [
-        (Unknown, "JSON cannot state Unknown"),
-        (dict[str, Unknown], "JSON cannot state Unknown"),
+        (Unknown, "JSON cannot represent Unknown"),
+        (dict[str, Unknown], "JSON cannot represent Unknown"),
         (Union[Tree, Other], "more than one dataclass"),  # noqa: UP007  # the older spelling is used as well
         (list[int] | tuple[int, ...], "more than one array-like"),
-        (complex, "JSON cannot state complex"),
+        (complex, "JSON cannot represent complex"),
         (5, "TypeError"),
     ],
     ids=str,

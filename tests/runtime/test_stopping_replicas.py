@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import itertools
+import math
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -16,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from dilu.runtime.replica import until_quiet
 from replica_process import Answer, ReplicaProcess, ServeFunction, wait_until
 
 SLOW = """
@@ -237,44 +243,84 @@ def test_a_replica_whose_handler_thread_dies_makes_room_for_another(serve_functi
     assert "MemoryError: no room for a batch" in replica.log()
 
 
+def test_a_drain_waits_until_no_request_has_come_at_ten_polls_in_a_row() -> None:
+    arrivals = iter([0, *range(30), *[29] * 9, *[30] * 100])
+    reads: list[int] = []
+
+    def arrival_count() -> int:
+        reads.append(next(arrivals))
+        return reads[-1]
+
+    asyncio.run(until_quiet(arrival_count, deadline_s=math.inf, poll_s=0.0))
+    assert reads[-11:] == [30] * 11, "one read with the last arrival, ten without another"
+    assert len(reads) == 1 + 30 + 9 + 11
+
+
+def test_a_drain_does_not_wait_beyond_its_deadline() -> None:
+    asyncio.run(asyncio.wait_for(until_quiet(itertools.count().__next__, deadline_s=0.0), 20))
+
+
+def test_no_handshake_is_half_way_when_the_port_closes(serve_function: ServeFunction) -> None:
+    """Before it closes the port, a draining replica drops each SYN for 20 ms: such a connection is neither made nor
+    refused. On a busy machine no attempt may fall into that time, so several replicas are tried."""
+    replicas = [serve_function("import dilu\n@dilu.function\ndef f(x: int): return x\n", wait=False) for _ in range(4)]
+    for replica in replicas:
+        replica.wait_until_ready()
+    assert any(_attempts_while_it_drains(replica)["pending"] for replica in replicas)
+
+
+def _attempts_while_it_drains(replica: ReplicaProcess) -> Counter[str]:
+    """Connect again and again from SIGTERM until the port is closed; on loopback an answer comes at once or never."""
+    found: Counter[str] = Counter()
+    replica.terminate()
+    while not found["refused"]:
+        with socket.socket() as sock:
+            sock.setblocking(False)
+            code = sock.connect_ex(("127.0.0.1", replica.port))
+            if code == errno.EINPROGRESS:
+                code = 0 if select.select([], [sock], [], 0.001)[1] else code
+                code = code or sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            found[{0: "made", errno.ECONNREFUSED: "refused", errno.EINPROGRESS: "pending"}[code]] += 1
+    return found
+
+
 def test_clients_that_reconnect_while_it_drains_lose_no_request(serve_function: ServeFunction) -> None:
     """Told to leave, all of them connect again at once; what the kernel accepted is served."""
-    for _ in range(4):
-        replica = serve_function("import dilu\n@dilu.function(batch=8)\ndef f(xs: list[int]): return xs\n")
-        lost: list[str] = []
-        started = threading.Barrier(13)
+    replica = serve_function("import dilu\n@dilu.function(batch=8)\ndef f(xs: list[int]): return xs\n")
+    lost: list[str] = []
+    started = threading.Barrier(13)
 
-        def client(port: int, lost: list[str], started: threading.Barrier) -> None:
-            for number in range(1_000_000):
-                connection = HTTPConnection("127.0.0.1", port, timeout=10)
-                try:
-                    connection.connect()
-                except OSError:
-                    return  # refused: it accepts no more
-                try:
-                    for _ in range(20):
-                        connection.request("POST", "/", b"1")
-                        response = connection.getresponse()
-                        response.read()
-                        if response.getheader("Connection") == "close":
-                            break
-                except (OSError, HTTPException) as error:
-                    lost.append(f"{type(error).__name__}: {error}")
-                    return
-                finally:
-                    connection.close()
-                if number == 3:
-                    started.wait()
+    def client(port: int, lost: list[str], started: threading.Barrier) -> None:
+        for number in range(1_000_000):
+            connection = HTTPConnection("127.0.0.1", port, timeout=10)
+            try:
+                connection.connect()
+            except OSError:
+                return  # refused: it accepts no more
+            try:
+                for _ in range(20):
+                    connection.request("POST", "/", b"1")
+                    response = connection.getresponse()
+                    response.read()
+                    if response.getheader("Connection") == "close":
+                        break
+            except (OSError, HTTPException) as error:
+                lost.append(f"{type(error).__name__}: {error}")
+                return
+            finally:
+                connection.close()
+            if number == 3:
+                started.wait()
 
-        threads = [threading.Thread(target=client, args=(replica.port, lost, started)) for _ in range(12)]
-        for thread in threads:
-            thread.start()
-        started.wait()
-        replica.terminate()
-        for thread in threads:
-            thread.join()
-        assert replica.wait() == 0
-        assert lost == []
+    threads = [threading.Thread(target=client, args=(replica.port, lost, started)) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    started.wait()
+    replica.terminate()
+    for thread in threads:
+        thread.join()
+    assert replica.wait() == 0
+    assert lost == []
 
 
 FORKS = """

@@ -104,14 +104,21 @@ def test_the_margin_settles_where_about_one_batch_in_a_hundred_is_late(
     assert share <= 0.015
 
 
-@given(late_s=st.lists(st.floats(-10, 10), max_size=200), objective_s=st.floats(0.001, 10))
+@given(late_s=st.lists(st.floats(-10, 10), max_size=50), stalls=st.integers(0, 60), objective_s=st.floats(0.001, 10))
 def test_the_margin_stays_between_nothing_and_a_quarter_of_the_objective(
-    late_s: list[float], objective_s: float
+    late_s: list[float], stalls: int, objective_s: float
 ) -> None:
     margin = Margin()
-    for late in late_s:
+    for late in [*late_s, *[100.0] * stalls, *late_s]:
         margin = margin.learned(late_s=late, objective_s=objective_s)
         assert 0.0 <= margin.margin_s <= 0.25 * objective_s
+
+
+def test_the_margin_stops_at_a_quarter_of_the_objective() -> None:
+    margin = Margin()
+    for _ in range(50):
+        margin = margin.learned(late_s=9.0, objective_s=2.0)
+    assert margin.margin_s == 0.5
 
 
 def test_one_stalled_batch_moves_the_margin_by_one_step_and_is_forgotten() -> None:
@@ -148,6 +155,7 @@ def test_a_batch_is_as_large_as_leaves_part_of_the_objective_for_waiting(
     [
         ("nothing learned", 16, BatchRule(max_size=16, slo_s=0.030), None),
         ("no objective", 16, BatchRule(max_size=16), FIT),
+        ("a size that divides without a rest", 13, BatchRule(max_size=16, slo_s=0.060), ExecutionFit(0.010, 0.002)),
         ("a full batch leaves enough", 16, BatchRule(max_size=16, slo_s=0.044), FIT),
         ("a full batch leaves too little", 15, BatchRule(max_size=16, slo_s=0.043), FIT),
         ("just one item", 1, BatchRule(max_size=16, slo_s=0.0184), FIT),

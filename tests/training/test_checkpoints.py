@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,28 @@ def test_what_was_written_is_found_again(tmp_path: Path) -> None:
         assert found.iteration == 20
         assert (found.path / "weights" / "a.bin").read_text() == "at 20"
         assert store.latest == found
+
+
+def test_all_of_a_checkpoint_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def noted(fd: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{fd}").readlink())
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    filled(tmp_path, 7)
+    writing = tmp_path / ".writing-000001-iteration-7"
+    *before, last = synced
+    assert set(before) == {
+        *(writing / name for name in ("weights/a.bin", "state.json", MANIFEST)),
+        *(writing / "weights", writing),
+    }
+    assert before[-1] == writing, "a folder after what is in it"
+    assert last == tmp_path, "the name itself"
 
 
 def test_an_empty_folder_holds_none(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
-"""One replica of one function: listeners, queue, batches, metrics and an orderly end.
+"""One replica: listeners, queue, batches, metrics and drain.
 
-What happens to a request: `protocol` (uvicorn, bounded) -> `invoke` (decode, answer) -> `service` (admission) ->
-`batch_queue` -> `workers` (the handler, in threads or on a loop of its own) -> back on the server's loop.
+The way of a request: `dilu.http` (uvicorn, bounded) -> `routes` (which function) -> `calls` and `protocols` (decode,
+answer) -> `execution` (admission, queue, batches, the handler in threads or on a loop of its own) -> back on the
+server's loop. `reporting` and `tracing` record it, `openapi` describes the routes.
 """

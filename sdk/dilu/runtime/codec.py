@@ -1,4 +1,4 @@
-"""JSON in and out: decoding checks the type that the handler's annotation states."""
+"""JSON in and out: items are decoded and checked against the handler's annotation, results encoded."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import msgspec
 from dilu.errors import RequestError
 
 _log = logging.getLogger(__name__)
-# How msgspec ends the text of an error below the top: " - at `$.a[0]`", or " - at `key` in `$`" for a bad key.
+# How msgspec ends the message of a nested error: " - at `$.a[0]`", or " - at `key` in `$`" for a bad key.
 _FIELD = re.compile(r"^(?P<what>.*?)(?: - at (?:`key` in )?`(?P<field>[^`]*)`)?$", re.DOTALL)
-_MAX_TEXT = 500  # of an error that a user's type raised: it may quote the whole item
+_MAX_TEXT = 500  # characters of an error that a user's type raised; it may quote the whole item
 
 
 class ItemCodec:
-    """Makes items of one type out of what came: a body, or a value that a protocol carries inside its own JSON.
+    """Makes items of one type from a body, or from a value inside a protocol's own JSON.
 
-    Both ways raise `RequestError`: 400 for what is not JSON, 422 for JSON of another type or with a value that the
-    type itself refuses, with the field at fault. Types that JSON cannot state (arrays, tensors, classes of others,
-    unions of two classes) are not checked: a warning says so once. Pydantic models are validated.
+    Both ways raise `RequestError`: 400 if it is not JSON, 422 naming the field if it is JSON of another type or has a
+    value that the type refuses. Types that JSON cannot represent (arrays, tensors, other classes, unions of two
+    classes) are not checked, and a warning is logged once. Pydantic models are validated.
     """
 
     def __init__(self, item_type: Any) -> None:
         self._decoder = _decoder(item_type)
 
     def decode(self, body: bytes) -> Any:
-        """One item from a request's body."""
+        """Return one item from the body of a request."""
         if not body:
             raise RequestError(400, "empty-body", "the body is empty; send one JSON value")
         if not body.isascii():
@@ -42,7 +42,7 @@ class ItemCodec:
             raise _refusal(body, error) from None
 
     def convert(self, value: Any) -> Any:
-        """One item from parsed JSON."""
+        """Return one item from parsed JSON."""
         if self._decoder.type is Any:
             return value
         try:
@@ -56,17 +56,17 @@ class ItemCodec:
 
 
 def item_decoder(item_type: Any) -> Callable[[bytes], Any]:
-    """`ItemCodec(item_type).decode`."""
+    """Return `ItemCodec(item_type).decode`."""
     return ItemCodec(item_type).decode
 
 
 def item_converter(item_type: Any) -> Callable[[Any], Any]:
-    """`ItemCodec(item_type).convert`."""
+    """Return `ItemCodec(item_type).convert`."""
     return ItemCodec(item_type).convert
 
 
 def encode_result(result: Any) -> bytes:
-    """One result as JSON. Arrays, tensors and numpy scalars become lists and numbers; NaN becomes null."""
+    """Encode one result as JSON. Arrays, tensors and numpy scalars become lists and numbers; NaN becomes null."""
     return _ENCODER.encode(result)
 
 
@@ -75,12 +75,12 @@ def _refusal(body: bytes, error: BaseException) -> RequestError:
     if isinstance(error, msgspec.ValidationError):
         return _mismatch(error)
     if isinstance(error, (msgspec.DecodeError, UnicodeDecodeError)):
-        return RequestError(400, "invalid-json", "the body is not JSON that can be read")
+        return RequestError(400, "invalid-json", "the body is not valid JSON")
     return RequestError(422, "invalid-value", _said(error), field="$")
 
 
 def _check_is_text(body: bytes) -> None:
-    """msgspec skips what the type does not name without such a look."""
+    """Raise unless the body is UTF-8; msgspec does not check the parts that it skips."""
     try:
         body.decode()
     except UnicodeDecodeError as error:
@@ -109,7 +109,7 @@ def _mismatch(error: msgspec.ValidationError) -> RequestError:
 
 
 def _first_fault(error: BaseException) -> tuple[str, str] | None:
-    """Text and path of the first fault that a pydantic error lists, or None for another kind of error."""
+    """Return message and path of the first error in a pydantic error, or None for another kind of exception."""
     try:
         fault = error.errors()[0]  # type: ignore[attr-defined]  # other errors have no such method
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"])
@@ -127,7 +127,7 @@ def _said(error: BaseException) -> str:
 
 
 def _readable(text: str) -> str:
-    """The first line of the text, of bearable length and without what UTF-8 cannot hold."""
+    """Return the first line of the text, shortened, with characters escaped that UTF-8 cannot encode."""
     line = text.strip().partition("\n")[0][:_MAX_TEXT]
     return line.encode("utf-8", "backslashreplace").decode()
 
@@ -138,18 +138,18 @@ def _decoder(item_type: Any) -> msgspec.json.Decoder[Any]:
     try:
         decoder = msgspec.json.Decoder(item_type, dec_hook=_decode_foreign)
         foreign = _foreign_class(msgspec.inspect.type_info(item_type), set())
-    except Exception as error:  # msgspec looks into the user's classes, which may raise anything
+    except Exception as error:  # msgspec inspects the user's classes, which may raise anything
         reason = _said(error)
     else:
         if foreign is None:
             return decoder
-        reason = f"JSON cannot state {getattr(foreign, '__qualname__', foreign)}"
-    _log.warning("items of type %s are not checked, any JSON is taken: %s", item_type, reason)
+        reason = f"JSON cannot represent {getattr(foreign, '__qualname__', foreign)}"
+    _log.warning("items of type %s are not checked, any JSON is accepted: %s", item_type, reason)
     return msgspec.json.Decoder()
 
 
 def _foreign_class(info: Any, seen: set[int]) -> Any:
-    """A class in the type that neither msgspec nor `_decode_foreign` can make, or None. Types may be recursive."""
+    """Return a class in the type that cannot be made from JSON, or None. Types may be recursive."""
     if id(info) in seen:
         return None
     seen.add(id(info))
@@ -165,7 +165,7 @@ def _foreign_class(info: Any, seen: set[int]) -> Any:
 
 
 def _is_model(cls: Any) -> bool:
-    """Whether it is a pydantic model, told by its method: pydantic is no dependency."""
+    """Whether it is a pydantic model, recognized by its method, because pydantic is not a dependency."""
     return isinstance(cls, type) and callable(getattr(cls, "model_validate", None))
 
 
@@ -174,18 +174,20 @@ def _decode_foreign(cls: Any, value: Any) -> Any:
 
 
 def _encode_foreign(value: Any) -> Any:
-    """What msgspec does not know: arrays, tensors and numpy scalars say `tolist`, pydantic models `model_dump`."""
+    """Convert what msgspec does not know: arrays and tensors by `tolist`, pydantic models by `model_dump`."""
     for method in ("tolist", "model_dump"):
         convert = getattr(value, method, None)
         if callable(convert):
             return _converted(convert)
-    raise TypeError(f"a result holds a {type(value).__module__}.{type(value).__qualname__}, which JSON cannot state")
+    raise TypeError(
+        f"a result holds a {type(value).__module__}.{type(value).__qualname__}, which JSON cannot represent"
+    )
 
 
 def _converted(convert: Callable[[], Any]) -> Any:
     try:
         return convert()
-    except SystemExit as error:  # on the server's loop that would be the end of it
+    except SystemExit as error:  # it would end the server's loop
         raise TypeError(f"a result's {convert.__name__}() raised SystemExit") from error
 
 

@@ -1,4 +1,4 @@
-"""The line to the supervisor that started this replica: events go up, its end is noticed."""
+"""The control line to the supervisor that started this replica: it carries events, and its end stops the replica."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from dilu.spec import names
 
 
 class ControlLine:
-    """Writes one JSON object a line to the supervisor's socket; without one (`fd` None) it is silent."""
+    """Sends events to the supervisor, one JSON object per line; without a socket (`fd` None) it does nothing."""
 
     def __init__(self, fd: int | None) -> None:
         self._socket = None if fd is None else _connected(fd)
 
     def fds(self) -> list[int]:
-        """The file descriptor, if there is one."""
+        """Return the file descriptor, if there is one."""
         return [] if self._socket is None else [self._socket.fileno()]
 
     def send(self, event: str, **fields: Any) -> None:
-        """Tell the supervisor. A supervisor that is gone is noticed by `watch`, not here."""
+        """Send an event. A supervisor that has ended is noticed by `watch`, not here."""
         if self._socket is None:
             return
         with contextlib.suppress(OSError):
             self._socket.sendall(msgspec.json.encode({"event": event, **fields}) + b"\n")
 
-    def watch(self, on_parent_gone: Callable[[], None]) -> None:
-        """Call `on_parent_gone` once the supervisor's end is closed. The loop must be running."""
+    def watch(self, on_parent_ended: Callable[[], None]) -> None:
+        """Call `on_parent_ended` once the supervisor's end is closed. The loop must be running."""
         if self._socket is None:
             return
         loop, connection = asyncio.get_running_loop(), self._socket
@@ -46,7 +46,7 @@ class ControlLine:
                     data = b""
                 if not data:
                     loop.remove_reader(connection.fileno())
-                    on_parent_gone()
+                    on_parent_ended()
 
         loop.add_reader(connection.fileno(), readable)
 
@@ -67,5 +67,5 @@ def _connected(fd: int) -> socket.socket:
         raise ConfigError(
             f"{names.ENV_CONTROL_FD} = {fd}, must be the number of an inherited, connected socket: {error.strerror}"
         ) from error
-    os.set_inheritable(fd, False)  # not for what the function itself starts
+    os.set_inheritable(fd, False)  # processes that the function starts must not hold it
     return connection

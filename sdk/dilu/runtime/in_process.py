@@ -1,4 +1,4 @@
-"""A replica's application in a thread of this process, reached without a socket: what `dilu.testing` stands on."""
+"""A replica in a thread of this process, called without a socket; for `dilu.testing` and `dilu.flask`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from dilu.runtime.routes.stats_app import StatsApp
 _log = logging.getLogger(__name__)
 _HOST = "localhost"
 _END = object()
-_CYCLE = bounded_protocol.CYCLE  # there the application looks for the connection behind a request
+_CYCLE = bounded_protocol.CYCLE  # the key under which the application finds a request's connection
 
 
 class NoAnswerError(DiluError):
@@ -37,17 +37,17 @@ class NoAnswerError(DiluError):
 
 
 class _InProcessTransport:
-    """What `dilu.http.bounded_protocol` asks of a connection; this one knows only whether its client has gone."""
+    """The part of a connection that `dilu.http.bounded_protocol` uses; only whether its client has left."""
 
     more_body = True  # the body comes by `receive`
     response_started = True  # the answer goes by `send`
 
     def __init__(self) -> None:
-        self.gone = asyncio.Event()
+        self.client_left = asyncio.Event()
 
     @property
     def disconnected(self) -> bool:
-        return self.gone.is_set()
+        return self.client_left.is_set()
 
     @property
     def transport(self) -> _InProcessTransport:
@@ -59,7 +59,7 @@ class _InProcessTransport:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class InProcessCall:
-    """One request, and its answer as it comes. Reading waits at most `within_s` for each piece."""
+    """One request and its answer. Reading waits at most `within_s` for each piece of the answer."""
 
     scope: Scope
     body: bytes
@@ -68,7 +68,7 @@ class InProcessCall:
     _messages: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
 
     def head(self) -> tuple[int, dict[str, str]]:
-        """Status and headers, the headers' names in lower case."""
+        """Return the status and the headers, whose names are in lower case."""
         message = self._next()
         if message is _END:
             raise NoAnswerError(f"{self}: the replica cut the connection before an answer")
@@ -76,7 +76,7 @@ class InProcessCall:
         return message["status"], headers
 
     def pieces(self) -> Iterator[bytes]:
-        """The body, piece by piece. Raises `NoAnswerError` if it is cut."""
+        """Yield the pieces of the body. Raise `NoAnswerError` if it is cut."""
         while True:
             message = self._next()
             if message is _END:
@@ -98,7 +98,7 @@ class InProcessCall:
         return f"{self.scope['method']} {self.scope['path']}"
 
     async def serve(self, app: InvokeApp) -> None:
-        """Let the application answer; on the replica's loop."""
+        """Let the application answer, on the replica's loop."""
         has_body = True
 
         async def receive() -> Any:
@@ -106,7 +106,7 @@ class InProcessCall:
             if has_body:
                 has_body = False
                 return {"type": "http.request", "body": self.body, "more_body": False}
-            await self.connection.gone.wait()
+            await self.connection.client_left.wait()
             return {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:
@@ -135,7 +135,7 @@ class InProcessReplica:
         self._thread = threading.Thread(target=self._run, name="dilu-in-process", daemon=True)
 
     def start(self) -> None:
-        """Load and warm up. Raises what the handler raises."""
+        """Load and warm up. Raise what the handler raises."""
         self._thread.start()
         try:
             self._loaded.result()
@@ -145,11 +145,11 @@ class InProcessReplica:
 
     @property
     def is_running(self) -> bool:
-        """Whether it takes requests: it was started, not closed, and its handler's threads are alive."""
+        """Whether it accepts requests: it was started, not closed, and its handler's threads are alive."""
         return self._loop is not None and not self._ended.done()
 
     def begin(self, method: str, path: str, bodies: Sequence[bytes], headers: Headers) -> list[InProcessCall]:
-        """Send one request for each body, all at the same moment."""
+        """Send one request for each body, all at the same time."""
         if self._loop is None or not self.is_running:
             raise RuntimeError("the replica does not run; use the client in a with statement")
         exchanges = [
@@ -162,13 +162,13 @@ class InProcessReplica:
         return exchanges
 
     def abandon(self, exchange: InProcessCall) -> None:
-        """The client of this request goes away."""
+        """Disconnect the client of this request."""
         if self._loop is not None and not self._ended.done():
-            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-                self._loop.call_soon_threadsafe(exchange.connection.gone.set)
+            with contextlib.suppress(RuntimeError):  # the loop has ended in the meantime
+                self._loop.call_soon_threadsafe(exchange.connection.client_left.set)
 
     def close(self, *, within_s: float | None = None) -> None:
-        """Finish what was accepted, unload, end every thread. Raises `NoAnswerError` if a handler does not end."""
+        """Finish what was accepted, unload, end all threads. Raise `NoAnswerError` if a handler does not end."""
         self._within_s = self._within_s if within_s is None else within_s
         if self._loop is not None and self._stop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended already
@@ -187,7 +187,7 @@ class InProcessReplica:
                 self._loaded.set_exception(error)
 
     async def _main(self) -> bool:
-        """Whether everything ended in time."""
+        """Load, serve and close. Return whether everything ended in time."""
         self._stop = asyncio.Event()
         metrics = [FunctionMetrics(one.spec.name, slo_s=one.spec.slo_s) for one in self._definitions]
         pairs = zip(self._definitions, metrics, strict=True)
@@ -204,24 +204,24 @@ class InProcessReplica:
         elif load.done():
             self._loaded.set_result(None)
             await self._until(stopped, group)
-        return await self._end(group)  # a load that somebody interrupted is left to its thread
+        return await self._end(group)  # an interrupted load is left to its thread
 
     async def _until(self, stopped: asyncio.Future[Any], group: ServiceGroup) -> None:
-        """Returns when it is to stop, or must: when the handler's threads died, nobody is to wait for them."""
+        """Wait for the stop. If the handler's threads die before, cancel the requests that wait for them."""
         ended = asyncio.ensure_future(group.ended())
         await asyncio.wait({stopped, ended}, return_when=asyncio.FIRST_COMPLETED)
         if not ended.done():
             ended.cancel()
             return
-        _log.critical("the threads of %s ended by themselves", group.name, exc_info=ended.exception())
+        _log.critical("%s stops: the threads of its handler died", group.name, exc_info=ended.exception())
         for task in self._running:
             task.cancel()
 
     async def _end(self, group: ServiceGroup) -> bool:
         deadline_s = time.monotonic() + self._within_s
         for exchange in self._running.values():
-            exchange.connection.gone.set()
-        if self._running:  # most end at once, since nobody waits for them any more
+            exchange.connection.client_left.set()
+        if self._running:  # most end at once, because their clients have left
             await asyncio.wait(self._running, timeout=self._within_s)
         loaded = [service for service in group.services if service.state is State.READY]
         ended = [await service.close(max(0.0, deadline_s - time.monotonic())) for service in loaded]

@@ -1,4 +1,4 @@
-"""What a replica asks of its own process: an exit that comes, forks that do no harm, a collector that stays away."""
+"""The replica's process: age, garbage collection during a cold start, fork safety, guaranteed exit."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-# For threads of the function that never end; the interpreter would wait for them for ever.
+# For threads of the function that never end; the interpreter would wait for them forever.
 EXIT_GRACE_S = 2.0
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# Objects that a cold start makes are there to stay: looking through them again and again costs a fifth of it.
+# Objects made in a cold start stay alive: collecting them again and again costs a fifth of its time.
 _COLD_START_GC = (50_000, 20, 20)
 
 
 def exit_surely(code: int, *, finish: Callable[[], None]) -> None:
-    """End the process with `code` after `finish`, also if that or a thread of the function never ends."""
+    """Call `finish` and end the process with `code`, even if `finish` or a thread of the function hangs."""
     guard = threading.Timer(EXIT_GRACE_S, os._exit, [code])
     guard.daemon = True
     guard.start()
@@ -29,15 +29,15 @@ def exit_surely(code: int, *, finish: Callable[[], None]) -> None:
 
 
 def shield_forks(fds: Callable[[], Iterable[int]]) -> None:
-    """Keep children that the function forks (multiprocessing does) from acting on this replica's behalf.
+    """Reset signal handlers and close `fds` in children that the function forks, as multiprocessing does.
 
-    A child inherits the loop's wake-up socket, so a SIGTERM to the child would drain the replica; and it would hold
-    the listening sockets, the connections and the control line open after the replica's end. `fds` names those.
+    A child inherits the loop's wake-up socket, so a SIGTERM to the child would drain the replica. It would also hold
+    the listening sockets, the connections and the control line open after the replica's end; `fds` returns those.
     """
     masks: list[set[int]] = []
 
     def before() -> None:
-        # A signal that reaches the child before it has its own handlers must wait for them.
+        # A signal to the child must wait until the child has its own handlers.
         masks.append(set(signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)))
 
     def in_parent() -> None:
@@ -56,9 +56,10 @@ def shield_forks(fds: Callable[[], Iterable[int]]) -> None:
 
 
 def ease_cold_start() -> Callable[[], None]:
-    """Collect garbage rarely while a model loads; what is returned ends that, and spares what is there from then on.
+    """Collect garbage rarely while a model loads. Return a function to call when it is loaded.
 
-    With torch loaded, one full collection stops the process for a fifth of a second, in the middle of a batch.
+    That function restores the thresholds and exempts the objects that exist by then: with torch loaded, one full
+    collection stops the process for a fifth of a second, in the middle of a batch.
     """
     usual = gc.get_threshold()
     gc.set_threshold(*_COLD_START_GC)
@@ -71,10 +72,10 @@ def ease_cold_start() -> Callable[[], None]:
 
 
 def seconds_since_process_start() -> float:
-    """Seconds since the kernel started this process (Linux, to a hundredth); 0.0 where that cannot be known."""
+    """Return the seconds since the kernel started this process (Linux, to a hundredth); 0.0 elsewhere."""
     try:
         stat = Path("/proc/self/stat").read_text(encoding="ascii", errors="replace")
-        # Field 22, counted after the command's name, which may hold spaces and parentheses itself.
+        # Field 22, counted after the command's name, which may contain spaces and parentheses.
         start_ticks = int(stat.rpartition(")")[2].split()[19])
         started_s = start_ticks / os.sysconf("SC_CLK_TCK")
         return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started_s)

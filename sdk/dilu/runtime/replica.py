@@ -1,4 +1,4 @@
-"""One replica from its first instruction to its exit code: import, load, serve, drain, unload."""
+"""The life of one replica, from its first instruction to its exit code: import, load, serve, drain, unload."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import uvloop
@@ -33,20 +33,20 @@ from dilu.version import sdk_version
 
 _log = logging.getLogger(__name__)
 
-# After SIGTERM: how long the listening socket stays open for connections that are on their way, ...
+# After SIGTERM: how long the listening socket stays open for connections that are being made, ...
 _LAST_CONNECTIONS_S = 0.05
-# ... for how long it then finishes handshakes and begins none, ...
+# ... for how long it then finishes handshakes and starts none, ...
 _LAST_HANDSHAKES_S = 0.02
-# ... and at how many looks in a row nothing must have come before idle connections are closed. Looks, not seconds:
-# a machine that stalls stalls the clients as well.
+# ... and at how many polls in a row no request may have arrived before idle connections are closed. Polls, not
+# seconds: a machine that stalls stalls the clients as well.
 _QUIET_POLLS = 10
 _POLL_S = 0.02
-# Of the time that a stop may take, what is kept for unloading when requests do not end.
+# Share of the drain timeout that is reserved for unloading when requests do not end.
 _UNLOAD_RATIO = 0.1
-# How long the last traces may take on their way, and no longer than is left.
+# Maximum time to send the last traces, within the drain timeout.
 _LAST_TRACES_S = 3.0
-# Handlers that wake while the server's loop computes should get the interpreter soon (CPython's default is 5 ms,
-# as long as a whole batch may take).
+# A handler that wakes while the server's loop computes should get the interpreter soon (CPython's default, 5 ms, is as
+# long as a whole batch may take).
 _SWITCH_INTERVAL_S = 0.0005
 
 
@@ -66,14 +66,14 @@ class Replica:
         self._metrics = [_metrics_of(definition, cold_start_s) for definition in self._definitions]
         self._deadline_s = float("inf")  # of the drain, on the loop's clock
         self._listeners: list[Listener] = []  # the one for statistics, then the one for requests
-        # Bound before the model loads, so that a port in use is known at once and not after a minute.
+        # Bound before the model loads, so that a port in use is reported at once and not after a minute.
         self._sockets = [bind(settings.host, settings.stats_port)]
         if not settings.bind_after_ready:
             self._sockets.append(bind(settings.host, settings.port))
         shield_forks(self._inherited_fds)
 
     async def run(self) -> int:
-        """Serve until SIGTERM, SIGINT or the supervisor's end; the exit code."""
+        """Serve until SIGTERM, SIGINT or the supervisor's end. Return the exit code."""
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         stop = self._stop_event()
         ready = ease_cold_start()
@@ -106,7 +106,7 @@ class Replica:
         return Tracing(os.environ, function=service.name, replica=self._settings.replica, version=sdk_version())
 
     def _inherited_fds(self) -> list[int]:
-        """What a forked child must not hold."""
+        """Return the file descriptors that a forked child must close."""
         listeners = [fd for listener in self._listeners for fd in listener.fds()]
         return [*listeners, *(sock.fileno() for sock in self._sockets), *self._control.fds()]
 
@@ -116,7 +116,7 @@ class Replica:
 
         def stop_or_hurry() -> None:
             if stop.is_set():
-                self._deadline_s = 0.0  # asked twice: what still runs is cut
+                self._deadline_s = 0.0  # the second signal: cut what still runs
                 for listener in self._listeners:
                     listener.hurry()
             stop.set()
@@ -132,7 +132,7 @@ class Replica:
         self._listeners.append(listener)
 
     async def _load(self, service: ServiceGroup, stop: asyncio.Event) -> int | None:
-        """None if the replica is to serve, else the exit code with which it ends."""
+        """Load all functions. Return None if that succeeded, else the exit code."""
         load = asyncio.ensure_future(service.load())
         stopped = asyncio.ensure_future(stop.wait())
         await asyncio.wait({load, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -151,14 +151,14 @@ class Replica:
         return 1
 
     async def _serve(self, service: ServiceGroup, stop: asyncio.Event) -> bool:
-        """Whether it was told to stop; otherwise its threads died, and it must make room for another replica."""
+        """Serve until told to stop. Return False if the threads of a handler died before."""
         stopped = asyncio.ensure_future(stop.wait())
         ended = asyncio.ensure_future(service.ended())
         await asyncio.wait({stopped, ended}, return_when=asyncio.FIRST_COMPLETED)
         if stopped.done():
             ended.cancel()
             return True
-        _log.critical("the threads of %s ended by themselves", service.name, exc_info=ended.exception())
+        _log.critical("%s stops: the threads of its handler died", service.name, exc_info=ended.exception())
         return False
 
     def _service(self, definition: FunctionDefinition, metrics: FunctionMetrics) -> FunctionService:
@@ -169,7 +169,7 @@ class Replica:
         return FunctionService(definition, metrics, on_phase=phase_ended)
 
     def _cold_start_s(self) -> dict[str, float]:
-        """Seconds by phase: what the functions share once, and the sum of what each does for itself."""
+        """Return seconds by phase; load and warm-up are the sums over all functions."""
         seconds: dict[str, float] = {}
         for metrics in self._metrics:
             for phase, phase_s in metrics.cold_start_s.items():
@@ -197,7 +197,7 @@ class Replica:
         )
 
     async def _drain(self, service: ServiceGroup, listener: Listener, stats_listener: Listener) -> int:
-        """Stop accepting, finish what was accepted, unload."""
+        """Stop accepting, finish what was accepted, unload. Return the exit code."""
         loop = asyncio.get_running_loop()
         self._deadline_s = min(self._deadline_s, loop.time() + self._settings.drain_timeout_s)
         _log.info("draining: %d requests in flight", service.in_flight)
@@ -207,30 +207,37 @@ class Replica:
         listener.begin_no_handshakes()
         await asyncio.sleep(_LAST_HANDSHAKES_S)
         listener.stop_accepting()
-        await self._until_quiet(service)
+        await until_quiet(lambda: service.arrival_count, deadline_s=self._deadline_s)
         reserve_s = self._settings.drain_timeout_s * _UNLOAD_RATIO
         answered = await listener.close(self._deadline_s - reserve_s - loop.time())
         if not answered:
-            _log.error("requests were cut: they did not end within %g s", self._settings.drain_timeout_s)
+            _log.error(
+                "requests were cut: they did not end within the drain timeout of %g s", self._settings.drain_timeout_s
+            )
         unloaded = await service.close(max(reserve_s / 2, self._deadline_s - loop.time()))
         if not unloaded:
-            _log.error("the handler did not end within %g s", self._settings.drain_timeout_s)
+            _log.error("the handler did not end within the drain timeout of %g s", self._settings.drain_timeout_s)
         await stats_listener.close(0.0)
         self._control.close()
         return 0 if answered and unloaded else 1
 
-    async def _until_quiet(self, service: ServiceGroup) -> None:
-        """Wait while requests still come on connections that were open; their clients are told to leave."""
-        loop = asyncio.get_running_loop()
-        quiet_polls, seen = 0, service.arrival_count
-        while loop.time() < self._deadline_s and quiet_polls < _QUIET_POLLS:
-            await asyncio.sleep(_POLL_S)
-            quiet_polls = quiet_polls + 1 if service.arrival_count == seen else 0
-            seen = service.arrival_count
+
+async def until_quiet(arrival_count: Callable[[], int], *, deadline_s: float, poll_s: float = _POLL_S) -> None:
+    """Wait until no request has arrived for ten polls in a row, or until the deadline on the loop's clock.
+
+    Requests still arrive on open connections, whose clients are told to leave.
+    """
+    loop = asyncio.get_running_loop()
+    quiet_polls, seen = 0, arrival_count()
+    while loop.time() < deadline_s and quiet_polls < _QUIET_POLLS:
+        await asyncio.sleep(poll_s)
+        count = arrival_count()
+        quiet_polls = quiet_polls + 1 if count == seen else 0
+        seen = count
 
 
 def _configured(definitions: Sequence[FunctionDefinition], settings: ReplicaSettings) -> tuple[FunctionDefinition, ...]:
-    """The definitions as the deployment wants them. Raises `ConfigError`."""
+    """Return the definitions with the deployment's overrides and time limit. Raise `ConfigError`."""
     if settings.overrides and len(definitions) > 1:
         found = ", ".join(definition.spec.name for definition in definitions)
         raise ConfigError(f"{names.ENV_FUNCTION_SPEC} is for one function, but this replica serves {found}")
@@ -253,9 +260,9 @@ def _metrics_of(definition: FunctionDefinition, cold_start_s: Mapping[str, float
 
 
 def run_replica(target: str, settings: ReplicaSettings) -> int:
-    """Import `target` and serve it; the exit code (0 drained, 1 it could not be loaded or drained).
+    """Import `target` and serve it. Return the exit code (0 drained, 1 it could not be loaded or drained).
 
-    Raises `DiluError` for what a person has to mend; the supervisor is told as well.
+    Raise `DiluError` for errors that the user has to fix; they are also sent to the supervisor.
     """
     control = ControlLine(settings.control_fd)
     phase = names.PHASE_IMPORT

@@ -1,4 +1,4 @@
-"""What the environment says to one replica, read and checked once."""
+"""The settings of one replica, read from the environment and checked once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dilu.spec import names
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaSettings:
-    """How one replica is reached and how it ends."""
+    """The addresses, limits and log format of one replica."""
 
     host: str = "127.0.0.1"
     port: int = names.DEFAULT_PORT  # 0: any free port, reported on the control line
@@ -26,11 +26,11 @@ class ReplicaSettings:
     log_format: str = "plain"
     control_fd: int | None = None
     drain_timeout_s: float = 30.0
-    request_timeout_s: float | None = None  # longest that a request may take, where the function says nothing else
+    request_timeout_s: float | None = None  # maximum time of a request, if the function sets none
 
 
 def read_settings(environ: Mapping[str, str]) -> ReplicaSettings:
-    """Settings from the environment. Raises `ConfigError` that names the variable, the value and the rule."""
+    """Read the settings from the environment. Raise `ConfigError` naming the variable, the value and the rule."""
     on_knative = bool(environ.get(names.ENV_K_SERVICE))
     return ReplicaSettings(
         host=environ.get(names.ENV_HOST) or ("0.0.0.0" if on_knative else "127.0.0.1"),

@@ -1,1 +1,1 @@
-"""One call: its headers, its items in and out, its answer or stream."""
+"""One call of a function: reading, running, answering or streaming."""

@@ -1,4 +1,4 @@
-"""One HTTP request to a function: what every protocol's route reads, runs and answers it with."""
+"""One HTTP request to a function: how routes of all protocols read it, run it and answer it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from dilu.events import Event
 
 _log = logging.getLogger(__name__)
-_UPLOAD_S = 0.001  # a body that took longer came in pieces
-CLIENT_GONE = 499  # nobody hears it; it keeps such requests apart in the metrics
+_UPLOAD_S = 0.001  # a body that took longer arrived in pieces
+CLIENT_LEFT = 499  # never sent; the status in metrics and traces of a request whose client disconnected
 _OK = 200
 _JSON = b"application/json"
 _SERVER_TIMING = names.HEADER_SERVER_TIMING.lower().encode()
@@ -34,7 +34,7 @@ _REQUEST_ID = names.HEADER_REQUEST_ID.lower().encode()
 
 
 class Call:
-    """One request on its way: its head, and the means to read, run and answer it."""
+    """One request in progress: its head, and the methods to read, run and answer it."""
 
     __slots__ = (
         "_body",
@@ -60,9 +60,9 @@ class Call:
         self.finished_s = 0.0
         self.head = CallHeaders(scope["headers"])
         self.request_id = self.head.request_id or answers.new_request_id()
-        self.event: Event | None = None  # the CloudEvent that carries the request; to be set before it runs
+        self.event: Event | None = None  # the CloudEvent that carries the request; set before it runs
         self.jobs: list[Job] = []
-        self.error: RequestError | None = None  # what the answer tells of, if it does
+        self.error: RequestError | None = None  # the error that the answer reports, if any
         self.status = 0  # of the answer, once it has begun
         self.started_answer = False
         self._deadline_s: float | None = None
@@ -71,13 +71,13 @@ class Call:
 
     @property
     def method(self) -> str:
-        """GET, POST, ..."""
+        """The method, such as GET or POST."""
         method: str = self._scope["method"]
         return method
 
     @property
     def path(self) -> str:
-        """The path of the URL, decoded."""
+        """The decoded path of the URL."""
         path: str = self._scope["path"]
         return path
 
@@ -88,32 +88,32 @@ class Call:
         return headers
 
     def header(self, name: bytes) -> bytes | None:
-        """The first header of that (lower-case) name, or None."""
+        """Return the first header with this (lower-case) name, or None."""
         return next((value for key, value in self._scope["headers"] if key == name), None)
 
     async def body(self) -> bytes:
-        """The whole body. Raises `RequestError` (413 too large, 408 too slow) or `ClientGoneError`."""
+        """Return the whole body. Raise `RequestError` (413 too large, 408 too slow) or `ClientGoneError`."""
         if self._body is None:
             self._body = await answers.read_body(
                 self._scope, self._receive, self.service.definition.options.max_body_bytes
             )
             now_s = time.monotonic()
-            if now_s - self.arrived_s > _UPLOAD_S:  # the client's own time is not ours to answer for
+            if now_s - self.arrived_s > _UPLOAD_S:  # the client's own sending time does not count
                 self.arrived_s = now_s
         return self._body
 
     def check_count(self, items: int) -> None:
-        """Raise `RequestError` (413) if one request cannot have so many items, before they are looked at."""
+        """Raise `RequestError` (413) if one request cannot have this number of items, before they are decoded."""
         self.service.check_count(items)
 
     def decode(self, value: Any) -> Any:
-        """Parsed JSON as one item of the handler's type. Raises `RequestError` (422) that names the field."""
+        """Convert parsed JSON to an item of the handler's type. Raise `RequestError` (422) that names the field."""
         return self.service.convert(value)
 
     def begin(self) -> None:
-        """Take the request's limits from its head, and refuse at once what has no chance.
+        """Read the request's time limit from its head, and refuse it at once if it cannot be answered in time.
 
-        Raises `RequestError`: 400 for a limit that is none, 429 or 503 if it is refused.
+        Raise `RequestError`: 400 if the limit is invalid, 429 or 503 if the request is refused.
         """
         timeout_s = self.head.timeout_s()
         own_s = self.service.timeout_s
@@ -124,12 +124,12 @@ class Call:
         self.service.check_room(self.head.urgency, self._deadline_s)
 
     def submit(self, item: Any) -> asyncio.Future[Any]:
-        """The result of one item of a handler that does not stream, to be awaited: the short way of `run`."""
+        """Submit one item of a handler that does not stream. Return the future of its result."""
         return self._admitted((item,))[0].answer
 
     async def run(self, items: list[Any]) -> list[Any]:
-        """One result per item. All are admitted together or refused; the first failed item's error is raised."""
-        if len(items) == 1 and not self.service.definition.is_streaming:  # the usual case, without another coroutine
+        """Return one result per item, all admitted together or refused. Raise the first failed item's error."""
+        if len(items) == 1 and not self.service.definition.is_streaming:  # the usual case, without the extra coroutine
             return [await self._admitted(items)[0].answer]
         results = await self.run_each(items)
         for result in results:
@@ -138,7 +138,7 @@ class Call:
         return results
 
     async def run_each(self, items: list[Any]) -> list[Any]:
-        """Like `run`, but a failed item has its `RequestError` in the place of its result."""
+        """Return one result per item, or the item's `RequestError` in place of it."""
         jobs = self._admitted(items)
         if self.service.definition.is_streaming:
             return list(await asyncio.gather(*(self._collected(job) for job in jobs)))
@@ -151,7 +151,7 @@ class Call:
         return list(results)
 
     async def stream(self, item: Any) -> AsyncIterator[Any]:
-        """The parts of a streaming handler's answer, as they come. Raises `RequestError` also after some parts."""
+        """Yield the parts of a streaming handler's answer. Raise `RequestError`, possibly after some parts."""
         async for part in _read(self._admitted([item])[0]):
             yield part
 
@@ -163,7 +163,7 @@ class Call:
         content_type: bytes = _JSON,
         headers: Headers | None = None,
     ) -> None:
-        """Send one complete answer. Names and values of `headers` must hold no line ends."""
+        """Send one complete answer. `headers` must not contain line ends."""
         self.status = status
         self.finished_s = time.monotonic()
         self.started_answer = True
@@ -188,9 +188,9 @@ class Call:
         content_type: bytes = b"text/event-stream",
         on_error: Callable[[RequestError, str], bytes] | None = None,
     ) -> None:
-        """Send an answer part by part, begun with the first one: an error before it is an ordinary error.
+        """Send an answer part by part. It starts with the first part: an error before it is an ordinary error answer.
 
-        An error after it is told as `on_error` writes it, where that is given, and ends the answer.
+        An error after it ends the answer, with a last part from `on_error` if that is given.
         """
         try:
             async for part in parts:
@@ -199,26 +199,26 @@ class Call:
                 if is_abandoned(self._scope):
                     raise ClientGoneError
                 await self._send({"type": "http.response.body", "body": part, "more_body": True})
-        except (RequestError, TypeError, ValueError) as error:  # the last two: a part that JSON cannot state
+        except (RequestError, TypeError, ValueError) as error:  # the last two: a part that JSON cannot represent
             if not self.started_answer or on_error is None:
                 raise
-            told = error if isinstance(error, RequestError) else RequestError(500, "unusable-result", str(error))
-            self.status, self.error = told.status, told
-            last = on_error(told, self.request_id)
+            reported = error if isinstance(error, RequestError) else RequestError(500, "unusable-result", str(error))
+            self.status, self.error = reported.status, reported
+            last = on_error(reported, self.request_id)
             await self._send({"type": "http.response.body", "body": last, "more_body": True})
         except RuntimeError:
-            if is_abandoned(self._scope):  # its transport was closed between our look and the write
+            if is_abandoned(self._scope):  # its transport was closed between the check and the write
                 raise ClientGoneError from None
             raise
         finally:
             if isinstance(parts, AsyncGenerator):
-                await parts.aclose()  # now, and not when the collector finds it: the handler should stop
+                await parts.aclose()  # now, not when it is collected, so that the handler stops
         if not self.started_answer:
             await self._start_stream(content_type)
         await self._send({"type": "http.response.body", "body": b""})
 
     async def refuse(self, body: bytes, error: RequestError, headers: Headers | None = None) -> None:
-        """Send an error's answer."""
+        """Send the answer for an error."""
         self.status, self.error = error.status, error
         self.finished_s = time.monotonic()
         self.started_answer = True
@@ -231,7 +231,7 @@ class Call:
         service.check_count(len(items))
         takes_context, is_streaming = service.definition.takes_context, service.definition.is_streaming
         head = self.head
-        gone = partial(is_abandoned, self._scope)
+        has_left = partial(is_abandoned, self._scope)
         jobs = []
         for item in items:
             job = Job(
@@ -239,10 +239,10 @@ class Call:
                 self.request_id,
                 self.arrived_s,
                 service.new_answer(),
-                gone,
+                has_left,
                 head.urgency,
                 self._deadline_s,
-                self._context(gone) if takes_context else None,
+                self._context(has_left) if takes_context else None,
                 PartStream() if is_streaming else None,
                 len(items) == 1,
             )
@@ -252,14 +252,14 @@ class Call:
         self.jobs += jobs
         return jobs
 
-    def _context(self, gone: Callable[[], bool]) -> Context:
+    def _context(self, has_left: Callable[[], bool]) -> Context:
         return Context(
             request_id=self.request_id,
             deadline_s=self._deadline_s,
             urgency=self.head.urgency,
             event=self.event,
             traceparent=self.head.traceparent,
-            is_abandoned=gone,
+            is_abandoned=has_left,
         )
 
     @staticmethod
@@ -277,7 +277,7 @@ class Call:
         headers = [
             (b"content-type", content_type),
             (b"cache-control", b"no-cache"),
-            (b"x-accel-buffering", b"no"),  # a proxy that buffers would spoil the stream
+            (b"x-accel-buffering", b"no"),  # a proxy must not buffer the stream
             (_REQUEST_ID, self.request_id.encode()),
             (_SERVER_TIMING, self._server_timing()),
             *self._closing(),
@@ -285,7 +285,7 @@ class Call:
         await self._send({"type": "http.response.start", "status": self.status, "headers": headers})
 
     def _server_timing(self) -> bytes:
-        """`queue;dur=MS, execute;dur=MS;desc="batch of N"`, of the job that came last; `total` always."""
+        """Return `queue;dur=MS, execute;dur=MS;desc="batch of N"` of the last job, if it ran, and `total`."""
         total_ms = (self.finished_s - self.arrived_s) * 1e3
         if not self.jobs or not (job := self.jobs[-1]).started_s:
             return b"total;dur=%.3f" % total_ms
@@ -297,7 +297,7 @@ class Call:
         )
 
     def _closing(self) -> Headers:
-        """While draining, each answer asks the client to leave this connection."""
+        """Return the header that asks the client to close this connection, while draining."""
         return [answers.CLOSE] if self.service.state is State.DRAINING else []
 
 
@@ -307,13 +307,13 @@ class CallRoute:
 
     method: str
     path: str
-    answer: Callable[[Call], Awaitable[None]]  # raises `RequestError` for a 4xx or 5xx
+    answer: Callable[[Call], Awaitable[None]]  # raises `RequestError` for 4xx and 5xx
     error_body: Callable[[RequestError, str], bytes] = answers.error_body  # (error, request id)
-    counts: bool = True  # False: it tells about the function and calls it not; answered while starting, not counted
+    counts: bool = True  # False: metadata; answered while starting, and not counted as a request
 
 
 async def _read(job: Job) -> AsyncIterator[Any]:
-    """The parts of one streamed answer; who stops reading stops the handler."""
+    """Yield the parts of one streamed answer. When the reader stops, the handler stops."""
     assert job.parts is not None
     try:
         async for part in job.parts.read(job.answer):
@@ -324,13 +324,13 @@ async def _read(job: Job) -> AsyncIterator[Any]:
 
 
 def _retrieved(answer: asyncio.Future[Any]) -> None:
-    """Nobody awaits a stream's end that was cut: look at its error so that asyncio does not complain."""
+    """Retrieve the error of a stream that was cut, so that asyncio does not log it as unhandled."""
     if not answer.cancelled():
         answer.exception()
 
 
 async def serve(call: Call, route: CallRoute) -> None:
-    """Answer one call by its route: with what it gives, or with the error that it raises."""
+    """Answer one call by its route, and count it. An error of the route is answered, too."""
     if not route.counts:
         await _answer(call, route)
         return
@@ -340,7 +340,7 @@ async def serve(call: Call, route: CallRoute) -> None:
     try:
         code = await _answer(call, route)
     except asyncio.CancelledError:
-        code = 503  # the drain ran out of time
+        code = 503  # the drain timed out
         raise
     finally:
         started_s = call.jobs[-1].started_s if call.jobs else 0.0
@@ -349,7 +349,7 @@ async def serve(call: Call, route: CallRoute) -> None:
 
 
 async def _answer(call: Call, route: CallRoute) -> int:
-    """The status of the answer."""
+    """Answer the call and return the status of the answer."""
     try:
         if route.counts:
             call.begin()
@@ -363,13 +363,13 @@ async def _answer(call: Call, route: CallRoute) -> int:
         await call.refuse(route.error_body(error, call.request_id), error)
         return error.status
     except ClientGoneError:
-        return CLIENT_GONE
+        return CLIENT_LEFT
     except Exception as error:
         _log.error("could not answer", exc_info=error, extra={"request_ids": [call.request_id]})
         if call.started_answer:
             raise
-        # A result that JSON cannot state, or a mistake of ours: the client learns that, the log learns more.
-        message = str(error) if isinstance(error, (TypeError, ValueError)) else "the replica made a mistake"
+        # A result that JSON cannot represent, or a bug of the runtime; the log has the details.
+        message = str(error) if isinstance(error, (TypeError, ValueError)) else "internal error of the replica"
         unusable = RequestError(500, "unusable-result", message)
         await call.refuse(route.error_body(unusable, call.request_id), unusable)
         return 500

@@ -1,1 +1,1 @@
-"""From an accepted request to its result: admission, queue, batches, workers."""
+"""The way of an item from its admission to its result: admission, queue, batches, workers."""

@@ -18,7 +18,7 @@ _MAX_EXAMPLE_BYTES = 64 * 1024
 
 # The errors of a call, by status.
 CALL_ERRORS: Mapping[int, str] = {
-    400: "The body is not JSON that can be read, or it is empty.",
+    400: "The body is not valid JSON, or it is empty.",
     408: "The body came too slowly.",
     413: "The body is larger than the function accepts.",
     422: "The JSON has another type than the function accepts, or an invalid value; `field` names the place.",

@@ -1,7 +1,7 @@
-"""The protocols that a function speaks beside plain JSON: one module for each, pure functions below it.
+"""The protocols of a function beside plain JSON: one module for each, on top of pure functions.
 
-A protocol reads a `Call`, makes items of it, runs them, and writes the results in its own form. Its errors are
-`RequestError`s, which it also writes in its own form.
+A protocol reads a `Call`, decodes its items, runs them, and writes the results in its own form. Its errors are
+`RequestError`s, which it writes in its own form, too.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _ERROR_BODIES = {open_inference.PREFIX: open_inference.error_body, openai_common
 
 
 def protocol_routes(services: Sequence[FunctionService]) -> list[tuple[FunctionService, CallRoute]]:
-    """The routes of all protocols for all functions of a replica; CloudEvents come on the plain routes.
+    """Return the routes of all protocols for all functions of a replica; CloudEvents use the plain routes.
 
-    OpenAI's routes are below `/v1`. Where several functions declare the same, each one's is below `/NAME/v1`.
+    OpenAI's routes are below `/v1`. If several functions declare the same route, each has it below `/NAME/v1`.
     """
     first = services[0]
     found = [(first, route) for route in open_inference.server_routes(services) + openai_common.model_routes(services)]
@@ -36,7 +36,7 @@ def protocol_routes(services: Sequence[FunctionService]) -> list[tuple[FunctionS
 
 
 def _openai_routes(service: FunctionService, prefix: str) -> list[CallRoute]:
-    """Those that the function declares; what nobody declares is not imported."""
+    """Return the routes that the function declares; modules of other routes are not imported."""
     if service.definition.options.openai == OPENAI_EMBEDDINGS:
         from dilu.runtime.protocols import openai_embeddings
 
@@ -49,6 +49,6 @@ def _openai_routes(service: FunctionService, prefix: str) -> list[CallRoute]:
 
 
 def error_body_for(path: str) -> Callable[[RequestError, str], bytes]:
-    """How an error is written on a path that no route has, so that a protocol's clients understand it."""
+    """Return how to write an error on an unknown path, so that the clients of its protocol understand it."""
     first = path.split("/", 2)[1] if path.startswith("/") else ""
     return _ERROR_BODIES.get(f"/{first}", plain_error_body)

@@ -1,4 +1,4 @@
-"""Bodies of `POST /v1/chat/completions`: from JSON to a `ChatRequest`, from texts to JSON."""
+"""The bodies of `POST /v1/chat/completions`: JSON to `ChatRequest`, and texts to JSON."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _ChatBody(msgspec.Struct):
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     n: int | None = None
-    # What changes the form of the answer cannot be left unnoticed; other fields are.
+    # Fields that change the form of the answer are refused; other unknown fields are ignored.
     tools: list[Any] | None = None
     functions: list[Any] | None = None
     logprobs: bool | None = None
@@ -55,7 +55,7 @@ _decode_body = item_decoder(_ChatBody)
 
 
 class ChatCall(msgspec.Struct, frozen=True):
-    """One request of a chat: the item, and how it is to be answered."""
+    """One chat request: the item, and the requested form of its answer."""
 
     item: ChatRequest
     is_stream: bool
@@ -63,7 +63,7 @@ class ChatCall(msgspec.Struct, frozen=True):
 
 
 def parse_chat(body: bytes) -> ChatCall:
-    """A request from its body. Raises `RequestError` (400) that names the field at fault."""
+    """Parse the body of a request. Raise `RequestError` (400) that names the invalid field."""
     parsed: _ChatBody = parse(_decode_body, body)
     _check_served(parsed)
     stop = (parsed.stop,) if isinstance(parsed.stop, str) else tuple(parsed.stop or ())
@@ -82,12 +82,12 @@ def parse_chat(body: bytes) -> ChatCall:
 
 def _check_served(body: _ChatBody) -> None:
     if body.n not in (None, 1):
-        raise refused("n", "one answer is made for each request; leave it out or say 1")
+        raise refused("n", "only one answer per request is supported; leave it out or set 1")
     for name in ("tools", "functions", "logprobs"):
         if getattr(body, name):
             raise refused(name, "not supported; leave it out")
     if body.response_format is not None and body.response_format.get("type") != "text":
-        raise refused("response_format", "only text is made; leave it out")
+        raise refused("response_format", "only text is supported; leave it out")
 
 
 def _message(message: _Message, index: int) -> ChatMessage:
@@ -96,19 +96,19 @@ def _message(message: _Message, index: int) -> ChatMessage:
         for number, part in enumerate(content):
             if part.type != "text" or part.text is None:
                 where = f"messages[{index}].content[{number}].type"
-                raise refused(where, f"{part.type[:40]!r}: only parts of text are taken")
+                raise refused(where, f"{part.type[:40]!r}: only text parts are supported")
         content = "".join(part.text or "" for part in content)
     return ChatMessage(role=message.role, content=content or "", name=message.name)
 
 
 class ChatWriter:
-    """Writes the answer to one request: whole, or chunk by chunk."""
+    """Writes the answer to one request, as a whole or in chunks."""
 
     def __init__(self, request_id: str, model: str) -> None:
         self._common = {"id": f"chatcmpl-{request_id}", "created": int(time.time()), "model": model}
 
     def whole(self, result: ChatResult) -> bytes:
-        """The whole answer."""
+        """Return the whole answer."""
         choice = {
             "index": 0,
             "message": {"role": "assistant", "content": result.text},
@@ -120,19 +120,19 @@ class ChatWriter:
         )
 
     def first(self) -> bytes:
-        """The chunk that says who speaks."""
+        """Return the first chunk, which names the role."""
         return self._chunk({"role": "assistant", "content": ""})
 
     def delta(self, text: str) -> bytes:
-        """One piece of the text."""
+        """Return the chunk for a piece of the text."""
         return self._chunk({"content": text})
 
     def last(self, result: ChatResult) -> bytes:
-        """The chunk that says why the text ends."""
+        """Return the chunk with the finish reason."""
         return self._chunk({}, result.finish_reason)
 
     def usage(self, result: ChatResult) -> bytes:
-        """The chunk after the last one, for a client that asks for it."""
+        """Return the chunk with the token counts, which follows the last one if the client requests it."""
         return encode_result({**self._common, "object": _CHUNK, "choices": [], "usage": _usage(result)})
 
     def _chunk(self, delta: dict[str, str], finish_reason: str | None = None) -> bytes:
@@ -152,10 +152,10 @@ def _usage(result: ChatResult) -> dict[str, int]:
 
 
 def result_of(value: Any) -> ChatResult:
-    """What a handler gave as an answer or as a part of one. Raises `RequestError` (500) for anything else."""
+    """Return a handler's result, or one part of it, as a `ChatResult`. Raise `RequestError` (500) for other types."""
     if isinstance(value, ChatResult):
         return value
     if isinstance(value, str):
         return ChatResult(text=value)
-    message = f"the function gave a {type(value).__name__}; a chat is answered with str or dilu.ChatResult"
+    message = f"the function returned a {type(value).__name__}, must be str or dilu.ChatResult"
     raise RequestError(500, "unusable-result", message)

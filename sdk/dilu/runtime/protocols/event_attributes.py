@@ -1,6 +1,6 @@
-"""The attributes of a CloudEvent: which there are and what they may hold.
+"""The attributes of a CloudEvent and their rules.
 
-Whatever breaks a rule is a `RequestError` (400) whose `field` is the attribute's name: senders do not send it again.
+An invalid attribute is a `RequestError` (400) with its name in `field`: senders do not repeat such an event.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TEXTS = ("id", "source", "type", "subject", "dataschema", "datacontenttype")
 _KNOWN = frozenset({*_REQUIRED, *_TEXTS, "time"})
 _NAME = re.compile(r"[a-z0-9]+")
 _RESERVED = ("data",)
-# RFC 3986 allows fewer characters than these, but what some senders use beside them does no harm.
+# RFC 3986 allows fewer characters, but the others that some senders use do no harm.
 _URI = re.compile(r"[^\s\x00-\x1f\x7f<>\"{}|\\^`]+")
 _ABSOLUTE_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.*")
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -34,15 +34,15 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def fault(field: str, message: str, *, status: int = 400, code: str = "invalid-event") -> RequestError:
-    """An error that names the attribute at fault."""
+    """Return the error for an invalid attribute."""
     return RequestError(status, code, f"CloudEvent attribute {field}: {message}", field=field)
 
 
 def event_of(attributes: Mapping[str, Value]) -> Event:
-    """The event with these attributes, all checked."""
+    """Check the attributes and return the event."""
     for name in _REQUIRED:
         if name not in attributes:
-            raise fault(name, "must be there")
+            raise fault(name, "is required")
     version = attributes["specversion"]
     if version != SPEC_VERSION:
         raise fault("specversion", f"{_shown(version)}, must be {SPEC_VERSION!r}")
@@ -79,10 +79,10 @@ def _text(name: str, value: Value) -> str:
 
 def _extension(name: str, value: Value) -> Value:
     if not _NAME.fullmatch(name) or name in _RESERVED:
-        raise fault(_shown(name)[1:-1], "is no name of an attribute: lower-case letters and digits, and not 'data'")
+        raise fault(_shown(name)[1:-1], "is not an attribute's name: lower-case letters and digits, and not 'data'")
     if isinstance(value, str):
         return value if not value else _text(name, value)
-    if isinstance(value, int) and value in _INTEGERS:  # True and False, too
+    if isinstance(value, int) and value in _INTEGERS:  # bool is an int
         return value
     raise fault(name, f"{_shown(value)}, must be a string, true, false, or a whole number of 32 bits")
 
@@ -101,7 +101,7 @@ def _time(value: Value) -> datetime:
 
 
 def _shown(value: object) -> str:
-    """The value as an error quotes it, of bearable length."""
+    """Return the value as an error quotes it, shortened."""
     if isinstance(value, int) and value not in _INTEGERS:
         return "a large number"
     if not isinstance(value, (str, int, float)):

@@ -1,4 +1,4 @@
-"""Running a function on a CloudEvent: the data as its item, its result as the data of a reply."""
+"""Runs a function on a CloudEvent: the event's data is the item, the result is the data of the reply."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CARRIED = ("correlationid", "traceparent", "tracestate")
 
 
 async def answer(call: Call) -> None:
-    """As `cloud_events.answer_event`."""
+    """Do what `cloud_events.answer_event` promises."""
     message = read_message(call.headers, await call.body())
     call.event = message.event
     (result,) = await call.run([_item(message, call)])
@@ -37,18 +37,18 @@ async def answer(call: Call) -> None:
 
 
 def _item(message: EventMessage, call: Call) -> Any:
-    """The item that the data states. Raises `RequestError` that names the attribute at fault."""
+    """Decode the item from the data. Raise `RequestError` that names the invalid attribute."""
     data, content_type = message.data, message.event.datacontenttype
     if data is NO_DATA:
         try:
             return call.decode(None)
         except RequestError:
-            raise fault("data", "is missing, and the function needs it") from None
+            raise fault("data", "is missing, but the function requires it") from None
     try:
         return call.decode(data)
     except RequestError as error:
         if not is_json(content_type):
-            message_ = f"{content_type!r}: the function does not take such data ({error})"
+            message_ = f"{content_type!r}: the function does not accept such data ({error})"
             raise fault("datacontenttype", message_) from None
         place = "" if error.field is None else error.field.removeprefix("$")
         raise RequestError(error.status, error.code, str(error), field=f"data{place}") from None

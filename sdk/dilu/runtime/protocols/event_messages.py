@@ -1,7 +1,8 @@
-"""CloudEvents 1.0 in HTTP messages: binary and structured content mode, both ways.
+"""CloudEvents 1.0 in HTTP messages: reading and writing in binary and structured mode.
 
-A binding of our own: `cloudevents` 2.2 makes up a missing id, takes malformed JSON for text and writes lists as Python
-does. It needs 80 ms to import, and 30 µs for an event and its reply where this needs 10. It is the other side in tests.
+Why not the package `cloudevents`: version 2.2 invents a missing id, reads malformed JSON as text and writes lists in
+Python's syntax. It takes 80 ms to import, and 30 µs for an event and its reply where this module takes 10. In tests it
+is the other side.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _JSON_TYPE = re.compile(r"[^/;\s]+/(?:[^/;\s]+\+)?json", re.IGNORECASE)
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]*)", re.IGNORECASE)
 _CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
-# What a header may hold as it is, by the HTTP binding: printable ASCII but for space, double quote and percent.
+# Characters that a header may contain unescaped, by the HTTP binding: printable ASCII without space, " and %.
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 _PLAIN = re.compile(rf"[{re.escape(_SAFE)}]*")
 
@@ -40,7 +41,7 @@ NO_DATA: Any = object()
 
 
 class EventMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """One event and its data: what JSON states, a text, bytes, or `NO_DATA`."""
+    """One event and its data: parsed JSON, a text, bytes, or `NO_DATA`."""
 
     event: Event
     data: Any
@@ -48,7 +49,7 @@ class EventMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_message(headers: Headers, body: bytes) -> EventMessage:
-    """The event of one request. Raises `RequestError` whose `field` is the attribute at fault."""
+    """Read the event of one request. Raise `RequestError` whose `field` is the invalid attribute."""
     content_type = next((value for name, value in headers if name == _CONTENT_TYPE), None)
     if content_type is not None and content_type[:23].lower() == _STRUCTURED:
         _check_format(content_type)
@@ -57,15 +58,15 @@ def read_message(headers: Headers, body: bytes) -> EventMessage:
 
 
 def _check_format(content_type: bytes) -> None:
-    """Refuse what is not one event in JSON."""
+    """Raise `RequestError` (415) unless the content type is that of one event in JSON."""
     text = content_type.decode("latin-1")
     kind = text.partition(";")[0].strip().lower()
     if kind.startswith(_BATCH):
-        message = f"Content-Type: {kind}: batches of events are not taken; send one event a request"
+        message = f"Content-Type: {kind}: batches of events are not supported; send one event per request"
     elif kind != STRUCTURED_JSON.decode():
-        message = f"Content-Type: {kind[:80]}: of the formats of events only {STRUCTURED_JSON.decode()} is taken"
+        message = f"Content-Type: {kind[:80]}: the only supported format of events is {STRUCTURED_JSON.decode()}"
     elif not _is_utf8(text):
-        message = f"Content-Type: {text[:80]}: events in JSON are UTF-8"
+        message = f"Content-Type: {text[:80]}: events in JSON must be UTF-8"
     else:
         return
     raise RequestError(415, "unsupported-event-format", message, field=_CONTENT_TYPE.decode())
@@ -80,9 +81,9 @@ def _binary(headers: Headers, content_type: bytes | None, body: bytes) -> EventM
         if name[:3] == _PREFIX:
             attribute = name[3:].decode("latin-1")
             if attribute in attributes:
-                raise fault(attribute, "is there twice")
+                raise fault(attribute, "occurs twice")
             attributes[attribute] = _header_text(attribute, value)
-    # The HTTP binding has no ce-datacontenttype: it is the Content-Type.
+    # The HTTP binding has no ce-datacontenttype; Content-Type takes its place.
     attributes.pop("datacontenttype", None)
     if content_type is not None:
         attributes["datacontenttype"] = content_type.decode("latin-1")
@@ -92,7 +93,7 @@ def _binary(headers: Headers, content_type: bytes | None, body: bytes) -> EventM
 
 
 def _header_text(attribute: str, value: bytes) -> str:
-    """A header's value without quotes and percent-encoding, as the HTTP binding has it."""
+    """Return a header's value without quotes and percent-encoding, by the rules of the HTTP binding."""
     if len(value) > 1 and value[:1] == b'"' == value[-1:]:
         value = _QUOTED_PAIR.sub(rb"\1", value[1:-1])
     if b"%" in value:
@@ -104,7 +105,7 @@ def _header_text(attribute: str, value: bytes) -> str:
 
 
 def _from_bytes(data: bytes, content_type: str | None) -> Any:
-    """Data that came as bytes, as its content type says."""
+    """Decode data that came as bytes, by its content type."""
     if is_json(content_type):
         return _parsed(data)
     if content_type is None or not content_type.lower().startswith("text/"):
@@ -116,13 +117,13 @@ def _from_bytes(data: bytes, content_type: str | None) -> Any:
 
 
 def is_json(content_type: str | None) -> bool:
-    """Whether the data is JSON. Raises `RequestError` for text in another encoding than UTF-8."""
+    """Return whether the data is JSON. Raise `RequestError` for text in another encoding than UTF-8."""
     if content_type is None or content_type == JSON:
         return True
     kind = content_type.partition(";")[0].strip()
     found = _JSON_TYPE.fullmatch(kind) is not None
     if (found or kind.lower().startswith("text/")) and not _is_utf8(content_type):
-        raise fault("datacontenttype", f"{content_type[:80]!r}: only UTF-8 is taken")
+        raise fault("datacontenttype", f"{content_type[:80]!r}: only UTF-8 is supported")
     return found
 
 
@@ -138,7 +139,7 @@ def _parsed(data: bytes) -> Any:
         raise fault("data", str(error)) from None
 
 
-# -- structured mode: all of it in one JSON object
+# -- structured mode: attributes and data in one JSON object
 
 
 def _structured(body: bytes) -> EventMessage:
@@ -153,7 +154,7 @@ def _structured(body: bytes) -> EventMessage:
     event = event_of({name: value for name, value in attributes.items() if value is not None})
     if encoded is not None:
         if data is not NO_DATA:
-            raise fault("data_base64", "is there beside data")
+            raise fault("data_base64", "must not occur together with data")
         data = _from_bytes(_from_base64(encoded), event.datacontenttype)
     return EventMessage(event=event, data=data, is_structured=True)
 
@@ -169,7 +170,7 @@ def _from_base64(encoded: Any) -> bytes:
 
 
 def binary_headers(attributes: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """The headers of an event in binary mode; the content type is not among them."""
+    """Return the headers of an event in binary mode, without the content type."""
     return [
         (b"ce-specversion", SPEC_VERSION.encode()),
         *((b"ce-" + name.encode(), _header_value(value)) for name, value in attributes.items()),
@@ -181,6 +182,6 @@ def _header_value(text: str) -> bytes:
 
 
 def structured_body(attributes: Mapping[str, str], data: bytes) -> bytes:
-    """An event in structured mode around data that is JSON already."""
+    """Return an event in structured mode; `data` is encoded JSON."""
     event = {"specversion": SPEC_VERSION, **attributes, "datacontenttype": JSON, "data": msgspec.Raw(data)}
     return msgspec.json.encode(event)

@@ -1,4 +1,4 @@
-"""Requests and answers of the Open Inference Protocol as bytes: one JSON object, after it the binary tensors."""
+"""Bodies of the Open Inference Protocol: one JSON object, followed by the binary tensors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _Input(msgspec.Struct):
 
 
 class RequestedOutput(msgspec.Struct):
-    """An output that the request names."""
+    """An output named in a request."""
 
     name: str
     parameters: _OutputParameters | None = None
@@ -61,18 +61,18 @@ _decode_body = item_decoder(_InferBody)
 
 
 class InferRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One request, checked but for the values of its tensors."""
+    """One request, checked except for the values of its tensors."""
 
     id: str | None
     tensors: list[Tensor]
     outputs: list[RequestedOutput] | None  # None: all
-    wants_binary: bool  # for outputs that do not say it themselves
+    wants_binary: bool  # for outputs without a setting of their own
 
 
 def parse_request(body: bytes, json_size: bytes | None) -> InferRequest:
-    """A request from its body; `json_size` is the header that says where binary data begins.
+    """Parse the body of a request; `json_size` is the header that says where binary data begins.
 
-    Raises `RequestError` (400) that names what is wrong.
+    Raise `RequestError` (400) that names the invalid part.
     """
     size = _json_size(json_size, len(body))
     try:
@@ -107,7 +107,7 @@ def _check_outputs(outputs: list[RequestedOutput] | None) -> None:
     for index, output in enumerate(outputs or ()):
         where = f"$.outputs[{index}]"
         if output.name in names:
-            raise RequestError(400, "duplicate-output", f"output {output.name!r} is there twice", field=f"{where}.name")
+            raise RequestError(400, "duplicate-output", f"output {output.name!r} occurs twice", field=f"{where}.name")
         names.add(output.name)
         parameters = output.parameters
         if parameters is None:
@@ -128,7 +128,7 @@ def _tensors(inputs: list[_Input], binary: memoryview) -> list[Tensor]:
         where = f"$.inputs[{index}]"
         datatype = DATATYPES.get(one.datatype)
         if datatype is None:
-            message = f"input {one.name!r} has the datatype {one.datatype!r}; there are {', '.join(DATATYPES)}"
+            message = f"input {one.name!r} has the datatype {one.datatype!r}; must be one of {', '.join(DATATYPES)}"
             raise RequestError(400, "invalid-datatype", message, field=f"{where}.datatype")
         size = None if one.parameters is None else _binary_size(one.parameters, where)
         data: msgspec.Raw | memoryview
@@ -144,7 +144,7 @@ def _tensors(inputs: list[_Input], binary: memoryview) -> list[Tensor]:
             data = one.data
         tensors.append(Tensor(name=one.name, field=where, datatype=datatype, shape=tuple(one.shape), data=data))
     if position != len(binary):
-        message = f"the inputs state {position} bytes of binary data, the body has {len(binary)} after its JSON"
+        message = f"the inputs declare {position} bytes of binary data, the body has {len(binary)} after its JSON"
         raise RequestError(400, "invalid-binary-data", message, field="$.inputs")
     return tensors
 
@@ -156,14 +156,14 @@ def _binary_size(parameters: _InputParameters, where: str) -> int | None:
 
 
 class InferAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer; `json_size` is None if it holds no binary tensors."""
+    """One answer; `json_size` is None if it has no binary tensors."""
 
     body: bytes
     json_size: int | None
 
 
 def write_answer(request: InferRequest, outputs: Sequence[Output], model: str, version: str) -> InferAnswer:
-    """The answer to `request`. Raises `RequestError`: 400 for an output that there is not, 500 for unusable values."""
+    """Return the answer to `request`. Raise `RequestError`: 400 for an unknown output, 500 for unusable values."""
     pieces: list[bytes] = []
     written = []
     for output, is_binary in _chosen(request, outputs):
@@ -202,7 +202,7 @@ def _chosen(request: InferRequest, outputs: Sequence[Output]) -> list[tuple[Outp
 
 
 def unknown_output(name: str, index: int, known: Sequence[str]) -> RequestError:
-    """The error for an output that the function does not have."""
+    """Return the error for an output that the function does not have."""
     message = f"output {name!r} is unknown; this function has {', '.join(map(repr, known))}"
     return RequestError(400, "unknown-output", message, field=f"$.outputs[{index}].name")
 
@@ -211,15 +211,15 @@ def _packed(output: Output) -> bytes:
     try:
         return packed(output.values, output.datatype)
     except (OverflowError, struct.error):
-        message = f"{output.name!r} holds a number that {output.datatype.name} cannot"
+        message = f"{output.name!r} has a number outside the range of {output.datatype.name}"
     except UnicodeEncodeError:
-        message = f"{output.name!r} holds text that UTF-8 cannot"
-    raise RequestError(500, "unusable-result", f"the function's results are no tensors: {message}")
+        message = f"{output.name!r} has text that UTF-8 cannot encode"
+    raise RequestError(500, "unusable-result", f"the function's results cannot be tensors: {message}")
 
 
 def _texts(output: Output) -> list[str]:
     try:
         return [value if isinstance(value, str) else value.decode() for value in output.values]
     except UnicodeDecodeError:
-        message = f"{output.name!r} holds bytes that are not UTF-8; ask for it with binary_data"
+        message = f"{output.name!r} has bytes that are not UTF-8; request it with binary_data"
     raise RequestError(500, "unusable-result", message)

@@ -1,4 +1,4 @@
-"""One function as a model of the Open Inference Protocol: what it says of itself, and its inferences."""
+"""One function as a model of the Open Inference Protocol: its metadata and its inferences."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class InferenceModel:
         self.name = definition.spec.name
         self._version = version
         self._inputs = signature_of(definition.item_type, INPUT)
-        # The parts of a stream are one dimension more than the declared type has.
+        # The parts of a stream add one dimension to the declared type.
         self._outputs = (
             Signature(form="any") if definition.is_streaming else signature_of(definition.result_type, OUTPUT)
         )
 
     async def answer_metadata(self, call: Call) -> None:
-        """Say what the function takes and gives."""
+        """Answer with the tensors of the function's inputs and outputs."""
         metadata = {
             "name": self.name,
             "versions": [self._version],
@@ -67,7 +67,7 @@ class InferenceModel:
 
 
 def _check_encoding(call: Call) -> None:
-    """Say what is wrong with a body that was not read because it is compressed."""
+    """Raise `RequestError` (415) if the body could not be read because it is compressed."""
     encoding = call.header(b"content-encoding")
     if encoding is not None and encoding.lower() != b"identity":
         shown = encoding[:40].decode(errors="backslashreplace")

@@ -1,11 +1,11 @@
 """The Open Inference Protocol, version 2, over HTTP: metadata, readiness, inference, with binary tensors.
 
-`dilu.runtime.protocols.tensor_types` says how items and results are tensors. What the protocol leaves open:
+`dilu.runtime.protocols.tensor_types` maps items and results to tensors. Where the protocol leaves a choice:
 
-* The request's `id` comes back, `parameters` are accepted and ignored but for those of binary tensors.
+* The answer repeats the request's `id`. `parameters` are ignored except for those of binary tensors.
 * The only version of a model is 1. NaN in a result is `null` in JSON, and NaN in a binary tensor.
 * All rows of a request are admitted together or refused together, and one row that fails fails the request.
-* A function that streams is answered when it ends: the parts of each row are one dimension more.
+* A function that streams is answered when it ends; the parts of each row are an additional dimension.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ PREFIX = "/v2"
 
 
 def error_body(error: RequestError, _request_id: str) -> bytes:
-    """`{"error": "..."}`, with the place at fault."""
+    """Return `{"error": "..."}`, which names the invalid field."""
     place = "" if error.field is None else f" (at {error.field})"
     return msgspec.json.encode({"error": f"{error}{place}"})
 
 
 def routes(service: FunctionService) -> list[CallRoute]:
-    """The routes of one function."""
+    """Return the routes of one function."""
     name = service.definition.spec.name
     model = _LateModel(service)
     found = []
@@ -52,7 +52,7 @@ def routes(service: FunctionService) -> list[CallRoute]:
 
 
 def server_routes(services: Sequence[FunctionService]) -> list[CallRoute]:
-    """The routes of the whole replica."""
+    """Return the routes of the whole replica."""
 
     async def answer_server(call: Call) -> None:
         server = {"name": "dilu", "version": sdk_version(), "extensions": ["binary_tensor_data"]}
@@ -72,7 +72,7 @@ def server_routes(services: Sequence[FunctionService]) -> list[CallRoute]:
 
 
 class _LateModel:
-    """One function as a model of the protocol, made at its first request: that takes 10 ms, and most never get one."""
+    """One function as a model, created at its first request: that takes 10 ms, and most replicas never get one."""
 
     def __init__(self, service: FunctionService) -> None:
         self._service = service

@@ -1,7 +1,7 @@
-"""`POST /v1/chat/completions`, for a function that declares `openai="chat"`: `dilu.ChatRequest` in, text out.
+"""`POST /v1/chat/completions` of functions with `openai="chat"`: `dilu.ChatRequest` in, text out.
 
-Streams and whole answers come from handlers of both kinds: the pieces of one that yields are joined for a client that
-wants no stream, and the answer of one that returns is one piece. Token counts are those of a `dilu.ChatResult`, else 0.
+Clients may request a stream or a whole answer from both kinds of handlers: the pieces of a generator are joined for a
+whole answer, and a returned answer is streamed as one piece. Token counts come from a `dilu.ChatResult`, or are 0.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _DONE = sse.event(b"[DONE]")
 
 
 def routes(prefix: str) -> list[CallRoute]:
-    """The route of one function."""
+    """Return the route of one function."""
     return [CallRoute(method="POST", path=f"{prefix}/chat/completions", answer=answer_chat, error_body=error_body)]
 
 
 async def answer_chat(call: Call) -> None:
-    """Run the function on one conversation and answer with what it says."""
+    """Run the function on one conversation and answer with its text."""
     chat = parse_chat(await call.body())
     name = call.service.definition.spec.name
     check_model(chat.item.model, name)
@@ -48,7 +48,7 @@ async def _whole(call: Call, item: ChatRequest) -> ChatResult:
 
 
 def _joined(whole: ChatResult, part: Any) -> ChatResult:
-    """The answer with one more part. What the last `ChatResult` says of the whole stands."""
+    """Return the answer with one more part. The finish reason and counts of the last `ChatResult` apply."""
     more = result_of(part)
     text = whole.text + more.text
     return replace(more if isinstance(part, ChatResult) else whole, text=text)
@@ -61,8 +61,8 @@ async def _chunks(call: Call, chat: ChatCall, writer: ChatWriter) -> AsyncGenera
         async for part in parts:
             more = result_of(part)
             if isinstance(part, ChatResult):
-                whole = replace(part, text="")  # the text is sent, not kept
-            if not started:  # only now: an error before the first part is answered with its status
+                whole = replace(part, text="")  # the text was sent already
+            if not started:  # not before: an error before the first part is answered with its status
                 yield sse.event(writer.first())
                 started = True
             if more.text:
@@ -77,7 +77,7 @@ async def _chunks(call: Call, chat: ChatCall, writer: ChatWriter) -> AsyncGenera
 
 async def _parts(call: Call, item: ChatRequest) -> AsyncGenerator[Any, None]:
     if call.service.definition.is_streaming:
-        # A generator, which has to be closed.
+        # A generator, which must be closed.
         async with aclosing(cast("Any", call.stream(item))) as parts:
             async for part in parts:
                 yield part

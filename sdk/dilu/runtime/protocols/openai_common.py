@@ -1,4 +1,4 @@
-"""What OpenAI's routes share: errors in OpenAI's form, reading bodies, the list of models."""
+"""The common parts of OpenAI's routes: errors in OpenAI's form, reading bodies, the list of models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _started_s = int(time.time())
 
 
 def error_body(error: RequestError, _request_id: str) -> bytes:
-    """`{"error": {"message", "type", "param", "code"}}`, from which OpenAI's clients make their exceptions."""
+    """Return `{"error": {"message", "type", "param", "code"}}`, which OpenAI's clients turn into exceptions."""
     param = None if error.field is None else error.field.removeprefix("$").removeprefix(".") or None
     content = {"message": str(error), "type": _type(error.status), "param": param, "code": error.code}
     return msgspec.json.encode({"error": content})
@@ -32,14 +32,14 @@ def _type(status: int) -> str:
 
 
 def route_prefix(definition: FunctionDefinition, definitions: Sequence[FunctionDefinition]) -> str:
-    """What a function's route begins with: `/v1`, or `/NAME/v1` where several declare the same one."""
+    """Return the prefix of a function's route: `/v1`, or `/NAME/v1` if several declare the same route."""
     declared = [one.options.openai for one in definitions]
     is_alone = declared.count(definition.options.openai) == 1
     return PREFIX if is_alone else f"/{definition.spec.name}{PREFIX}"
 
 
 def parse(decode: Callable[[bytes], Any], body: bytes) -> Any:
-    """The body as `decode` reads it; what it refuses is 400, as OpenAI has it."""
+    """Decode the body; every error has status 400, as in OpenAI's API."""
     try:
         return decode(body)
     except RequestError as error:
@@ -47,21 +47,21 @@ def parse(decode: Callable[[bytes], Any], body: bytes) -> Any:
 
 
 def refused(field: str, message: str, code: str = "unsupported-value") -> RequestError:
-    """The error for a field that is understood and not served."""
+    """Return the error for a field that is not supported."""
     return RequestError(400, code, f"{field}: {message}", field=field)
 
 
 def check_model(model: str, name: str) -> None:
-    """Raise `RequestError` (404) unless the model asked for is this function."""
+    """Raise `RequestError` (404) unless the requested model is this function."""
     if model != name:
         shown = model if len(model) <= 80 else f"{model[:77]}..."
         raise RequestError(
-            404, "model_not_found", f"the model {shown!r} does not exist; there is {name!r}", field="model"
+            404, "model_not_found", f"the model {shown!r} does not exist; the model is {name!r}", field="model"
         )
 
 
 def model_routes(services: Sequence[FunctionService]) -> list[CallRoute]:
-    """`GET /v1/models` and `GET /v1/models/NAME`, of the functions that declare one of OpenAI's routes."""
+    """Return `GET /v1/models` and `GET /v1/models/NAME` for the functions that declare an OpenAI route."""
     models = [_model(service) for service in services if service.definition.options.openai is not None]
     if not models:
         return []

@@ -1,7 +1,7 @@
-"""`POST /v1/embeddings`, for a function that declares `openai="embeddings"`: a text is an item, its vector the result.
+"""`POST /v1/embeddings` of functions with `openai="embeddings"`: a text is an item, its vector the result.
 
-The texts of one request are admitted together or refused together. Tokens are not counted: `usage` says 0. Refused,
-because a handler could not tell: `dimensions`, and tokens in the place of text.
+The texts of one request are admitted together or refused together. Tokens are not counted: `usage` is 0. `dimensions`
+and tokens in place of text are refused, because they do not reach the handler.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _decode_body = item_decoder(_EmbeddingsBody)
 
 
 def routes(prefix: str) -> list[CallRoute]:
-    """The route of one function."""
+    """Return the route of one function."""
     return [CallRoute(method="POST", path=f"{prefix}/embeddings", answer=answer_embeddings, error_body=error_body)]
 
 
@@ -41,7 +41,7 @@ async def answer_embeddings(call: Call) -> None:
     body: _EmbeddingsBody = parse(_decode_body, await call.body())
     check_model(body.model, name)
     if body.dimensions is not None:
-        raise refused("dimensions", "this model has one size of vectors; leave it out")
+        raise refused("dimensions", "vectors of this model have a fixed size; leave it out")
     if isinstance(body.input, list):
         call.check_count(len(body.input))
     results = await call.run([call.decode(text) for text in _texts(body.input)])
@@ -57,30 +57,30 @@ def _texts(given: str | list[Any]) -> list[str]:
         return [given]
     for index, text in enumerate(given):
         if isinstance(text, (int, list)) and not isinstance(text, bool):
-            raise refused("input", "tokens are not taken, as the function has a tokenizer of its own; send text")
+            raise refused("input", "tokens are not supported, because the function has its own tokenizer; send text")
         if not isinstance(text, str):
-            raise refused(f"input[{index}]", f"must be text, is of the type {type(text).__name__}", "invalid-type")
+            raise refused(f"input[{index}]", f"must be text, is {type(text).__name__}", "invalid-type")
     return given
 
 
 def plain_vector(result: Any) -> list[Any]:
-    """A vector as a list of numbers."""
+    """Return a vector as a list of numbers."""
     vector = result.tolist() if hasattr(result, "tolist") else result
     if not isinstance(vector, (list, tuple)):
-        raise _unusable(f"is of the type {type(result).__name__}")
+        raise _unusable(f"has the type {type(result).__name__}")
     vector = [number.tolist() if hasattr(number, "tolist") else number for number in vector]
     if not all(type(number) in (float, int) for number in vector):
-        raise _unusable("does not hold only numbers")
+        raise _unusable("has elements that are not numbers")
     return vector
 
 
 def base64_vector(result: Any) -> str:
-    """A vector as Base64 of 32-bit little-endian floats, which OpenAI's client asks for unless it is told otherwise."""
+    """Return a vector as Base64 of 32-bit little-endian floats, which OpenAI's client requests by default."""
     vector = plain_vector(result)
     try:
         return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
     except (OverflowError, struct.error):
-        raise _unusable("holds a number that 32-bit floats cannot") from None
+        raise _unusable("has a number outside the range of 32-bit floats") from None
 
 
 def _unusable(what: str) -> RequestError:

@@ -1,4 +1,4 @@
-"""From the tensors of a request to the items of a handler."""
+"""Conversion of a request's tensors to the items of a handler."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dilu.runtime.protocols.tensors import Tensor, nested
 
 
 def items_of(tensors: Sequence[Tensor], signature: Signature, decode: Callable[[Any], Any]) -> list[Any]:
-    """One item for each row. `decode` makes an item of a value as JSON would state it.
+    """Return one item for each row. `decode` makes an item from a value as parsed JSON has it.
 
-    Raises `RequestError` that names the input for what the handler does not take.
+    Raise `RequestError` that names the input if the handler does not accept it.
     """
     if signature.form == "value" and len(tensors) == 1 and tensors[0].name == signature.tensors[0].name:
-        return _decoded(_rows(tensors[0], signature.tensors[0]), decode)  # the usual case takes the short way
+        return _decoded(_rows(tensors[0], signature.tensors[0]), decode)  # shortcut for the usual case
     _check_names(tensors, signature)
     count = tensors[0].shape[0]
     for tensor in tensors:
@@ -35,17 +35,17 @@ def _check_names(tensors: Sequence[Tensor], signature: Signature) -> None:
     seen = set()
     for tensor in tensors:
         if tensor.name in seen:
-            raise tensor.fault("is there twice", place="name")
+            raise tensor.fault("occurs twice", place="name")
         seen.add(tensor.name)
         if signature.tensors and signature.find(tensor.name) is None:
-            raise tensor.fault(f"is unknown; this function takes {described(signature.tensors)}", place="name")
+            raise tensor.fault(f"is unknown; this function accepts {described(signature.tensors)}", place="name")
     missing = [one for one in signature.tensors if one.is_required and one.name not in seen]
     if missing:
-        raise RequestError(400, "missing-input", f"inputs: {described(missing)} must be there", field="inputs")
+        raise RequestError(400, "missing-input", f"inputs: {described(missing)} is required", field="inputs")
 
 
 def _values(columns: dict[str, list[Any]], count: int, signature: Signature) -> list[Any]:
-    """One value for each row, as JSON would state it."""
+    """Return one value for each row, as parsed JSON has it."""
     if signature.form == "value" or (signature.form == "any" and list(columns) == [INPUT]):
         return next(iter(columns.values()))
     if signature.form == "positions":
@@ -66,7 +66,7 @@ def _decoded(values: list[Any], decode: Callable[[Any], Any]) -> list[Any]:
 
 
 def _rows(tensor: Tensor, wanted: TensorType | None) -> list[Any]:
-    """The rows of one input; a row is one value or nested lists."""
+    """Return the rows of one input; a row is one value or nested lists."""
     shape = tensor.shape
     if wanted is not None:
         _check_kind(tensor, wanted)
@@ -81,20 +81,20 @@ def _check_kind(tensor: Tensor, wanted: TensorType) -> None:
     if tensor.datatype.kind not in wanted.kinds:
         takes = " or ".join(wanted.kinds)
         raise tensor.fault(
-            f"has the datatype {tensor.datatype.name}; this function takes {wanted.datatype.name} (any of {takes})",
+            f"has the datatype {tensor.datatype.name}; this function accepts {wanted.datatype.name} (any of {takes})",
             place="datatype",
         )
 
 
 def _fitted(tensor: Tensor, wanted: TensorType) -> tuple[int, ...]:
-    """The shape without dimensions of 1 at its end that the type does not have."""
+    """Return the shape without those trailing dimensions of 1 that the type does not have."""
     rank, shape = wanted.rank, tensor.shape
     if rank is None or len(shape) == rank:
         return shape
     if len(shape) > rank and all(size == 1 for size in shape[rank:]):
         return shape[:rank]
     states = [-1] * rank
-    raise tensor.fault(f"has the shape {list(shape)}; this function takes {states}", place="shape")
+    raise tensor.fault(f"has the shape {list(shape)}; this function accepts {states}", place="shape")
 
 
 def _texts(tensor: Tensor, values: list[Any], *, as_bytes: bool) -> list[Any]:
@@ -103,12 +103,12 @@ def _texts(tensor: Tensor, values: list[Any], *, as_bytes: bool) -> list[Any]:
     try:
         return [value if isinstance(value, str) else value.decode() for value in values]
     except UnicodeDecodeError:
-        raise tensor.fault("holds bytes that are not UTF-8; this function takes text", "invalid-text") from None
+        raise tensor.fault("has bytes that are not UTF-8; this function accepts text", "invalid-text") from None
 
 
 def _arrays(tensor: Tensor, dtype: str | None) -> list[Any]:
-    """The rows as numpy arrays, which share memory."""
-    import numpy as np  # there, because the handler names its array type
+    """Return the rows as numpy arrays, which share memory."""
+    import numpy as np  # installed, because the handler uses its array type
 
     kind = tensor.datatype.kind
     if isinstance(tensor.data, memoryview) and kind != "text":
@@ -127,7 +127,7 @@ def _arrays(tensor: Tensor, dtype: str | None) -> list[Any]:
         with np.errstate(over="raise"):
             return list(array.astype(dtype, casting="same_kind"))
     except TypeError:
-        what = f"has the datatype {tensor.datatype.name}; this function takes {dtype}"
+        what = f"has the datatype {tensor.datatype.name}; this function accepts {dtype}"
         raise tensor.fault(what, place="datatype") from None
     except FloatingPointError:
-        raise tensor.fault(f"holds a number that {dtype} cannot", "invalid-value") from None
+        raise tensor.fault(f"has a number outside the range of {dtype}", "invalid-value") from None

@@ -1,4 +1,4 @@
-"""From the results of a handler to the tensors of an answer."""
+"""Conversion of a handler's results to the tensors of an answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dilu.runtime.protocols.tensors import DATATYPES, OF_DTYPE, Datatype
 
 _MAX_DIMENSIONS = 32
 _FITTING: dict[str, set[type]] = {"bool": {bool}, "int": {int}, "float": {float, int}, "text": set()}
-_SINGLE = frozenset({str, bytes, int, float, bool})  # the types of most values, which need no closer look
+_SINGLE = frozenset({str, bytes, int, float, bool})  # the types of most values, which need no conversion
 _INT64, _UINT64 = DATATYPES["INT64"], DATATYPES["UINT64"]
 
 
@@ -30,9 +30,9 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):  # one for each output 
 
 
 def outputs_of(results: Sequence[Any]) -> list[Output]:
-    """The tensors of one request's results: one named `output`, or one for each field that the results have.
+    """Return the tensors of one request's results: one named `output`, or one for each field of the results.
 
-    Raises `RequestError` (500) for results that are no tensors: of different shapes or types, or not numbers and text.
+    Raise `RequestError` (500) if the results have different shapes or types, or are not numbers or text.
     """
     fields = _fields(results[0])
     if fields is None:
@@ -44,7 +44,7 @@ def outputs_of(results: Sequence[Any]) -> list[Output]:
 
 
 def _fields(result: Any) -> Mapping[str, Any] | None:
-    """The fields of a result that has such, by name."""
+    """Return the fields of a result by name; None if it has none."""
     if type(result) in _SINGLE:
         return None
     if isinstance(result, Mapping):
@@ -60,7 +60,7 @@ def _fields(result: Any) -> Mapping[str, Any] | None:
 
 
 def _output(name: str, column: list[Any]) -> Output:
-    """One column, a value for each row, as a tensor."""
+    """Return one column, with a value for each row, as a tensor."""
     shape = [len(column)]
     datatypes: set[Datatype] = set()
     while _has_length(column[0]):
@@ -68,7 +68,7 @@ def _output(name: str, column: list[Any]) -> Output:
         size = len(rows[0])
         if any(len(row) != size for row in rows):
             lengths = sorted({len(row) for row in rows})
-            raise _unusable(f"{name!r} has rows of different lengths {lengths[:5]}; send one item a request")
+            raise _unusable(f"{name!r} has rows of different lengths {lengths[:5]}; send one item per request")
         shape.append(size)
         if len(shape) > _MAX_DIMENSIONS:
             raise _unusable(f"{name!r} is nested more than {_MAX_DIMENSIONS} deep")
@@ -81,7 +81,7 @@ def _output(name: str, column: list[Any]) -> Output:
 
 
 def _has_length(value: Any) -> bool:
-    """Whether it is a list, a tuple, an array or a tensor, and not an array without dimensions."""
+    """Return whether it is a list, a tuple, an array or a tensor, and not an array without dimensions."""
     return isinstance(value, (list, tuple)) or bool(getattr(value, "shape", ()))
 
 
@@ -89,14 +89,14 @@ def _row(value: Any, name: str, datatypes: set[Datatype]) -> list[Any]:
     if isinstance(value, (list, tuple)):
         return list(value)
     if not _has_length(value):
-        raise _unusable(f"{name!r} has rows of different depths; send one item a request")
+        raise _unusable(f"{name!r} has rows of different depths; send one item per request")
     _note_datatype(value, datatypes)
     row: list[Any] = value.tolist()
     return row
 
 
 def _plain(value: Any, datatypes: set[Datatype]) -> Any:
-    """A single value as Python's own number or text."""
+    """Return a single value as a Python number or text."""
     if hasattr(value, "dtype"):  # of numpy or torch
         _note_datatype(value, datatypes)
         return value.tolist()
@@ -110,11 +110,11 @@ def _note_datatype(value: Any, datatypes: set[Datatype]) -> None:
 
 
 def _datatype(name: str, values: list[Any], stated: set[Datatype]) -> Datatype:
-    """The datatype that the arrays among the values state, else the one that holds all of the values."""
+    """Return the datatype of the arrays among the values, else one that fits all values."""
     kinds = set(map(type, values))
     if len(stated) == 1 and kinds <= _FITTING[next(iter(stated)).kind]:
         return stated.pop()
-    if kinds <= {float}:  # nothing counts as numbers, too
+    if kinds <= {float}:  # also without any value
         return DATATYPES["FP64"]
     if kinds == {bool}:
         return DATATYPES["BOOL"]
@@ -125,7 +125,7 @@ def _datatype(name: str, values: list[Any], stated: set[Datatype]) -> Datatype:
     if kinds == {int, float}:
         values[:] = map(float, values)
         return DATATYPES["FP64"]
-    raise _unusable(f"{name!r} holds {_named(kinds)}, which no tensor does: numbers or texts of one type are needed")
+    raise _unusable(f"{name!r} has {_named(kinds)} values, must be numbers or texts of one type")
 
 
 def _integers(name: str, values: list[int]) -> Datatype:
@@ -134,7 +134,7 @@ def _integers(name: str, values: list[int]) -> Datatype:
         return _INT64
     if smallest >= 0 and greatest <= _UINT64.maximum:
         return _UINT64
-    raise _unusable(f"{name!r} holds integers of more than 64 bits")
+    raise _unusable(f"{name!r} has integers of more than 64 bits")
 
 
 def _named(kinds: set[type]) -> str:
@@ -142,4 +142,4 @@ def _named(kinds: set[type]) -> str:
 
 
 def _unusable(what: str) -> RequestError:
-    return RequestError(500, "unusable-result", f"the function's results are no tensors: {what}")
+    return RequestError(500, "unusable-result", f"the function's results cannot be tensors: {what}")

@@ -1,4 +1,4 @@
-"""The tensors that a handler's types stand for.
+"""The tensors of a handler's types.
 
 | item type                                | inputs                                                          |
 |------------------------------------------|-----------------------------------------------------------------|
@@ -10,8 +10,8 @@
 | `dict`                                   | any number with any name                                        |
 | anything else                            | the same; one input named `input` is the item itself            |
 
-The first dimension is the batch: each row is one item. Every datatype of the same kind is taken, whole numbers also for
-floats, and dimensions of 1 after those that the type has. Results follow the same rule, with `output` for `input`.
+The first dimension is the batch: each row is one item. Every datatype of the same kind is accepted, whole numbers also
+for floats, and additional trailing dimensions of 1. Results follow the same rule, with `output` for `input`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dilu.runtime.protocols.tensors import DATATYPES, OF_DTYPE, Datatype, Kind
 
 INPUT, OUTPUT = "input", "output"
 
-# How a row becomes an item: as it is, from fields with names, from fields in order, as an array, as seems best.
+# How a row becomes an item: as it is, from named fields, from fields in order, as an array, by the inputs' names.
 Form = Literal["value", "fields", "positions", "array", "any"]
 
 _SCALARS: dict[type, tuple[str, tuple[Kind, ...]]] = {
@@ -49,13 +49,13 @@ class TensorType:
 
     name: str
     datatype: Datatype
-    kinds: tuple[Kind, ...]  # that are taken
-    rank: int | None  # the batch's dimension included; None: any
+    kinds: tuple[Kind, ...]  # accepted kinds
+    rank: int | None  # with the batch's dimension; None: any
     is_bytes: bool = False  # elements of BYTES are bytes, else text
     is_required: bool = True
 
     def metadata(self) -> dict[str, Any]:
-        """As the protocol's metadata states it."""
+        """Return the tensor as the protocol's metadata describes it."""
         return {"name": self.name, "datatype": self.datatype.name, "shape": [-1] * (self.rank or 2)}
 
 
@@ -64,16 +64,16 @@ class Signature:
     """The tensors of one item or result type, and how rows of them become items."""
 
     form: Form
-    tensors: tuple[TensorType, ...] = ()  # none: not known
-    dtype: str | None = None  # of an array, if it states one
+    tensors: tuple[TensorType, ...] = ()  # empty: not known
+    dtype: str | None = None  # of an array, if its type names one
 
     def find(self, name: str) -> TensorType | None:
-        """The tensor of that name, or None."""
+        """Return the tensor with this name, or None."""
         return next((tensor for tensor in self.tensors if tensor.name == name), None)
 
 
 def signature_of(declared: Any, name: str) -> Signature:
-    """The tensors of a declared type; those without a name of their own are called `name`."""
+    """Return the tensors of a declared type; a tensor that is not a field is called `name`."""
     dtype = _array_dtype(declared)
     if dtype is not None:
         datatype = OF_DTYPE.get(dtype, DATATYPES["FP32"])
@@ -81,7 +81,7 @@ def signature_of(declared: Any, name: str) -> Signature:
         return Signature(form="array", tensors=(array,), dtype=dtype or None)
     try:
         info = _bare(msgspec.inspect.type_info(_without_annotations(declared)))
-    except Exception:  # it looks into the user's classes, which may raise anything
+    except Exception:  # it inspects the user's classes, which may raise anything
         return Signature(form="any")
     fields = _fields(info)
     if fields is None:
@@ -89,13 +89,13 @@ def signature_of(declared: Any, name: str) -> Signature:
         return Signature(form="any") if tensor is None else Signature(form="value", tensors=(tensor,))
     tensors = [_tensor(field, kind, is_required=required) for field, kind, required in fields]
     form: Form = "positions" if _is_positional(info) else "fields"
-    if not tensors or None in tensors:  # a field that no tensor states: let the type itself judge
+    if not tensors or None in tensors:  # a field that cannot be a tensor: let the decoder check the items
         return Signature(form="any" if form == "fields" else form)
     return Signature(form=form, tensors=tuple(tensor for tensor in tensors if tensor is not None))
 
 
 def _array_dtype(declared: Any) -> str | None:
-    """The dtype of a numpy array type, "" if it states none; None for other types. Imports nothing."""
+    """Return the dtype of a numpy array type, "" if it names none; None for other types. Import nothing."""
     bare = _without_annotations(declared)
     origin = typing.get_origin(bare) or bare
     if getattr(origin, "__module__", "") != "numpy" or getattr(origin, "__name__", "") != "ndarray":
@@ -103,7 +103,7 @@ def _array_dtype(declared: Any) -> str | None:
     arguments = typing.get_args(bare)  # ndarray[shape, dtype[float32]]
     scalars = typing.get_args(arguments[-1]) if arguments else ()
     name = getattr(scalars[0], "__name__", "").rstrip("_") if scalars else ""
-    return name if name in OF_DTYPE else ""  # such as np.floating, which is many
+    return name if name in OF_DTYPE else ""  # np.floating, for example, is a family
 
 
 def _without_annotations(declared: Any) -> Any:
@@ -113,7 +113,7 @@ def _without_annotations(declared: Any) -> Any:
 
 
 def _bare(info: Any) -> Any:
-    """The type without metadata, and without None where it is optional."""
+    """Return the type without metadata, and without None if it is optional."""
     if isinstance(info, msgspec.inspect.Metadata):
         return _bare(info.type)
     if isinstance(info, msgspec.inspect.UnionType):
@@ -141,7 +141,7 @@ def _tensor(name: str, info: Any, *, is_required: bool = True) -> TensorType | N
 
 
 def _fields(info: Any) -> list[tuple[str, Any, bool]] | None:
-    """Name, type and whether it must be there, for each field; None for what has no fields."""
+    """Return name, type and whether it is required for each field; None for a type without fields."""
     if isinstance(
         info,
         msgspec.inspect.StructType
@@ -156,7 +156,7 @@ def _fields(info: Any) -> list[tuple[str, Any, bool]] | None:
 
 
 def _model_fields(fields: Any) -> list[tuple[str, Any, bool]] | None:
-    """Those of a pydantic model, told by its shape: pydantic is no dependency."""
+    """Return those of a pydantic model, recognized by its attributes, because pydantic is not a dependency."""
     if not isinstance(fields, dict):
         return None
     return [
@@ -170,5 +170,5 @@ def _is_positional(info: Any) -> bool:
 
 
 def described(tensors: Sequence[TensorType]) -> str:
-    """The names, for an error."""
+    """Return the names for an error message."""
     return ", ".join(repr(tensor.name) for tensor in tensors)

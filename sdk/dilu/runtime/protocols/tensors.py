@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol: datatypes, and values as JSON or as bytes."""
+"""Tensors of the Open Inference Protocol: datatypes, and values in JSON or bytes."""
 
 from __future__ import annotations
 
@@ -62,36 +62,36 @@ _ALL = (
 )
 DATATYPES = {datatype.name: datatype for datatype in _ALL}
 OF_DTYPE = {datatype.dtype: datatype for datatype in _ALL if datatype.dtype}
-OF_DTYPE["bfloat16"] = DATATYPES["FP32"]  # the protocol has no such type; FP32 holds every value of it
+OF_DTYPE["bfloat16"] = DATATYPES["FP32"]  # the protocol has no such type; FP32 can represent every value of it
 
 
 class Tensor(msgspec.Struct, frozen=True, kw_only=True):  # one for each input of each request: a dataclass takes longer
-    """One input as it came: checked but for its values."""
+    """One input of a request, checked except for its values."""
 
     name: str
-    field: str  # where it stands in the request, for errors
+    field: str  # its path in the request, for errors
     datatype: Datatype
     shape: tuple[int, ...]
     data: msgspec.Raw | memoryview  # JSON, or little-endian bytes
 
     @property
     def size(self) -> int:
-        """How many values the shape states."""
+        """The number of values by the shape."""
         return math.prod(self.shape)
 
     def values(self) -> list[Any]:
-        """All values in row-major order. Raises `RequestError` for what does not fit shape and datatype."""
+        """Return all values in row-major order. Raise `RequestError` if they do not fit the shape and datatype."""
         if isinstance(self.data, memoryview):
             values = self._unpacked_text() if self.datatype.kind == "text" else self._unpacked_numbers()
         else:
             values = self._parsed(bytes(self.data))
         if len(values) != self.size:
-            raise self.fault(f"has {len(values)} values, but its shape {list(self.shape)} states {self.size}")
+            raise self.fault(f"has {len(values)} values, but its shape {list(self.shape)} has {self.size}")
         return values
 
     def numbers(self) -> memoryview:
-        """The bytes of a tensor of numbers. Raises `RequestError` unless the shape states as many."""
-        assert isinstance(self.data, memoryview)  # its users asked
+        """Return the bytes of a tensor of numbers. Raise `RequestError` unless they fit the shape."""
+        assert isinstance(self.data, memoryview)  # callers have checked it
         wanted = self.size * struct.calcsize(self.datatype.code)
         if len(self.data) != wanted:
             stated = f"{self.datatype.name} of shape {list(self.shape)} is {wanted}"
@@ -99,16 +99,16 @@ class Tensor(msgspec.Struct, frozen=True, kw_only=True):  # one for each input o
         return self.data
 
     def fault(self, what: str, code: str = "invalid-tensor", place: str = "data") -> RequestError:
-        """An error that names this input."""
+        """Return an error that names this input."""
         return RequestError(400, code, f"input {self.name!r} {what}", field=f"{self.field}.{place}")
 
     def not_finite(self) -> RequestError:
-        """The error for NaN and infinities."""
-        return self.fault("holds NaN or an infinity", code="not-finite")
+        """Return the error for NaN and infinities."""
+        return self.fault("has NaN or an infinity", code="not-finite")
 
     def _unpacked_numbers(self) -> list[Any]:
         values = list(struct.unpack(f"<{self.size}{self.datatype.code}", self.numbers()))
-        # NaN and infinities survive a sum; one that overflows on its own is looked at once more.
+        # NaN and infinities survive a sum. A sum may also overflow, so then all values are checked.
         if self.datatype.kind == "float" and not (math.isfinite(sum(values)) or all(map(math.isfinite, values))):
             raise self.not_finite()
         return values
@@ -132,36 +132,38 @@ class Tensor(msgspec.Struct, frozen=True, kw_only=True):  # one for each input o
             values: list[Any] = _decoder(self.datatype.name, depth)(data)
         except RequestError as error:
             place = "" if error.field is None else error.field.removeprefix("$")
-            message = f"does not hold {self.datatype.name}: {error}"
+            message = f"has values that are not {self.datatype.name}: {error}"
             raise self.fault(message, "invalid-value", f"data{place}") from None
         for level in range(1, depth):
             if any(len(row) != self.shape[level] for row in values):
-                raise self.fault(f"is nested in another way than its shape {list(self.shape)} states")
+                raise self.fault(f"is not nested like its shape {list(self.shape)}")
             values = list(chain.from_iterable(values))
         if self.datatype.name == "UINT64" and values and max(values) > self.datatype.maximum:
-            raise self.fault(f"holds {_short(max(values))}, which is more than UINT64 can", "invalid-value")
+            raise self.fault(f"has {_short(max(values))}, which is above the maximum of UINT64", "invalid-value")
         return values
 
     def _depth(self, data: bytes) -> int:
-        """How deep the values are nested: not at all (1), or as deep as the shape says."""
+        """Return how deep the values are nested: 1 (flat), or the number of dimensions."""
         brackets = _BRACKETS.match(data)
         depth = 0 if brackets is None else brackets.group().count(b"[")
         if depth == 0:
-            raise self.fault("must hold its data as an array", "invalid-type")
+            raise self.fault("must have an array as its data", "invalid-type")
         if depth not in (1, len(self.shape)):
-            raise self.fault(f"is nested {depth} deep, but its shape {list(self.shape)} has {len(self.shape)}")
+            raise self.fault(
+                f"is nested {depth} deep, but its shape {list(self.shape)} has {len(self.shape)} dimensions"
+            )
         return depth
 
 
 def nested(values: list[Any], shape: Sequence[int]) -> list[Any]:
-    """Row-major values as lists within lists, one level for each dimension."""
+    """Return row-major values as nested lists, one level for each dimension."""
     for size in reversed(shape[1:]):
         values = [values[start : start + size] for start in range(0, len(values), size)]
     return values
 
 
 def packed(values: Sequence[Any], datatype: Datatype) -> bytes:
-    """Row-major values as the bytes of a binary tensor."""
+    """Return row-major values as the bytes of a binary tensor."""
     if datatype.kind != "text":
         return struct.pack(f"<{len(values)}{datatype.code}", *values)
     pieces: list[bytes] = []
@@ -187,7 +189,7 @@ def _element(datatype: Datatype) -> Any:
     if datatype.kind == "float":
         return Annotated[float, msgspec.Meta(ge=datatype.minimum, le=datatype.maximum)]
     minimum, maximum = int(datatype.minimum), int(datatype.maximum)
-    # msgspec's bounds are of 64 bits with a sign; the one that is not is checked by hand.
+    # msgspec's bounds are signed 64-bit numbers; the maximum of UINT64 is checked separately.
     return Annotated[int, msgspec.Meta(ge=minimum, le=maximum if maximum < 2**63 else None)]
 
 

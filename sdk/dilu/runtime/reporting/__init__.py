@@ -1,1 +1,1 @@
-"""What a replica reports: metrics, statistics, traces."""
+"""The metrics of a replica: counted per request, exposed for Prometheus and in `/v1/stats`."""

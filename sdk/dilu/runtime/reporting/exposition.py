@@ -1,4 +1,4 @@
-"""The numbers of a replica's functions as Prometheus families, made only when somebody looks."""
+"""The metrics of a replica's functions as Prometheus families, built only at a scrape."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from dilu.runtime.reporting.metrics import FunctionMetrics, Histogram
 
 
 class ReplicaCollector(Collector):
-    """Each family once, with the samples of all functions."""
+    """A collector that yields each family once, with the samples of all functions."""
 
     def __init__(self, functions: Sequence[FunctionMetrics], *, version: str) -> None:
         self._functions = functions
         self._version = version
 
     def registry(self) -> CollectorRegistry:
-        """A registry of its own, so that two replicas in one process (tests) do not clash."""
+        """Return a new registry with this collector, so that two replicas in one process (tests) do not collide."""
         registry = CollectorRegistry(auto_describe=False)
         registry.register(self)
         return registry
 
     def collect(self) -> Iterable[Metric]:
-        """The numbers as Prometheus families."""
+        """Yield the metrics as Prometheus families."""
         yield InfoMetricFamily("dilu", "The Dilu SDK of this replica.", {"version": self._version})
         yield from self._counters()
         yield self._gauge(

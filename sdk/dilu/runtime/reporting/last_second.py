@@ -1,13 +1,13 @@
-"""Counts over the last second, in tenths, for `/v1/stats`."""
+"""Event counts over the last second, in tenths, for `/v1/stats`."""
 
 from __future__ import annotations
 
 _SLOT_S = 0.1
-_SLOTS = 11  # ten complete tenths, and the one that runs
+_SLOTS = 11  # ten complete tenths and the current one
 
 
 class LastSecond:
-    """How many events fell into the last second, exact to a tenth; no memory beyond that. Not thread-safe."""
+    """The number of events in the last second, exact to a tenth. Not thread-safe."""
 
     __slots__ = ("_counts", "_slot")
 
@@ -16,14 +16,14 @@ class LastSecond:
         self._slot = 0
 
     def add(self, now_s: float) -> None:
-        """One event now (`now_s` monotonic)."""
+        """Count one event at `now_s` (monotonic)."""
         slot = int(now_s / _SLOT_S)
         if slot != self._slot:
             self._roll(slot)
         self._counts[slot % _SLOTS] += 1
 
     def per_second(self, now_s: float) -> float:
-        """Events in the second that ended with the last complete tenth."""
+        """Return the events in the second that ended with the last complete tenth."""
         slot = int(now_s / _SLOT_S)
         self._roll(slot)
         return float(sum(self._counts) - self._counts[slot % _SLOTS])

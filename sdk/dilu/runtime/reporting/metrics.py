@@ -1,8 +1,7 @@
-"""What a function reports about its requests: the numbers behind `/metrics` and `/v1/stats`.
+"""The metrics of a function's requests, behind `/metrics` and `/v1/stats`.
 
-Every request costs one call of `finished` on the server's loop, so the numbers are plain lists without locks
-and become Prometheus families only when somebody looks (`exposition`). `benchmarks/metrics_cost.py` measures that
-call.
+Every request costs one call of `finished` on the server's loop, so the counters are plain lists without locks, and
+become Prometheus families only at a scrape (`exposition`). `benchmarks/metrics_cost.py` measures that call.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from dilu.runtime.reporting.last_second import LastSecond
 
-# Seconds, about three a decade: fine enough to tell one objective from the next.
+# Seconds, up to six per decade: fine enough to distinguish usual objectives.
 LATENCY_BUCKETS_S = (
     *(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1),
     *(0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0),
@@ -21,7 +20,7 @@ BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 
 OK = 200
 REFUSED = frozenset({429, 503})
-_ALWAYS_SHOWN_CODES = (200, 422, 429, 500)  # so that rate() works from the first one on
+_ALWAYS_SHOWN_CODES = (200, 422, 429, 500)  # so that rate() works from the first request on
 
 
 class Histogram:
@@ -40,7 +39,7 @@ class Histogram:
         self.total += value
 
     def cumulative(self) -> list[tuple[str, float]]:
-        """Prometheus' buckets: (upper bound, how many values are at most that)."""
+        """Return Prometheus' buckets: (upper bound, number of values up to it)."""
         running = 0
         buckets: list[tuple[str, float]] = []
         for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
@@ -50,7 +49,7 @@ class Histogram:
 
 
 class FunctionMetrics:
-    """The numbers of one function. Only the server's loop writes them; a scrape may read them from any thread."""
+    """The metrics of one function. Only the server's loop writes them; any thread may read them."""
 
     def __init__(self, function: str, *, slo_s: float | None) -> None:
         self.function = function
@@ -75,13 +74,13 @@ class FunctionMetrics:
     # -- written once per request or batch
 
     def arrived(self, now_s: float) -> None:
-        """A request came in, whatever becomes of it."""
+        """Count a request that arrived, whatever its outcome."""
         self.in_flight += 1
         self.arrival_count += 1
         self.arrivals.add(now_s)
 
     def finished(self, code: int, now_s: float, arrived_s: float, started_s: float) -> None:
-        """A request was answered with status `code`; `started_s` is 0.0 if its batch never began."""
+        """Count a request that was answered with status `code`; `started_s` is 0.0 if its batch never began."""
         self.in_flight -= 1
         latency_s = now_s - arrived_s
         codes = self.codes
@@ -99,26 +98,26 @@ class FunctionMetrics:
             return
         if code in REFUSED:
             self.refusals.add(now_s)
-        if code >= 500 or code in REFUSED:  # a client's own mistake (4xx) says nothing of the objective
+        if code >= 500 or code in REFUSED:  # a client error (4xx) does not count for the objective
             self.slo_missed += self.slo_s is not None
 
     def sent_first_part(self, latency_s: float) -> None:
-        """A streamed answer began `latency_s` after its request arrived."""
+        """Record that a streamed answer began `latency_s` after its request arrived."""
         self.first_part.observe(latency_s)
 
     def refused(self, reason: str) -> None:
-        """A request was refused without executing anything."""
+        """Count a request that was refused before anything was executed."""
         self.refused_by[reason] = self.refused_by.get(reason, 0) + 1
 
     def ran_batch(self, size: int, execution_s: float) -> None:
-        """A batch of `size` items ran for `execution_s`."""
+        """Record a batch of `size` items that ran for `execution_s`."""
         self.batch_size.observe(size)
         self.execution.observe(execution_s)
 
     # -- read
 
     def totals(self) -> dict[str, int]:
-        """Counts since the start, by outcome."""
+        """Return the counts since the start, by outcome."""
         codes = dict(self.codes)
         return {
             "requests": sum(codes.values()),
@@ -130,6 +129,6 @@ class FunctionMetrics:
         }
 
     def batch_size_mean(self) -> float | None:
-        """Mean items per batch since the start, or None before the first batch."""
+        """Return the mean number of items per batch since the start, or None before the first batch."""
         batches = sum(self.batch_size.counts)
         return self.batch_size.total / batches if batches else None

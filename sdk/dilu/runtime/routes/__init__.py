@@ -1,1 +1,1 @@
-"""The ASGI applications of a replica and the routes in them."""
+"""The ASGI applications on a replica's two ports, and their routes."""

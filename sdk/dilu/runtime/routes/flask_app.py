@@ -1,6 +1,6 @@
-"""A function's own Flask application behind the invoke path, reached with a body that is already bounded.
+"""A function's own Flask application behind the invoke path. Its requests have bodies that are already bounded.
 
-Imported only for functions that bring one: Flask is a third of the time and memory of a replica without a model.
+Imported only for functions that have one: Flask is a third of the time and memory of a replica without a model.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from dilu.runtime.routes.wsgi_call import answer_by_wsgi
 
 _log = logging.getLogger(__name__)
 
-# Each runs in a thread of its own, streams for as long as they last; more wait for one of these to end.
+# Each runs in a thread of its own, a stream as long as it lasts; further requests wait for one of these to end.
 MAX_ROUTES_AT_ONCE = 64
 
 
 class FlaskRoutes:
-    """A Flask application as ASGI, in threads of its own so that a slow route never holds the invoke path up."""
+    """A Flask application as ASGI, in threads of its own, so that a slow route never blocks the invoke path."""
 
     def __init__(self, app: Flask, *, max_body_bytes: int) -> None:
         self.app = app
@@ -32,7 +32,7 @@ class FlaskRoutes:
         self._urls = app.url_map.bind("")
 
     def has_path(self, path: str) -> bool:
-        """Whether a route of the application answers this path, be it with a redirect or for another method."""
+        """Return whether a route of the application has this path, even if it redirects or has another method."""
         try:
             self._urls.match(path)
         except NotFound:
@@ -68,7 +68,7 @@ class FlaskRoutes:
         except Exception:
             _log.exception("%s %s failed", scope["method"], scope["path"], extra={"request_ids": [id_]})
             if started:
-                raise  # the answer is cut short: only closing the connection tells the client
+                raise  # the answer is cut short; the client sees it by the closed connection
             await send_error(send, RequestError(500, "route-failed", "this route failed"), id_, headers)
 
 

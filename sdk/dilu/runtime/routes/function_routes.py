@@ -1,4 +1,4 @@
-"""Which path and method calls what: the plain routes, the protocols, and the description of them all."""
+"""The route table of a replica: plain routes, protocols and descriptions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dilu.runtime.routes.plain_routes import plain_route
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionRoute:
-    """A route, and the function that it calls or tells of."""
+    """A route, and the function that it calls or describes."""
 
     route: CallRoute
     service: FunctionService
@@ -26,7 +26,7 @@ RouteTable = dict[str, dict[str, FunctionRoute]]  # by path, then by method
 
 
 def route_table(services: Sequence[FunctionService]) -> RouteTable:
-    """All routes of a replica: `POST /` where it serves one function, `POST /NAME` for each of several."""
+    """Return all routes of a replica: `POST /` if it serves one function, `POST /NAME` for each of several."""
     table: RouteTable = {}
     for service in services:
         path = "/" if len(services) == 1 else f"/{service.definition.spec.name}"

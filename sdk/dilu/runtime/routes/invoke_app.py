@@ -1,4 +1,4 @@
-"""The ASGI application on PORT: the functions' routes, probes, and Flask for everything else."""
+"""The ASGI application on PORT: the functions' routes, the probes, and Flask for all other paths."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class InvokeApp:
-    """Calls of the functions take the short way. A Flask app's own routes come before probes and descriptions."""
+    """Routes requests: functions first, then routes of a Flask application, then probes and descriptions."""
 
     def __init__(self, services: Sequence[FunctionService], stats: StatsApp) -> None:
         self._services = services
@@ -41,7 +41,7 @@ class InvokeApp:
             await self._stats(scope, receive, send)
         elif found is not None:
             allowed = ", ".join(sorted(found))
-            error = RequestError(405, "method-not-allowed", f"{scope['method']} {path}: it answers {allowed}")
+            error = RequestError(405, "method-not-allowed", f"{scope['method']} {path}: allowed are {allowed}")
             await self._refuse(scope, send, error, [(b"allow", allowed.encode())])
         else:
             await self._refuse(
@@ -64,12 +64,12 @@ class InvokeApp:
         await send_json(send, error.status, body, [*error_headers(error, id_), *(headers or ()), *self._closing()])
 
     def _closing(self) -> Headers:
-        """While draining, each answer asks the client to leave this connection."""
+        """Return the header that asks the client to close this connection, while draining."""
         return [CLOSE] if self._services[0].state is State.DRAINING else []
 
 
 def flask_routes(services: Sequence[FunctionService]) -> FlaskRoutes | None:
-    """The Flask application that the functions bring, or None. Raises `ConfigError` for two different ones."""
+    """Return the Flask application of the functions, or None. Raise `ConfigError` for two different ones."""
     apps = {id(app): app for service in services if (app := service.definition.options.app) is not None}
     if not apps:
         return None
@@ -77,6 +77,6 @@ def flask_routes(services: Sequence[FunctionService]) -> FlaskRoutes | None:
     from dilu.runtime.routes.flask_app import FlaskRoutes
 
     if len(apps) > 1:
-        raise ConfigError("app: the functions of one replica bring different Flask applications; give them the same")
+        raise ConfigError("app: the functions of one replica have different Flask applications; give them the same")
     max_bytes = max(service.definition.options.max_body_bytes for service in services)
     return FlaskRoutes(next(iter(apps.values())), max_body_bytes=max_bytes)

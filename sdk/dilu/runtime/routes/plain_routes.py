@@ -1,4 +1,4 @@
-"""The plain route of a function: one JSON value in; one JSON value, or server-sent events, out."""
+"""The plain route of a function: JSON in, JSON or server-sent events out."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dilu.runtime.codec import encode_result
 from dilu.runtime.execution.service import FunctionService
 from dilu.runtime.protocols.cloud_events import answer_event
 
-# A stream that ends without this was cut: the client cannot tell otherwise.
+# A stream that ends without this event was cut; a client cannot tell otherwise.
 LAST_EVENT = sse.event(b"{}", name=b"done")
 
 
 def plain_route(service: FunctionService, path: str) -> CallRoute:
-    """`POST path` calls the function."""
+    """Return the route `POST path`, which calls the function."""
     answer = _answer_stream if service.definition.is_streaming else _answer_json
     return CallRoute(method="POST", path=path, answer=answer)
 
@@ -43,7 +43,7 @@ async def _answer_stream(call: Call) -> None:
 
 
 def _wants_json(call: Call) -> bool:
-    """Whether the client asks for one JSON value: then the parts come together, as a list."""
+    """Return whether the client accepts only one JSON value: then the parts are sent as a list."""
     accept = call.head[b"accept"].lower()
     return b"application/json" in accept and b"text/event-stream" not in accept
 
@@ -55,5 +55,5 @@ async def _events(parts: AsyncIterator[Any]) -> AsyncIterator[bytes]:
 
 
 def error_event(error: RequestError, request_id: str) -> bytes:
-    """How a stream ends that fails after it has begun."""
+    """Return the event that ends a stream which failed after it had begun."""
     return sse.event(error_body(error, request_id), name=b"error")

@@ -1,4 +1,4 @@
-"""The ASGI application for those who watch: `/healthz`, `/readyz`, `/metrics`, `/v1/stats`."""
+"""The ASGI application for probes and scrapes: `/healthz`, `/readyz`, `/metrics`, `/v1/stats`."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from dilu.runtime.execution.service import State
 
 
 class WatchedReplica(Protocol):
-    """What the application needs to know of a replica."""
+    """The part of a replica that the application reads."""
 
     @property
     def state(self) -> State:
-        """Where the replica is in its life."""
+        """The phase of the replica's life."""
         ...
 
     def stats(self, replica: str | None) -> dict[str, Any]:
-        """The body of `/v1/stats`."""
+        """Return the body of `/v1/stats`."""
         ...
 
 
 class StatsApp:
-    """Probes and numbers. Looking never counts as traffic and never waits for the handler."""
+    """Answers probes and scrapes. They do not count as traffic and never wait for the handler."""
 
     paths = frozenset({"/healthz", "/readyz", "/metrics", "/v1/stats"})
 
@@ -42,7 +42,9 @@ class StatsApp:
             return
         path, method = scope["path"], scope["method"]
         if path not in self.paths:
-            error = RequestError(404, "not-found", f"{path}: this port has {', '.join(sorted(self.paths))}")
+            error = RequestError(
+                404, "not-found", f"{path}: the paths on this port are {', '.join(sorted(self.paths))}"
+            )
             await send_error(send, error, request_id(scope["headers"]))
         elif method not in ("GET", "HEAD"):
             error = RequestError(405, "method-not-allowed", f"{method} {path}: only GET is answered here")
@@ -57,8 +59,8 @@ class StatsApp:
         if path == "/v1/stats":
             await send_json(send, 200, msgspec.json.encode(self._watched.stats(self._replica)))
             return
-        is_well = path == "/healthz" or state is State.READY
-        await send_json(send, 200 if is_well else 503, msgspec.json.encode({"state": state.value}))
+        is_healthy = path == "/healthz" or state is State.READY
+        await send_json(send, 200 if is_healthy else 503, msgspec.json.encode({"state": state.value}))
 
     async def _metrics(self, scope: Scope, send: Send) -> None:
         accept = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"accept"), "")

@@ -1,7 +1,7 @@
-"""One request of a WSGI application, run in a thread of its own and answered on the server's loop.
+"""One request to a WSGI application, run in a thread of its own and answered on the server's loop.
 
-Unlike the usual bridges it tells the application when nobody listens any more: the next piece that it sends raises,
-so a stream whose client left ends instead of running on, and a drain need not wait for it.
+Unlike the usual bridges it stops the application when the client disconnects: sending the next piece raises, so a
+stream without a client ends, and a drain need not wait for it.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class ClientLeftError(ConnectionError):
-    """Raised inside the application where it sends to a client that is gone."""
+    """Raised inside the application when it sends to a client that has disconnected."""
 
 
 async def answer_by_wsgi(app: WsgiApp, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
-    """Answer one request. Raises what the application raises, unless its client is gone anyway."""
+    """Answer one request. Raise what the application raises, unless its client has disconnected."""
     call = _WsgiCall(app, environ_of(scope, body), send)
-    watch = asyncio.ensure_future(_until_gone(receive))
+    watch = asyncio.ensure_future(_until_disconnect(receive))
     watch.add_done_callback(lambda _: call.abandon())
     # A daemon: an application that never ends must not keep the process from exiting.
     threading.Thread(target=call.run, name="dilu-flask", daemon=True).start()
@@ -39,7 +39,7 @@ async def answer_by_wsgi(app: WsgiApp, scope: Scope, body: bytes, receive: Recei
 
 
 def environ_of(scope: Scope, body: bytes) -> dict[str, Any]:
-    """The request as WSGI wants it (PEP 3333)."""
+    """Return the WSGI environment of a request (PEP 3333)."""
     server, client = scope.get("server") or ("localhost", 80), scope.get("client")
     environ: dict[str, Any] = {
         "REQUEST_METHOD": scope["method"],
@@ -52,7 +52,7 @@ def environ_of(scope: Scope, body: bytes) -> dict[str, Any]:
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope["scheme"],
         "wsgi.input": io.BytesIO(body),
-        "wsgi.input_terminated": True,  # the body is complete, also where it came in chunks
+        "wsgi.input_terminated": True,  # the body is complete, even if it was chunked
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
@@ -62,7 +62,7 @@ def environ_of(scope: Scope, body: bytes) -> dict[str, Any]:
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = client[0], str(client[1])
     for name, value in scope["headers"]:
         if b"_" in name:
-            continue  # it would become the same key as the name with a dash, which proxies check or set
+            continue  # it would get the same key as the name with a dash, which proxies check or set
         key = name.decode("latin-1").upper().replace("-", "_")
         if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             key = f"HTTP_{key}"
@@ -71,13 +71,13 @@ def environ_of(scope: Scope, body: bytes) -> dict[str, Any]:
     return environ
 
 
-async def _until_gone(receive: Receive) -> None:
+async def _until_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 class _WsgiCall:
-    """The thread's side: collects status and headers, sends pieces, stops when its client is gone."""
+    """The thread's side: collects status and headers, sends pieces, stops when its client has disconnected."""
 
     def __init__(self, app: WsgiApp, environ: dict[str, Any], send: Send) -> None:
         self._loop = asyncio.get_running_loop()
@@ -90,7 +90,7 @@ class _WsgiCall:
         self._abandoned = False
 
     def abandon(self) -> None:
-        """Nobody listens any more."""
+        """Stop: the client has disconnected, or the call is over."""
         self._abandoned = True
 
     def run(self) -> None:
@@ -135,7 +135,7 @@ class _WsgiCall:
 
     def _piece(self, piece: bytes, *, more: bool) -> None:
         if self._abandoned:
-            raise ClientLeftError("the client is gone")
+            raise ClientLeftError("the client has disconnected")
         asyncio.run_coroutine_threadsafe(self._send_piece(piece, more), self._loop).result()
 
     async def _send_piece(self, piece: bytes, more: bool) -> None:

@@ -1,1 +1,1 @@
-"""OpenTelemetry traces of requests, where somebody configured an exporter."""
+"""OpenTelemetry traces of requests, if an exporter is configured."""

@@ -1,4 +1,4 @@
-"""The spans of one answered call. Imported only where calls are traced."""
+"""The spans of one answered call. Imported only if calls are traced."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.util.types import AttributeValue
 
-from dilu.runtime.calls.call import CLIENT_GONE, Call
+from dilu.runtime.calls.call import CLIENT_LEFT, Call
 from dilu.runtime.execution.jobs import Job
 
 _log = logging.getLogger(__name__)
 
-# Of one batch: links to so many requests that were answered before. All of them, for usual sizes.
+# Links of one batch to requests that were answered before; all of them for usual sizes.
 MAX_LINKS = 16
-# Of one request: items may run in so many batches before they share a last pair of spans.
+# Batches of one request that get spans; those of further batches are left out.
 MAX_BATCHES = 16
-# Batches whose requests may still be on their way out.
+# Batches whose requests may not all be answered yet.
 _REMEMBERED_BATCHES = 256
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
 
 
 class CallSpans:
-    """Makes spans of the calls of one function; on the server's loop, after the answer."""
+    """Makes spans of the calls of one function, on the server's loop, after the answer."""
 
     def __init__(self, tracer: Tracer, function: str) -> None:
         self._tracer = tracer
@@ -37,7 +37,7 @@ class CallSpans:
         self._has_failed = False
 
     def __call__(self, call: Call, status: int) -> None:
-        """Make the spans of a call that was answered with `status`. Raises nothing: the call is not to blame."""
+        """Make the spans of a call that was answered with `status`. Raise nothing: tracing must not fail a call."""
         try:
             self._trace(call, status, _SpanClock())
         except Exception:
@@ -63,7 +63,7 @@ class CallSpans:
         for job in call.jobs:
             batches.setdefault(job.started_s, []).append(job)
         for started_s, jobs in list(batches.items())[:MAX_BATCHES]:
-            if not started_s:  # it never ran: its time was over, or its client left
+            if not started_s:  # it never ran: its deadline passed, or its client left
                 self._child("queue", context, clock, call.arrived_s, clock.now_s)
                 continue
             self._child("queue", context, clock, call.arrived_s, started_s)
@@ -95,7 +95,7 @@ class CallSpans:
         span.end(clock.epoch_ns(end_s))
 
     def _links(self, job: Job, request: SpanContext) -> list[Link]:
-        """Links to the requests of the same batch that were answered before: so each pair is linked once."""
+        """Return links to requests of the same batch that were answered before; so each pair is linked once."""
         if job.batch_size < 2:
             return []
         others = self._batches.setdefault(job.started_s, [])
@@ -120,7 +120,7 @@ class CallSpans:
             "dilu.function": self._function,
             "dilu.request.id": call.request_id,
         }
-        if status != CLIENT_GONE:
+        if status != CLIENT_LEFT:
             attributes["http.response.status_code"] = status
         agent = call.header(b"user-agent")
         if agent is not None:
@@ -131,14 +131,14 @@ class CallSpans:
 
 
 class _SpanClock:
-    """Now, on the clock that jobs are timed by and on the one that spans tell."""
+    """The current time on the monotonic clock of jobs and on the wall clock of spans."""
 
     def __init__(self) -> None:
         self.now_s = time.monotonic()
         self.now_ns = time.time_ns()
 
     def epoch_ns(self, at_s: float) -> int:
-        """A monotonic time in nanoseconds since 1970."""
+        """Convert a monotonic time to nanoseconds since 1970."""
         return self.now_ns - round((self.now_s - at_s) * 1e9)
 
 
@@ -147,10 +147,10 @@ def _method(call: Call) -> str:
 
 
 def _set_outcome(span: Span, call: Call, status: int) -> None:
-    """By the conventions for servers: 5xx is an error of ours; a 4xx says why but is none."""
+    """Set the status of a server span: 5xx is an error; 4xx has an error type and is not an error."""
     if status < 400:
         return
     code = str(status) if call.error is None else call.error.code
-    span.set_attribute("error.type", "client-gone" if status == CLIENT_GONE else code)
+    span.set_attribute("error.type", "client-left" if status == CLIENT_LEFT else code)
     if status >= 500:
         span.set_status(Status(StatusCode.ERROR, None if call.error is None else str(call.error)))

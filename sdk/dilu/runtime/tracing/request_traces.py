@@ -1,12 +1,12 @@
-"""OpenTelemetry traces of the requests of a replica, where somebody wants them; otherwise nothing is imported.
+"""OpenTelemetry traces of the requests of a replica. Without an exporter nothing is imported.
 
-Each request is a SERVER span below the W3C context that came with it, and under it lie
+Each request is a SERVER span below the W3C context of the request, with these spans below it:
 
 * `queue`    from its arrival until a batch with it began to run
 * `batch`    from then until its answer; the other requests of the batch are its links
 * `execute`  the time in the handler
 
-A span is made when its request is answered, with the times of then: before that a trace costs nothing.
+Spans are made after the answer, with the times that were recorded: before that a trace costs nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _API = "opentelemetry.trace"
 
 
 class Tracing:
-    """The traces of one replica: made before its functions load, started after, closed when it drains."""
+    """The traces of one replica: created before its functions load, started after, closed when it drains."""
 
     def __init__(self, environment: Mapping[str, str], *, function: str, replica: str | None, version: str) -> None:
         self._is_disabled = environment.get(_DISABLED, "").strip().lower() == "true"
@@ -55,11 +55,11 @@ class Tracing:
             self._made = _provider([_exporter(name) for name in names], attributes)
         except ImportError as error:
             _log.warning("no traces: %s; install dilu[otel]", error)
-        except Exception as error:  # somebody else's exporter, and its settings
+        except Exception as error:  # third-party exporters may raise anything
             _log.warning("no traces: %s: %s", type(error).__name__, error)
 
     def start(self, services: Sequence[FunctionService]) -> None:
-        """Trace the calls of these functions from now on: with the provider that their code has set, or with ours."""
+        """Trace the calls of these functions from now on, with the provider that their code has set, or with ours."""
         if self._is_disabled:
             return
         provider = _set_provider()
@@ -68,7 +68,7 @@ class Tracing:
                 return
             from opentelemetry import trace
 
-            trace.set_tracer_provider(self._made)  # for spans of the functions' own
+            trace.set_tracer_provider(self._made)  # for the functions' own spans
             provider = self._made
         elif self._made is not None:  # set while they loaded
             self._made.shutdown()
@@ -79,10 +79,10 @@ class Tracing:
             service.on_call = CallSpans(provider.get_tracer("dilu"), service.definition.spec.name)
 
     async def close(self, timeout_s: float) -> bool:
-        """Send what has not been sent. Whether that took no longer than `timeout_s`."""
+        """Send the spans that were not sent yet. Return whether that took at most `timeout_s`."""
         if self._used is None:
             return True
-        # Ours ends here. Another one is its owner's, who may have more to say.
+        # Our provider ends here. One that the function has set is only flushed.
         end = getattr(self._used, "shutdown" if self._used is self._made else "force_flush", None)
         if end is None:
             return True
@@ -105,7 +105,7 @@ class Tracing:
 
 
 def _set_provider() -> api.TracerProvider | None:
-    """The provider that some code of this process has set, or None."""
+    """Return the provider that some code of this process has set, or None."""
     if _API not in sys.modules:
         return None
     from opentelemetry import trace
@@ -115,7 +115,7 @@ def _set_provider() -> api.TracerProvider | None:
 
 
 def exporter_names(environment: Mapping[str, str]) -> list[str]:
-    """The exporters that the environment asks for: by name, or OTLP where only its endpoint is given."""
+    """Return the exporters that the environment names, or OTLP if only its endpoint is given."""
     value = environment.get(_EXPORTER, "").strip()
     if not value:
         value = "otlp" if any(environment.get(name) for name in _ENDPOINTS) else "none"
@@ -128,7 +128,7 @@ def exporter_names(environment: Mapping[str, str]) -> list[str]:
 
 
 def _exporter(name: str) -> SpanExporter:
-    """The exporter that some installed package calls by that name."""
+    """Return the exporter that an installed package registers under this name."""
     found = next(iter(entry_points(group=_EXPORTER_GROUP, name=name)), None)
     if found is None:
         if name.startswith("otlp"):
@@ -144,7 +144,7 @@ def _provider(exporters: Sequence[SpanExporter], attributes: Mapping[str, str]) 
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    # Not at exit: that could take half a minute, and nobody waits so long for a replica to end.
+    # Not at exit: that could take half a minute, longer than a replica may take to end.
     provider = TracerProvider(resource=Resource.create(dict(attributes)), shutdown_on_exit=False)
     for exporter in exporters:
         provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -154,11 +154,11 @@ def _provider(exporters: Sequence[SpanExporter], attributes: Mapping[str, str]) 
 def _resource_attributes(
     environment: Mapping[str, str], *, function: str, replica: str | None, version: str
 ) -> dict[str, str]:
-    """Who the spans are from, as far as the environment does not say it."""
+    """Return the attributes of the spans' origin that the environment does not set."""
     attributes = {"service.name": function, "service.version": version}
     if replica is not None:
         attributes["service.instance.id"] = replica
-    said = {pair.partition("=")[0].strip() for pair in environment.get(_RESOURCE, "").split(",")}
+    given = {pair.partition("=")[0].strip() for pair in environment.get(_RESOURCE, "").split(",")}
     if environment.get(_SERVICE_NAME):
-        said.add("service.name")
-    return {key: value for key, value in attributes.items() if key not in said}
+        given.add("service.name")
+    return {key: value for key, value in attributes.items() if key not in given}
