@@ -1,11 +1,11 @@
-"""Dilu functions as routes of a Flask application that stays what it is: for people who have one.
+"""Dilu functions as routes of an existing Flask application.
 
     from dilu.flask import mount
 
     mount(app, Embed, "/embed")
 
-The route is an ordinary one: hooks before and after it, blueprints, `app.test_client()` and every WSGI server work as
-before. Behind it requests of all the server's threads form batches, are checked, bounded and refused as by
+It is an ordinary route: hooks before and after it, blueprints, `app.test_client()` and every WSGI server work as
+before. Behind it, requests of all the server's threads form batches, and are checked, bounded and refused as in
 `dilu serve`. The process that answers the first request loads the function, so a server may fork after the import.
 """
 
@@ -30,21 +30,21 @@ from dilu.runtime.in_process import InProcessCall, InProcessReplica, NoAnswerErr
 
 __all__ = ["MountedFunction", "mount"]
 
-# A handler that hangs must not keep the server's process from ending.
+# Time to finish at exit: a handler that hangs must not keep the server's process alive.
 _LAST_CALLS_S = 5.0
 _EVENTS = "text/event-stream"
-# Of the connection, not of the request or the answer: the server and Flask see to them.
+# Headers of the connection, which the server and Flask set themselves.
 _NOT_PASSED_ON = frozenset({"connection", "content-length", "transfer-encoding", "keep-alive"})
 
 
 def mount(
     app: Flask | Blueprint, target: Any, path: str = "/", *, endpoint: str | None = None, within_s: float = 60.0
 ) -> MountedFunction:
-    """Let `POST path` of the application call the function `target`.
+    """Make `POST path` of the application call the function `target`.
 
-    `target` is a decorated class or function, or what `dilu serve` takes ("app.py:Embed"). `endpoint` is Flask's name
-    of the route, `dilu_NAME` by default. An answer, or the next part of one, may take `within_s`; then it is 504.
-    Raises `LoadError` for what is no function.
+    `target` is a decorated class or function, or a target of `dilu serve` ("app.py:Embed"). `endpoint` is Flask's
+    name of the route, `dilu_NAME` by default. If an answer, or its next part, takes longer than `within_s`, it is
+    504. Raise `LoadError` if `target` is not a function.
     """
     mounted = MountedFunction(_definition(target), within_s=within_s)
     name = f"dilu_{mounted.name}" if endpoint is None else endpoint
@@ -53,10 +53,10 @@ def mount(
 
 
 class MountedFunction:
-    """One function behind a Flask route; its threads belong to the process that called it first."""
+    """One function behind a Flask route; its threads run in the process that called it first."""
 
     def __init__(self, definition: FunctionDefinition, *, within_s: float) -> None:
-        options = replace(definition.options, app=None)  # a Flask application of its own has no place behind a route
+        options = replace(definition.options, app=None)  # an application of its own cannot be served behind a route
         self._definition = replace(definition, options=options)
         self._within_s = within_s
         self._replica: InProcessReplica | None = None
@@ -70,14 +70,14 @@ class MountedFunction:
         return self._definition.spec.name
 
     def start(self) -> None:
-        """Load and warm up now, and not at the first request. Raises what the handler raises.
+        """Load and warm up now, not at the first request. Raise what the handler raises.
 
-        To be called in the process that answers requests: with gunicorn in its hook `post_worker_init`.
+        Call it in the process that answers requests; with gunicorn in its hook `post_worker_init`.
         """
         self._started()
 
     def close(self) -> None:
-        """Finish what was accepted, unload, end every thread; another request would load the function again."""
+        """Finish what was accepted, unload, end all threads. Another request loads the function again."""
         with self._lock:
             replica, self._replica = self._replica, None
         if replica is not None:
@@ -88,15 +88,15 @@ class MountedFunction:
         try:
             body = self._body()
         except RequestEntityTooLarge:
-            most = self._definition.options.max_body_bytes
-            return _refusal(RequestError(413, "body-too-large", f"the body is larger than {most} bytes"))
+            max_bytes = self._definition.options.max_body_bytes
+            return _refusal(RequestError(413, "body-too-large", f"the body is larger than {max_bytes} bytes"))
         exchange = self._begun(body)
         try:
             status, headers = exchange.head()
             passed_on = {name: value for name, value in headers.items() if name not in _NOT_PASSED_ON}
             if headers.get("content-type", "").startswith(_EVENTS):
                 response = Response(exchange.pieces(), status, passed_on)
-                response.call_on_close(lambda: self._abandon(exchange))  # also where its client has left
+                response.call_on_close(lambda: self._abandon(exchange))  # also if the client has left
                 return response
             return Response(b"".join(exchange.pieces()), status, passed_on)
         except NoAnswerError as error:
@@ -104,8 +104,8 @@ class MountedFunction:
             return _refusal(RequestError(504, "no-answer", str(error)))
 
     def _body(self) -> bytes:
-        most, own = self._definition.options.max_body_bytes, request.max_content_length
-        request.max_content_length = most if own is None else min(own, most)
+        max_bytes, own = self._definition.options.max_body_bytes, request.max_content_length
+        request.max_content_length = max_bytes if own is None else min(own, max_bytes)
         return request.get_data()
 
     def _begun(self, body: bytes) -> InProcessCall:
@@ -121,7 +121,7 @@ class MountedFunction:
         replica = self._replica
         if replica is not None and replica.is_running:
             return replica
-        with self._lock:  # who comes while it loads waits for it
+        with self._lock:  # requests that come while it loads wait for it
             if self._replica is None or not self._replica.is_running:
                 _check_threads()
                 replica = InProcessReplica([self._definition], within_s=self._within_s)
@@ -130,12 +130,12 @@ class MountedFunction:
             return self._replica
 
     def _forget(self) -> None:
-        """In a forked child: the threads are the parent's, and whoever held the lock is not here."""
+        """Reset in a forked child: the threads are the parent's, and the lock may be held by one of them."""
         self._replica = None
         self._lock = threading.Lock()
 
     def _end(self) -> None:
-        with contextlib.suppress(NoAnswerError):  # what still runs is cut
+        with contextlib.suppress(NoAnswerError):  # calls that still run are cut
             self.close()
 
 
@@ -149,7 +149,7 @@ def _definition(target: Any) -> FunctionDefinition:
 
 
 def _headers() -> Headers:
-    """Those of the current request that tell about the request."""
+    """Return the headers of the current request without those of the connection."""
     names = [(name.lower(), value) for name, value in request.headers]
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in names if name not in _NOT_PASSED_ON]
 
@@ -160,7 +160,7 @@ def _refusal(error: RequestError) -> Response:
 
 
 def _check_threads() -> None:
-    """A loop of its own needs a thread of its own."""
+    """Raise `ConfigError` under gevent: the function's event loop needs a real thread."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is not None and monkey.is_module_patched("threading"):
         raise ConfigError("threads are gevent's: a mounted function needs real ones; use gunicorn's worker gthread")

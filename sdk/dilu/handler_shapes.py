@@ -1,4 +1,4 @@
-"""What a handler looks like: which call gets the items, whether it is async, and the type of one item."""
+"""The shape of a handler: which call gets the items, whether it is async, and the type of one item."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _POSITIONAL = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandlerShape:
-    """What the code of a handler says about how to call it."""
+    """How to call a handler, as read from its code."""
 
     is_class: bool
     is_async: bool
     is_streaming: bool  # a generator: each of its values is a part of the answer
     takes_context: bool  # it has a parameter named `ctx`
     item_type: Any  # type of one request's payload; Any accepts everything
-    result_type: Any  # type of one item's result, or of one part of it; Any if it is not stated
+    result_type: Any  # type of one item's result, or of one part of it; Any if not annotated
 
 
 def check_target(target: Any, *, has_name: bool) -> None:
@@ -45,16 +45,14 @@ def check_target(target: Any, *, has_name: bool) -> None:
         raise ConfigError(f"@dilu.function({shown}): options are keywords, such as name='embed' or batch=16")
     if not issubclass(type(target), (type, types.FunctionType)):
         raise ConfigError(
-            f"@dilu.function goes on a class or on a def, not on {_kind_of(target)}; write a def that calls it"
+            f"@dilu.function decorates a class or a def, not {_kind_of(target)}; write a def that calls it"
         )
     if target.__name__ == "<lambda>" and not has_name:
-        raise ConfigError(
-            "@dilu.function: a lambda has no name of its own; give it one with name='...', or write a def"
-        )
+        raise ConfigError("@dilu.function: a lambda has no name; pass name='...', or write a def")
 
 
 def shape_of(target: Callable[..., Any], name: str, *, batched: bool) -> HandlerShape:
-    """The shape of a class or a function. Raises `ConfigError` if it cannot serve as the handler of `name`."""
+    """Return the shape of a class or a function. Raise `ConfigError` if it cannot be the handler of `name`."""
     is_class = inspect.isclass(target)
     if is_class:
         _check_class(target, name)
@@ -93,25 +91,25 @@ def _check_class(target: Any, name: str) -> None:
     needed = _needed_to_construct(target)
     if needed:
         raise ConfigError(
-            f"function {name}: class {target.__name__} is made without arguments, but needs {', '.join(needed)}; "
-            f"give defaults, or read settings in load"
+            f"function {name}: class {target.__name__} is created without arguments, but needs {', '.join(needed)}; "
+            f"add defaults, or read settings in load"
         )
     for hook in _HOOKS:
         if _is_generator(getattr(target, hook, None)):
-            raise ConfigError(f"function {name}: {hook} is a generator, so nothing of it would run; remove its yield")
+            raise ConfigError(f"function {name}: {hook} is a generator, so its code would never run; remove its yield")
 
 
 def _needed_to_construct(target: Any) -> list[str]:
     try:
         parameters = inspect.signature(target).parameters.values()
     except (ValueError, TypeError):
-        return []  # made in C: only the call can tell
+        return []  # written in C: only the call can show
     optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [one.name for one in parameters if one.default is one.empty and one.kind not in optional]
 
 
 def _parameters(target: Any, call: Any, name: str, *, batched: bool) -> tuple[inspect.Parameter, bool]:
-    """The one parameter that gets the item or the list of items, and whether there is one for the context."""
+    """Return the parameter for the item or the list of items, and whether there is one for the context."""
     try:
         signature = inspect.signature(call)
     except (ValueError, TypeError):
@@ -147,17 +145,17 @@ def _is_context(parameter: inspect.Parameter) -> bool:
 
 
 def _takes_self(target: Any) -> bool:
-    """Whether `predict` is a method; static and class methods and callables kept as attributes are bound already."""
+    """Return whether `predict` takes self; static and class methods and callable attributes do not."""
     predict = inspect.getattr_static(target, "predict")
     return hasattr(type(predict), "__get__") and not isinstance(predict, (staticmethod, classmethod))
 
 
 def _item_hint(call: Any, item: inspect.Parameter, name: str) -> Any:
-    """The item's annotation, evaluated; Any with a warning if that fails. Other annotations are not looked at."""
+    """Evaluate the item's annotation; return Any, with a warning, if that fails. Ignore other annotations."""
     if item.annotation is item.empty:
         return Any
     try:
-        # An annotation in quotes is an expression of the user: it may raise anything.
+        # A quoted annotation is user code: it may raise anything.
         return _evaluated(call, item.annotation)
     except Exception as error:
         _warn_unchecked(name, item, error)
@@ -165,25 +163,25 @@ def _item_hint(call: Any, item: inspect.Parameter, name: str) -> Any:
 
 
 def _evaluated(call: Any, annotation: Any) -> Any:
-    """One annotation of `call`, evaluated where that was written. Raises whatever the annotation raises."""
+    """Evaluate one annotation of `call` in the scope of its module. Raise whatever the annotation raises."""
     function = inspect.unwrap(getattr(call, "__func__", call))
 
     def stand_in() -> None: ...
 
     stand_in.__annotations__ = {"one": annotation}
-    if hasattr(function, "__type_params__"):  # from Python 3.12: the T of `def f[T](...)`
+    if hasattr(function, "__type_params__"):  # since Python 3.12: the T of `def f[T](...)`
         stand_in.__type_params__ = function.__type_params__  # type: ignore[attr-defined]  # 3.11 does not know it
     return typing.get_type_hints(stand_in, getattr(function, "__globals__", {}), include_extras=True)["one"]
 
 
 def result_type(call: Any, *, batched: bool, streaming: bool) -> Any:
-    """The type of one item's result, or of one part of a stream, by the return annotation; Any where it says none."""
+    """Return the type of one item's result, or of one part of a stream; Any without a return annotation."""
     annotation = inspect.signature(call).return_annotation
     if annotation is inspect.Signature.empty:
         return Any
     try:
         hint = _evaluated(call, annotation)
-    except Exception:  # nothing is checked by it: it only describes
+    except Exception:  # results are not checked; the type only describes them
         return Any
     for _ in range(streaming + batched):
         arguments = typing.get_args(hint)
@@ -194,7 +192,7 @@ def result_type(call: Any, *, batched: bool, streaming: bool) -> Any:
 
 
 def _without_errors(hint: Any) -> Any:
-    """`X | ItemError` is X: an error in the place of a result is no result."""
+    """Return X for `X | ItemError`: an error in place of a result is not a result."""
     if typing.get_origin(hint) not in (types.UnionType, typing.Union):
         return hint
     kinds = [one for one in typing.get_args(hint) if not (isinstance(one, type) and issubclass(one, Exception))]
@@ -202,7 +200,7 @@ def _without_errors(hint: Any) -> Any:
 
 
 def _warn_unchecked(name: str, item: inspect.Parameter, error: Exception) -> None:
-    import logging  # not needed in the usual case, and importing the SDK should take little time
+    import logging  # rarely needed, and importing the SDK must be fast
 
     reason = f"{type(error).__name__}: {error}".partition("\n")[0]
     logging.getLogger(__name__).warning(
@@ -220,7 +218,7 @@ def _item_type(hint: Any, name: str, *, batched: bool) -> Any:
     if origin in (types.UnionType, typing.Union) or not _takes_a_list(origin):
         raise ConfigError(
             f"function {name}: with batch the handler gets a list of items, but its argument is annotated {hint}; "
-            f"annotate list[...] or leave batch out"
+            f"annotate list[...] or remove batch"
         )
     arguments = typing.get_args(bare)
     return arguments[0] if arguments else Any

@@ -1,4 +1,4 @@
-"""Finds decorated functions by what a person types: `app.py`, `app.py:Embed`, `package.module:fn`."""
+"""Loads decorated functions by target: `app.py`, `app.py:Embed`, `package.module:fn`."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from types import ModuleType
 
 from dilu.errors import LoadError
 from dilu.handlers import FunctionDefinition, definition_of, wrapped_definition_of
-from dilu.training_handlers import TrainingDefinition, is_remade_training, training_definition_of
+from dilu.training_handlers import TrainingDefinition, is_replaced_training, training_definition_of
 
 
 def load_function(target: str) -> FunctionDefinition:
-    """The one function that `target` names; without `:NAME` the module must hold exactly one."""
+    """Return the function that `target` names; without `:NAME` the module must define exactly one."""
     functions = load_functions(target)
     if len(functions) > 1:
         names = ", ".join(f"{target}:{attribute}" for attribute in functions)
-        raise LoadError(f"{target}: holds {len(functions)} functions, say which one: {names}")
+        raise LoadError(f"{target}: defines {len(functions)} functions, name one: {names}")
     return next(iter(functions.values()))
 
 
 def load_functions(target: str) -> dict[str, FunctionDefinition]:
-    """The functions that `target` names, by attribute, in the order of the source.
+    """Import the module of `target` and return the functions that it names, by attribute, in source order.
 
-    Imports the module. Raises `LoadError` in one line that names the file and, where known, the line.
+    Raise `LoadError` in one line that names the file and, if known, the line.
     """
     source, attribute = split_target(target)
     module = _import_source(source)
@@ -44,16 +44,17 @@ def load_functions(target: str) -> dict[str, FunctionDefinition]:
     if wrapped_definition_of(value) is not None:
         raise _wrapped_error(target, attribute)
     if training_definition_of(value) is not None:
-        raise LoadError(f"{target}: {attribute} trains and does not serve; start it with dilu run {target}")
+        raise LoadError(f"{target}: {attribute} is a training function; start it with dilu run {target}")
     known = f"; it has {', '.join(found)}" if found else ""
     what = "is not decorated with @dilu.function" if hasattr(module, attribute) else "does not exist"
     raise LoadError(f"{target}: {attribute} {what} in {source}{known}")
 
 
 def load_training(target: str) -> TrainingDefinition:
-    """The one training class that `target` names; without `:NAME` the module must hold exactly one.
+    """Import the module of `target` and return the training class that it names.
 
-    Imports the module. Raises `LoadError` in one line that names the file and, where known, the line.
+    Without `:NAME` the module must define exactly one. Raise `LoadError` in one line that names the file and, if
+    known, the line.
     """
     source, attribute = split_target(target)
     module = _import_source(source)
@@ -63,21 +64,23 @@ def load_training(target: str) -> TrainingDefinition:
         definition = training_definition_of(value)
         if definition is not None:
             return definition
-        if is_remade_training(value):
-            raise LoadError(f"{target}: another decorator has made {attribute} anew; put @dilu.training on top")
+        if is_replaced_training(value):
+            raise LoadError(
+                f"{target}: a decorator above @dilu.training has replaced {attribute}; put @dilu.training on top"
+            )
         what = "is not decorated with @dilu.training" if hasattr(module, attribute) else "does not exist"
         known = f"; it has {', '.join(found)}" if found else ""
         raise LoadError(f"{target}: {attribute} {what} in {source}{known}")
     if len(found) > 1:
         names = ", ".join(f"{target}:{name}" for name in found)
-        raise LoadError(f"{target}: holds {len(found)} training functions, say which one: {names}")
+        raise LoadError(f"{target}: defines {len(found)} training functions, name one: {names}")
     if not found:
-        raise LoadError(f"{source}: holds no training function; decorate a class with @dilu.training")
+        raise LoadError(f"{source}: defines no training function; decorate a class with @dilu.training")
     return next(iter(found.values()))
 
 
 def split_target(target: str) -> tuple[str, str | None]:
-    """`app.py:Embed` as (`app.py`, `Embed`); the name is None where it is left out."""
+    """Split `app.py:Embed` into (`app.py`, `Embed`); the name is None if it is left out."""
     source, colon, attribute = target.partition(":")
     is_module = all(source.split("."))
     if (source and not _is_file(source) and not is_module) and Path(source).is_dir():
@@ -88,13 +91,13 @@ def split_target(target: str) -> tuple[str, str | None]:
 
 
 def file_location(path: Path) -> Path:
-    """The absolute path under which Python loads the file; a link stays one if what it names is not a .py file."""
+    """Return the absolute path under which Python loads the file; a link is kept if its target is not a .py file."""
     located = path.resolve()
     return located if located.suffix == ".py" else path.absolute()
 
 
 def _own_functions(module: ModuleType) -> dict[str, FunctionDefinition]:
-    """The functions that the module itself defines, each under its first name."""
+    """Return the functions that the module itself defines, each under its first name."""
     found: dict[str, FunctionDefinition] = {}
     for name, value in vars(module).items():
         definition = definition_of(value)
@@ -105,7 +108,7 @@ def _own_functions(module: ModuleType) -> dict[str, FunctionDefinition]:
 
 
 def _own_trainings(module: ModuleType) -> dict[str, TrainingDefinition]:
-    """The training classes that the module itself defines, each under its first name."""
+    """Return the training classes that the module itself defines, each under its first name."""
     found: dict[str, TrainingDefinition] = {}
     for name, value in vars(module).items():
         definition = training_definition_of(value)
@@ -117,12 +120,12 @@ def _own_trainings(module: ModuleType) -> dict[str, TrainingDefinition]:
 def _no_function(module: ModuleType) -> str:
     trainings = _own_trainings(module)
     if trainings:
-        return f"holds nothing to serve, only training functions ({', '.join(trainings)}); start one with dilu run"
-    return "holds no function; decorate a class or a function with @dilu.function"
+        return f"defines only training functions ({', '.join(trainings)}), nothing to serve; start one with dilu run"
+    return "defines no function; decorate a class or a function with @dilu.function"
 
 
 def _check_wrappers(module: ModuleType, source: str, found: dict[str, FunctionDefinition]) -> None:
-    """Raise if a function is there only inside another decorator's wrapper: serving it would leave the wrapper out."""
+    """Raise if a function exists only inside another decorator's wrapper: the wrapper would not be served."""
     for name, value in vars(module).items():
         definition = wrapped_definition_of(value)
         is_own = definition is not None and definition.target.__module__ == module.__name__
@@ -149,7 +152,7 @@ def _import_source(source: str) -> ModuleType:
     except SyntaxError as error:
         where = f"{error.filename or source}:{error.lineno or 0}"
         raise LoadError(f"{where}: {error.msg}: {(error.text or '').strip()}".removesuffix(": ")) from error
-    except BaseException as error:  # a module may call sys.exit() as well
+    except BaseException as error:  # a module may call sys.exit(), too
         where = _where(error, source)
         if _is_file(source) and isinstance(error, ImportError) and "relative import" in str(error):
             raise LoadError(f"{where}: {_package_form(Path(source))}") from error
@@ -157,7 +160,7 @@ def _import_source(source: str) -> ModuleType:
 
 
 def _package_form(path: Path) -> str:
-    """How to name a file of a package so that its relative imports work."""
+    """Return how to name a file of a package so that its relative imports work."""
     path = path.resolve()
     parts = [] if path.stem == "__init__" else [path.stem]
     folder = path.parent
@@ -177,13 +180,13 @@ def _import_file(path: Path) -> ModuleType:
     location = file_location(path)
     folder = str(path.resolve().parent)
     if folder not in sys.path:
-        sys.path.insert(0, folder)  # so that the function's file imports its neighbours
+        sys.path.insert(0, folder)  # so that the file can import its neighbours
     name = path.stem
     known = sys.modules.get(name)
     if known is not None:
         if getattr(known, "__file__", None) == str(location):
             return known
-        name = f"dilu_function_{name}"  # a file called like a module that is loaded already, say json.py
+        name = f"dilu_function_{name}"  # a file with the name of a loaded module, such as json.py
     spec = importlib.util.spec_from_file_location(name, location)
     if spec is None or spec.loader is None:
         raise LoadError(f"{path}: is not a Python file (its name must end in .py)")
@@ -209,7 +212,7 @@ def _import_module(name: str) -> ModuleType:
 
 
 def _where(error: BaseException, source: str) -> str:
-    """`file:line` of the user's frame that raised; frames of the import machinery and of Dilu are passed over."""
+    """Return `file:line` of the user's frame that raised, ignoring frames of the import machinery and of Dilu."""
     own = str(Path(__file__).parent) + os.sep
     frames = [
         frame
@@ -222,5 +225,5 @@ def _where(error: BaseException, source: str) -> str:
 def _first_line(error: BaseException) -> str:
     try:
         return str(error).strip().partition("\n")[0]
-    except Exception:  # the error's own text is the user's code too
+    except Exception:  # the error's __str__ is user code, too
         return "its text cannot be read"

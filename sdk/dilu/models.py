@@ -1,4 +1,4 @@
-"""Loading model weights: heavy imports when they are needed, local folders first, and what it cost in the log.
+"""Loading model weights: heavy imports on demand, local folders first, and the cost in the log.
 
 @dilu.function(batch=16)
 class Embed:
@@ -28,22 +28,22 @@ __all__ = ["MemoryUse", "from_pretrained", "memory_mib", "process_memory", "time
 _log = logging.getLogger(__name__)
 _MIB = 1024 * 1024
 _PROGRESS_EVERY_S = 5.0
-_TELLING_IMPORT_S = 0.1  # a shorter import is not worth a line in the log
-# A folder may hold the same weights in several formats; the first of these that is there is what gets loaded.
+_LOGGED_IMPORT_S = 0.1  # shorter imports are not logged
+# A folder may hold the same weights in several formats; the first format in this order is loaded.
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".onnx", ".npz")
 _OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _BARS_VARIABLE = "HF_HUB_DISABLE_PROGRESS_BARS"
 
 
 def memory_mib() -> float:
-    """The resident memory of this process in MiB."""
+    """Return the resident memory of this process in MiB."""
     return process_memory().resident_bytes / _MIB
 
 
 def timed_import(name: str) -> Any:
-    """The module of that name, imported now; the log says how long that took if it was long.
+    """Import and return the module; an import of 0.1 s or more is logged with its duration.
 
-    Raises `LoadError` that says what to install if there is no such module.
+    Raise `LoadError` that says what to install if there is no such module.
     """
     began_s = time.monotonic()
     try:
@@ -53,18 +53,18 @@ def timed_import(name: str) -> Any:
         extra = "'dilu[torch]'" if missing in ("torch", "transformers") else missing.partition(".")[0]
         raise LoadError(f"{name}: the module {missing} is not installed: pip install {extra}") from error
     took_s = time.monotonic() - began_s
-    if took_s >= _TELLING_IMPORT_S:
+    if took_s >= _LOGGED_IMPORT_S:
         _log.info("imported %s in %.1f s", name, took_s)
     return module
 
 
 def from_pretrained(loader: Any, source: str | os.PathLike[str], **options: Any) -> Any:
-    """What `loader.from_pretrained(source, **options)` gives, with the cost of loading it in the log.
+    """Return `loader.from_pretrained(source, **options)`, and log the cost of loading it.
 
-    `loader` is a class, the name of one of transformers ("AutoModel"), or "package.module:Class". `source` is a
-    folder, relative to the working folder, or an id of the Hugging Face hub, which is looked for in the cache that
+    `loader` is a class, the name of one in transformers ("AutoModel"), or "package.module:Class". `source` is a
+    folder, relative to the working folder, or an id of the Hugging Face hub, which is taken from the cache that
     `HF_HOME` names and is downloaded unless `HF_HUB_OFFLINE=1`. A folder wins over an id of the same name.
-    Raises `LoadError` that names what is missing.
+    Raise `LoadError` that names what is missing.
     """
     cls = _loader(loader)
     folder = _local_folder(source)
@@ -93,24 +93,26 @@ def _loader(loader: Any) -> Any:
             raise LoadError(f"{loader!r}: there is no {attribute} in {module or 'transformers'}")
         loader = found
     if not callable(getattr(loader, "from_pretrained", None)):
-        raise LoadError(f"{loader!r}: has no from_pretrained; give a class that has, or its name, such as 'AutoModel'")
+        raise LoadError(
+            f"{loader!r}: has no from_pretrained; pass a class that has it, or its name, such as 'AutoModel'"
+        )
     return loader
 
 
 def _local_folder(source: str | os.PathLike[str]) -> Path | None:
-    """The folder that `source` names, absolute; None if it is an id of the hub. Raises `LoadError` if it is neither."""
+    """Return the absolute folder that `source` names; None if it is an id of the hub. Raise `LoadError` if neither."""
     path = Path(source).expanduser()
     if path.is_dir():
         return path.resolve()
     if path.is_file():
-        raise LoadError(f"{path.resolve()}: is a file; give the folder with the configuration and the weights")
+        raise LoadError(f"{path.resolve()}: is a file; pass the folder with the configuration and the weights")
     if isinstance(source, str) and _is_hub_id(source):
         return None
-    raise LoadError(f"{path.absolute()}: no such folder (asked for {str(source)!r}, working folder {Path.cwd()})")
+    raise LoadError(f"{path.absolute()}: no such folder (given {str(source)!r}, working folder {Path.cwd()})")
 
 
 def _is_hub_id(source: str) -> bool:
-    """`name` or `organisation/name`: neither is told from a relative folder by its form, so folders are tried first."""
+    """Return whether it has the form `name` or `organisation/name`, as a relative folder may have, too."""
     parts = source.split("/")
     return len(parts) <= 2 and all(part and not part.startswith((".", "~")) and "\\" not in part for part in parts)
 
@@ -122,7 +124,7 @@ def _said(name: str, where: str, folder: Path | None, error: OSError) -> str:
     offline = [variable for variable in _OFFLINE_VARIABLES if os.environ.get(variable, "0") not in ("", "0")]
     mode = f"{offline[0]} is set, so nothing is downloaded; " if offline else ""
     return (
-        f"{name}: {where} is no folder here, and as an id of the hub it cannot be loaded: {reason} "
+        f"{name}: {where} is not a folder, and cannot be loaded as an id of the hub: {reason} "
         f"({mode}the cache is {_hub_cache()})"
     )
 
@@ -134,16 +136,16 @@ def _hub_cache() -> Path:
 
 
 def _cached_folder(hub_id: str) -> Path | None:
-    """Where the hub's cache holds what was just loaded."""
+    """Return the folder in the hub's cache from which the id was just loaded, or None."""
     hub = sys.modules.get("huggingface_hub")
-    with contextlib.suppress(Exception):  # only the size in the log hangs on it
+    with contextlib.suppress(Exception):  # only the size in the log depends on it
         config = hub.try_to_load_from_cache(hub_id, "config.json") if hub is not None else None
         return Path(config).parent if isinstance(config, str) else None
     return None
 
 
 def _size_on_disk(loaded: Any, folder: Path | None) -> int | None:
-    """Bytes of the weights, or None if what was loaded has none (a tokenizer)."""
+    """Return the bytes of the weights, or None if it has no weights (a tokenizer)."""
     if folder is None or not callable(getattr(loaded, "state_dict", None)):
         return None
     return _weight_bytes(folder)
@@ -170,7 +172,7 @@ def _megabytes(size: float) -> str:
 
 @contextlib.contextmanager
 def _progress(name: str, folder: Path | None, began_s: float) -> Iterator[None]:
-    """While it lasts, the log says every few seconds that the load goes on."""
+    """Log every few seconds that the load is still running."""
     done = threading.Event()
     size = None if folder is None else _weight_bytes(folder)
     on_disk = "" if size is None else f" (weights on disk: {_megabytes(size)})"
@@ -190,7 +192,7 @@ def _progress(name: str, folder: Path | None, began_s: float) -> Iterator[None]:
 
 
 def _quiet_progress_bars() -> None:
-    """No bars of transformers or of the hub in the log, unless somebody watches or has decided on them."""
+    """Turn off progress bars of transformers in the log, unless stderr is a terminal or the variable is set."""
     bars = sys.modules.get("transformers.utils.logging")
     is_watched = sys.stderr is not None and sys.stderr.isatty()
     if bars is not None and not is_watched and _BARS_VARIABLE not in os.environ:

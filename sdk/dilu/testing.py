@@ -1,11 +1,11 @@
-"""Calls a function as the server would, in this process and without a port: for the tests of a function.
+"""A client for the tests of a function: it calls the function in this process, without a port.
 
     def test_embed() -> None:
         with dilu.testing.client("app.py:Embed") as embed:
             assert len(embed.call("a sentence")) == 384
 
-What runs is the replica's own application: items are decoded and checked, batches form, deadlines and queue bounds
-hold, errors are the HTTP answers that a client would get. Only the socket is missing.
+It runs the replica's own application: items are decoded and checked, batches form, deadlines and queue bounds apply,
+errors are the HTTP answers that a client would get. Only the socket is missing.
 """
 
 from __future__ import annotations
@@ -33,38 +33,38 @@ _EVENTS = "text/event-stream"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One HTTP answer, read to its end. The headers' names are in lower case."""
+    """A complete HTTP answer. The headers' names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def json(self) -> Any:
-        """The body as JSON."""
+        """Return the body as JSON."""
         return json.loads(self.body)
 
     def raise_for_status(self) -> None:
-        """Raise the `RequestError` that this answer tells of, if it does."""
+        """Raise the `RequestError` that this answer reports, if any."""
         if self.status >= 400:
             raise _error_of(self.status, self.headers, self.body)
 
 
 def client(target: Any, *, within_s: float = 60.0, **overrides: Any) -> Client:
-    """A client of the functions that `target` names, loaded when its `with` statement begins.
+    """Return a client of the functions that `target` names, which are loaded when its `with` statement begins.
 
-    `target` is a decorated class or function, a list of them, a module, or what `dilu serve` takes ("app.py:Embed").
-    `overrides` are keys of a function in dilu.yaml, such as `slo_ms=20`. No answer takes longer than `within_s`.
-    Raises `LoadError` or `ConfigError` for what cannot be served.
+    `target` is a decorated class or function, a list of them, a module, or a target of `dilu serve` ("app.py:Embed").
+    `overrides` are keys of a function in dilu.yaml, such as `slo_ms=20`. The client waits at most `within_s` for an
+    answer. Raise `LoadError` or `ConfigError` if `target` cannot be served.
     """
     definitions = _definitions(target)
     if overrides and len(definitions) > 1:
         found = ", ".join(definition.spec.name for definition in definitions)
-        raise ConfigError(f"{', '.join(overrides)}: overrides are for one function, but {target!r} holds {found}")
+        raise ConfigError(f"{', '.join(overrides)}: overrides are for one function, but {target!r} has {found}")
     return Client([overridden(definition, overrides) for definition in definitions], within_s=within_s)
 
 
 class Client:
-    """Calls functions that run in threads of this process, from the start to the end of its `with` statement.
+    """Calls functions that run in threads of this process while its `with` statement lasts.
 
     @pytest.fixture
     def embed() -> Iterator[dilu.testing.Client]:
@@ -80,21 +80,21 @@ class Client:
         self._replica = InProcessReplica(definitions, within_s=within_s)
 
     def __enter__(self) -> Self:
-        """Load and warm up. Raises what the handler raises."""
+        """Load and warm up. Raise what the handler raises."""
         self._replica.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Finish, unload and end every thread."""
+        """Finish, unload and end all threads."""
         self._replica.close()
 
     def call(self, item: Any, *, function: str | None = None, headers: Mapping[str, str] | None = None) -> Any:
-        """The function's result for one item, as JSON values; of a streaming function the list of its parts.
+        """Return the function's result for one item, as JSON values; the list of its parts if it streams.
 
-        Raises `RequestError` with the status, code and field that an HTTP client would get. `function` is needed
-        only where there are several.
+        Raise `RequestError` with the status, code and field that an HTTP client would get. `function` is needed
+        only if the client has several.
         """
         answer = self.post(item, function=function, headers={"accept": "application/json", **(headers or {})})
         answer.raise_for_status()
@@ -103,9 +103,9 @@ class Client:
     def call_many(
         self, items: Sequence[Any], *, function: str | None = None, headers: Mapping[str, str] | None = None
     ) -> list[Any]:
-        """One result per item, each sent as a request of its own and all at the same moment, so that batches form.
+        """Return one result per item. Each is a request of its own, all sent at the same time, so that batches form.
 
-        An item that fails has its `RequestError` in the place of its result.
+        For an item that fails its `RequestError` takes the place of the result.
         """
         given = {**_JSON_HEADERS, "accept": "application/json", **(headers or {})}
         exchanges = self._begin("POST", self._path(function), [encode_result(item) for item in items], given)
@@ -115,25 +115,25 @@ class Client:
     def stream(
         self, item: Any, *, function: str | None = None, headers: Mapping[str, str] | None = None
     ) -> Iterator[Any]:
-        """The parts of a streaming function's answer as they come; to leave the loop early is to go away.
+        """Yield the parts of a streaming function's answer. Leaving the loop early disconnects the client.
 
-        Raises `RequestError`, also after some parts.
+        Raise `RequestError`, possibly after some parts.
         """
         given = {**_JSON_HEADERS, "accept": _EVENTS, **(headers or {})}
         (exchange,) = self._begin("POST", self._path(function), [encode_result(item)], given)
         return self._parts(exchange)
 
     def post(self, item: Any, *, function: str | None = None, headers: Mapping[str, str] | None = None) -> Answer:
-        """The HTTP answer to one item, whatever its status."""
+        """Return the HTTP answer to one item, whatever its status."""
         given = {**_JSON_HEADERS, **(headers or {})}
         return self.request("POST", self._path(function), encode_result(item), headers=given)
 
     def get(self, path: str, *, headers: Mapping[str, str] | None = None) -> Answer:
-        """The HTTP answer to a GET: probes, descriptions, routes of the function's Flask application."""
+        """Return the HTTP answer to a GET: probes, descriptions, routes of the function's Flask application."""
         return self.request("GET", path, headers=headers)
 
     def request(self, method: str, path: str, body: bytes = b"", *, headers: Mapping[str, str] | None = None) -> Answer:
-        """The HTTP answer to any request of the replica's port."""
+        """Return the HTTP answer to any request to the replica's port."""
         (exchange,) = self._begin(method, path, [body], headers or {})
         return _read(exchange)
 
@@ -187,7 +187,7 @@ def _read(exchange: InProcessCall) -> Answer:
 
 
 def _events(pieces: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
-    """Name (empty: none) and data of each server-sent event."""
+    """Yield name ("" if none) and data of each server-sent event."""
     unread = b""
     for piece in pieces:
         unread += piece
@@ -198,18 +198,18 @@ def _events(pieces: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
 
 
 def _error_of(status: int, headers: Mapping[str, str], body: bytes) -> RequestError:
-    """The error that an answer tells of, as the replica raised it."""
+    """Return the error of an answer, as the replica raised it."""
     try:
-        told: dict[str, Any] = json.loads(body)["error"]
-        code, message = told["code"], told["message"]
-    except (ValueError, LookupError, TypeError):  # a route of the function's own, or another protocol's
-        told, code, message = {}, "error", body.decode("utf-8", "replace")
+        reported: dict[str, Any] = json.loads(body)["error"]
+        code, message = reported["code"], reported["message"]
+    except (ValueError, LookupError, TypeError):  # from a Flask route or another protocol
+        reported, code, message = {}, "error", body.decode("utf-8", "replace")
     retry_after = headers.get(names.HEADER_RETRY_AFTER.lower(), "")
     return RequestError(
         status,
         code,
         message,
-        field=told.get("field"),
+        field=reported.get("field"),
         retry_after_s=int(retry_after) if retry_after.isdigit() else None,
         refused=headers.get(names.HEADER_REFUSED.lower()),
     )

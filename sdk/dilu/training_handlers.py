@@ -1,4 +1,4 @@
-"""The decorator `@dilu.training`, and what it checks of a training class."""
+"""The decorator `@dilu.training`, and its checks of a training class."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from dilu.spec.fields import unknown_key
 # Where the decorator leaves its definition on the class that it decorates.
 DEFINITION_ATTRIBUTE: Final = "__dilu_training__"
 
-# What each method is for, and the arguments beside self with which it is called.
+# The required methods with their arguments beside self, and their purpose.
 _REQUIRED: Final[dict[str, tuple[str, ...]]] = {"steps": (), "checkpoint": ("path",), "resume": ("path",)}
 _PURPOSE: Final = {
     "steps": "yields once for each iteration",
     "checkpoint": "writes the state into the folder path",
-    "resume": "reads it back",
+    "resume": "reads the state from it",
 }
 
 _Target = TypeVar("_Target", bound=type)
 
 
 class TrainingOptions(TypedDict, total=False):
-    """The keywords of `@dilu.training` that describe what the function needs; None means unset."""
+    """The keywords of `@dilu.training` that describe the resources of the function; None means unset."""
 
     sm_request: int | None
     sm_limit: int | None
@@ -65,14 +65,14 @@ def training(target: Any = None, /, *, name: str | None = None, **options: Any) 
                     self.done += 1                           # before the yield: a checkpoint is taken at it
                     yield {"loss": loss}
             def checkpoint(self, path: Path) -> None: ...    # write the state into the folder `path`
-            def resume(self, path: Path) -> None: ...        # read it back: after load, before steps
+            def resume(self, path: Path) -> None: ...        # read it: after load, before steps
 
-    A yield gives a mapping of names to numbers, or nothing. `load` may be left out. The state is whole at every
-    yield: that is where checkpoints are taken and where a stop takes effect. `options` are `sm_request`, `sm_limit`
+    A yield passes a mapping of names to numbers, or nothing. `load` is optional. The state must be complete at every
+    yield: checkpoints are taken there, and a stop takes effect there. `options` are `sm_request`, `sm_limit`
     (milli-GPU), `gpu_memory`, `gpus` and `affinity_group`.
 
-    The class stays what it was: it can be made and stepped by hand.
-    Raises `ConfigError` for a value or a class that cannot be used.
+    The class stays usable as before: it can be created and stepped by hand. Raise `ConfigError` for an invalid value
+    or class.
     """
 
     def decorate(decorated: Any) -> Any:
@@ -87,19 +87,19 @@ def training(target: Any = None, /, *, name: str | None = None, **options: Any) 
 
 
 def training_definition_of(target: object) -> TrainingDefinition | None:
-    """The definition that the decorator left on `target`, or None if it was not decorated itself."""
+    """Return the definition that the decorator left on `target`, or None if `target` itself was not decorated."""
     definition = _carried(target)
     return definition if definition is not None and definition.target is target else None
 
 
-def is_remade_training(target: object) -> bool:
-    """Whether a decorator above ours has made `target` anew from the class that ours saw, as dataclass(slots=True)."""
+def is_replaced_training(target: object) -> bool:
+    """Return whether a decorator above ours, such as dataclass(slots=True), has replaced the class by `target`."""
     definition = _carried(target)
     return definition is not None and definition.target is not target
 
 
 def _carried(target: object) -> TrainingDefinition | None:
-    if not issubclass(type(target), type):  # by its real type: proxies answer isinstance() for what they stand for
+    if not issubclass(type(target), type):  # by its real type: proxies resolve their target in isinstance()
         return None
     definition = vars(target).get(DEFINITION_ATTRIBUTE)
     return definition if isinstance(definition, TrainingDefinition) else None
@@ -109,7 +109,9 @@ def _training_spec(name: str, options: dict[str, Any]) -> FunctionSpec:
     known = TrainingOptions.__annotations__
     for key in options.keys() - known.keys():
         if key in SpecOptions.__annotations__ or key in inspect.signature(function).parameters:
-            raise ConfigError(f"training {name}: {key} is for inference; a training function takes {', '.join(known)}")
+            raise ConfigError(
+                f"training {name}: {key} is for inference; the options of a training function are {', '.join(known)}"
+            )
         raise unknown_key(key, known).about(f"training {name}")
     return from_mapping({"name": name, **options, "kind": Kind.TRAINING})
 
@@ -120,12 +122,12 @@ def _check_target(target: Any) -> None:
     if not issubclass(type(target), type):
         shown = getattr(target, "__name__", None) or reprlib.repr(target)
         raise ConfigError(
-            f"@dilu.training goes on a class with {_methods(_REQUIRED)}, not on {shown}: "
+            f"@dilu.training decorates a class with {_methods(_REQUIRED)}, not {shown}: "
             f"a function could not be stopped and resumed"
         )
     if definition_of(target) is not None:
         raise ConfigError(
-            f"class {target.__name__} is a @dilu.function already; it serves or it trains, make two classes"
+            f"class {target.__name__} is a @dilu.function already; write one class that serves and one that trains"
         )
 
 
@@ -136,7 +138,7 @@ def _check_class(target: Any, name: str) -> None:
         raise ConfigError(f"{where} lacks {_methods(missing)}{_hint(target, missing)}")
     if inspect.isabstract(target):
         raise ConfigError(f"{where} is abstract, it lacks {', '.join(sorted(target.__abstractmethods__))}")
-    _check_call(target, (), f"{where} is made without arguments; give defaults, or read settings in load")
+    _check_call(target, (), f"{where} is created without arguments; add defaults, or read settings in load")
     for method, arguments in {"load": (), **_REQUIRED}.items():
         call = getattr(target, method, None)
         if call is not None:
@@ -149,9 +151,9 @@ def _check_class(target: Any, name: str) -> None:
 
 def _check_method(call: Any, arguments: tuple[str, ...], where: str) -> None:
     if inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call):
-        raise ConfigError(f"{where} is async; a training function has a thread of its own, write a plain def")
+        raise ConfigError(f"{where} is async; a training function runs in a thread of its own, write a plain def")
     if inspect.isgeneratorfunction(call) and not where.endswith(": steps"):
-        raise ConfigError(f"{where} is a generator, so nothing of it would run; remove its yield")
+        raise ConfigError(f"{where} is a generator, so its code would never run; remove its yield")
     _check_call(call, arguments, f"{where} is called with {' and '.join(arguments) or 'no argument'}")
 
 
@@ -159,7 +161,7 @@ def _check_call(call: Any, arguments: tuple[str, ...], rule: str) -> None:
     try:
         signature = inspect.signature(call)
     except (ValueError, TypeError):
-        return  # made in C: only the call can tell
+        return  # written in C: only the call can show
     try:
         signature.bind(*arguments)
     except TypeError as error:

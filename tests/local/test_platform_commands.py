@@ -176,7 +176,7 @@ def test_a_port_that_another_program_uses_is_one_line(platform: PlatformProcess)
     [
         ({"bad.py": "def f(:"}, "bad.py", r"dilu: .*bad\.py:1: .*"),
         ({"bad.py": "import nowhere"}, "bad.py", r"dilu: .*bad\.py:1: ModuleNotFoundError: No module named 'nowhere'"),
-        ({"bad.py": "print('no function')"}, "bad.py", r"dilu: .*bad\.py: holds no function.*"),
+        ({"bad.py": "print('no function')"}, "bad.py", r"dilu: .*bad\.py: defines no function.*"),
         ({}, "missing.py", r"dilu: missing\.py: no such file"),
         ({}, "nowhere:f", r"dilu: nowhere: no such module.*"),
         (

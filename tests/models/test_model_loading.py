@@ -89,7 +89,7 @@ def test_a_path_that_is_not_there_is_named(path: str, tmp_path: Path, monkeypatc
 
 
 def test_a_path_object_is_never_an_id(tmp_path: Path) -> None:
-    with pytest.raises(LoadError, match=r"no such folder \(asked for 'gpt2'"):
+    with pytest.raises(LoadError, match=r"no such folder \(given 'gpt2'"):
         models.from_pretrained(Model, Path("gpt2"))
 
 
@@ -106,7 +106,7 @@ def test_a_folder_that_holds_no_model_is_named_with_the_reason_in_one_line(folde
 
 def test_an_id_that_is_not_available_says_where_it_was_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(LoadError, match=r"no-such/model is no folder here.*HF_HUB_OFFLINE is set.*the cache is /"):
+    with pytest.raises(LoadError, match=r"no-such/model is not a folder.*HF_HUB_OFFLINE is set.*the cache is /"):
         models.from_pretrained(Missing, "no-such/model")
 
 
@@ -264,6 +264,6 @@ def test_a_model_of_transformers_is_loaded_by_name_from_a_folder_and_a_missing_i
     assert done.returncode == 0, done.stderr
     assert "imported" in done.stdout or "loading AutoModelForCausalLM" in done.stdout
     assert re.search(r"loaded AutoModelForCausalLM in \S+ s: 0\.0 MB on disk", done.stdout)
-    assert "no-such/model is no folder here" in done.stdout
+    assert "no-such/model is not a folder" in done.stdout
     assert f"the cache is {tmp_path / 'cache' / 'hub'}" in done.stdout
     assert "Loading weights" not in done.stderr

@@ -42,7 +42,11 @@ REFUSED: list[tuple[Any, str, str]] = [
     ({"inputs": [{**TENSOR, "shape": [2**31]}]}, "$.inputs[0].shape[0]", "<= 2147483647"),
     ({"inputs": [{**TENSOR, "shape": [1.5]}]}, "$.inputs[0].shape[0]", "Expected `int`"),
     ({"inputs": [{**TENSOR, "shape": 1}]}, "$.inputs[0].shape", "Expected `array`"),
-    ({"inputs": [{**TENSOR, "datatype": "FP8"}]}, "$.inputs[0].datatype", "has the datatype 'FP8'; must be one of BOOL"),
+    (
+        {"inputs": [{**TENSOR, "datatype": "FP8"}]},
+        "$.inputs[0].datatype",
+        "has the datatype 'FP8'; must be one of BOOL",
+    ),
     ({"inputs": [{**TENSOR, "parameters": []}]}, "$.inputs[0].parameters", "Expected `object"),
     ({"inputs": [{key: TENSOR[key] for key in ("name", "shape", "datatype")}]}, "$.inputs[0].data", "has no data"),
     ({"inputs": [binary_tensor(-1)]}, "$.inputs[0].parameters.binary_data_size", ">= 0"),

@@ -143,7 +143,11 @@ def test_rows_are_items_and_results_come_back_as_one_tensor(replica: ReplicaProc
 BAD: list[tuple[dict[str, Any], int, str]] = [
     ({}, 400, "missing required field `inputs` (at $)"),
     (area([1], outputs=[{"name": "y"}]), 400, "this function has 'output' (at $.outputs[0].name)"),
-    (area([1, "x"]), 400, "input 'area' has values that are not FP32: Expected `float`, got `str` (at $.inputs[0].data[1])"),
+    (
+        area([1, "x"]),
+        400,
+        "input 'area' has values that are not FP32: Expected `float`, got `str` (at $.inputs[0].data[1])",
+    ),
     (area([1.0, -1.0]), 422, "too small"),
     (area([1.0] * 9), 413, "9 items in one request, at most 8"),
     ({"inputs": [{"name": "z", "shape": [1], "datatype": "FP32", "data": [1]}]}, 400, "accepts 'area', 'rooms'"),

@@ -77,7 +77,7 @@ def test_what_embeddings_cannot_do_is_refused_by_name(client: openai.OpenAI) -> 
     with pytest.raises(openai.BadRequestError) as caught:
         client.embeddings.create(model="embed", input=[])
     assert caught.value.param == "input"
-    with pytest.raises(openai.NotFoundError, match="there is 'embed'"):
+    with pytest.raises(openai.NotFoundError, match="the model is 'embed'"):
         client.embeddings.create(model="text-embedding-3-small", input="a")
 
 

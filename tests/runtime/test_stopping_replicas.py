@@ -176,7 +176,7 @@ def test_a_failing_warm_up_is_reported_with_its_phase(serve_function: ServeFunct
     [
         ("def f(:\n", {}, "function_0.py:1"),
         ("import nothing_of_this_name\n", {}, "function_0.py:1: ModuleNotFoundError"),
-        ("import dilu\n", {}, "holds no function"),
+        ("import dilu\n", {}, "defines no function"),
         ("OK", {"PORT": "http"}, "PORT = 'http', must be a whole number"),
         ("OK", {"PORT": "70000"}, "PORT = 70000, must be in 0..65535"),
         ("OK", {"HOST": "not.an.address.invalid"}, "cannot listen on not.an.address.invalid"),

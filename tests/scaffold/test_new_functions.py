@@ -115,14 +115,14 @@ def test_the_folder_may_be_another_one_and_may_hold_other_files(tmp_path: Path) 
 @pytest.mark.parametrize("there", ["app.py", ".gitignore", "README.md"])
 def test_nothing_is_overwritten_and_nothing_is_half_written(there: str, tmp_path: Path) -> None:
     (tmp_path / there).write_text("mine")
-    with pytest.raises(ConfigError, match=f"has {there} already, and nothing is overwritten"):
+    with pytest.raises(ConfigError, match=f"{there} exists and is not overwritten"):
         write_function("embed", "plain", tmp_path)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(there, "mine")]
 
 
 def test_a_link_that_leads_nowhere_counts_as_a_file(tmp_path: Path) -> None:
     (tmp_path / "app.py").symlink_to(tmp_path / "elsewhere.py")
-    with pytest.raises(ConfigError, match=r"has app\.py already"):
+    with pytest.raises(ConfigError, match=r"app\.py exists"):
         write_function("embed", "plain", tmp_path)
     assert not (tmp_path / "elsewhere.py").exists()
 
@@ -149,17 +149,17 @@ def test_what_is_no_name_of_a_function_is_refused(name: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "template", "attribute"),
     [
-        ("3d", "plain", "3d cannot be a name"),
-        ("class", "plain", "class has a meaning"),
-        ("float", "plain", "float has a meaning"),
-        ("dilu", "plain", "dilu has a meaning"),
-        ("hello", "flask", "hello has a meaning"),
-        ("iterator", "training", "Iterator has a meaning"),
-        ("none", "batch", "None has a meaning"),
+        ("3d", "plain", "3d is not a valid name"),
+        ("class", "plain", "class is reserved"),
+        ("float", "plain", "float is reserved"),
+        ("dilu", "plain", "dilu is reserved"),
+        ("hello", "flask", "hello is reserved"),
+        ("iterator", "training", "Iterator is reserved"),
+        ("none", "batch", "None is reserved"),
     ],
 )
 def test_what_is_no_name_in_python_is_refused(name: str, template: str, attribute: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=f"{attribute}.*take another, such as my-{name}"):
+    with pytest.raises(ConfigError, match=f"{attribute}.*choose another name, such as my-{name}"):
         write_function(name, template, tmp_path / "folder")
 
 

@@ -82,7 +82,7 @@ def test_what_the_module_prints_is_in_no_flag(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "target", "says"),
     [
-        (APP + SECOND, "app.py", "holds 2 functions, say which one: app.py:embed, app.py:other"),
+        (APP + SECOND, "app.py", "defines 2 functions, name one: app.py:embed, app.py:other"),
         (APP, "app.py:nothing", "nothing does not exist"),
         ("raise ValueError('x')", "app.py", "ValueError: x"),
         (APP, "none.py", "none.py"),

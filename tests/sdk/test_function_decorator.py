@@ -259,7 +259,7 @@ class Callback:
         (NoPredict, {}, r"class NoPredict needs a method predict"),
         (NoSelf, {}, r"must take one argument beside self \(the item\), its signature is \(item\)"),
         (Abstract, {}, "class Abstract is abstract, it lacks predict"),
-        (NeedsSettings, {}, "class NeedsSettings is made without arguments, but needs model"),
+        (NeedsSettings, {}, "class NeedsSettings is created without arguments, but needs model"),
         (GeneratorLoad, {}, "load is a generator"),
         (AsyncGeneratorUnload, {}, "unload is a generator"),
         ("embed", {}, r"the name is a keyword, write @dilu.function\(name='embed'\)"),

@@ -58,7 +58,7 @@ def test_a_function_imported_from_elsewhere_is_found_by_name_only(tmp_path: Path
     (tmp_path / "origin_app.py").write_text(TWO)
     (tmp_path / "user_app.py").write_text("from origin_app import first\n")
     assert load_function(f"{tmp_path}/user_app.py:first").spec.name == "first"
-    with pytest.raises(LoadError, match="holds no function"):
+    with pytest.raises(LoadError, match="defines no function"):
         load_functions(f"{tmp_path}/user_app.py")
 
 
@@ -154,10 +154,10 @@ CASES = [
     (WRAPPED, "{file}:f", "f is wrapped by a decorator above @dilu.function"),
     (WRAPPED.replace("twice\n@dilu", "functools.lru_cache\n@dilu"), "{file}", "f is wrapped by a decorator above"),
     (SLOTTED, "{file}", "F is wrapped by a decorator above"),
-    (TWO, "{file}", r"holds 2 functions, say which one: .*:first, .*:Second"),
+    (TWO, "{file}", r"defines 2 functions, name one: .*:first, .*:Second"),
     (TWO, "{file}:third", r"third does not exist in .*; it has first, Second"),
     (TWO, "{file}:undecorated", "undecorated is not decorated"),
-    ("x = 1\n", "{file}", "holds no function; decorate"),
+    ("x = 1\n", "{file}", "defines no function; decorate"),
     ("def f(:\n", "{file}", r"broken_app\.py:1: .*def f\(:"),
     (
         "\n\nimport not_a_module_here\n",

@@ -284,7 +284,7 @@ CASES = [
         "policy: must be one of dilu, dilu-paper, eager, hpa, infless, kpa, ray-serve (seen 'hpb')",
     ),
     Case("env a list", entry("env: [A]"), 3, "env: must be a mapping of keys to values (seen a list)"),
-    Case("env without value", entry("env:", "  A: 1", "  B:"), 5, "env.B: has no value; an empty text is written ''"),
+    Case("env without value", entry("env:", "  A: 1", "  B:"), 5, "env.B: has no value; write an empty text as ''"),
     Case("env nested", entry("env:", "  A: {B: 1}"), 4, "env.A: must be a single value (seen a mapping)"),
     Case("env twice", entry("env:", "  A: 1", "  A: 2"), 5, "env.A: is written twice (the first is at line 4)"),
     Case("env bad name", entry("env:", "  A-B: 1"), 4, "env.A-B: must be a variable's name"),
@@ -301,7 +301,7 @@ CASES = [
         "one target twice",
         "functions:\n- target: a.py\n- target: a.py\n",
         3,
-        "target: is listed twice; give each a name (the first is at line 2) (seen 'a.py')",
+        "target: is listed twice; add a name to each (the first is at line 2) (seen 'a.py')",
     ),
 ]
 
@@ -385,7 +385,7 @@ def test_the_folders_name_is_made_a_label(folder: str, want: str) -> None:
 def test_an_application_made_in_memory_is_checked_without_a_file() -> None:
     with pytest.raises(ConfigError, match=r"^a.py: sm_limit = 2, must be at least the request, 3$"):
         FunctionEntry(target="a.py", overrides={"sm_request": 3, "sm_limit": 2})
-    with pytest.raises(ConfigError, match=r"^target = 'a.py', is listed twice; give each a name$"):
+    with pytest.raises(ConfigError, match=r"^target = 'a.py', is listed twice; add a name to each$"):
         Application(name="a", functions=(FunctionEntry(target="a.py"), FunctionEntry(target="a.py")))
 
 

@@ -106,7 +106,7 @@ def test_versions_are_what_was_written_even_if_they_look_like_numbers(tmp_path: 
             "cold_start_ms.load: must be a number of at least 0 (seen -1)",
         ),
         (NEEDED + "machine: A100\n", 7, "machine: must be a mapping of keys to values (seen 'A100')"),
-        (NEEDED + "machine:\n  gpu:\n", 8, "machine.gpu: has no value; an empty text is written ''"),
+        (NEEDED + "machine:\n  gpu:\n", 8, "machine.gpu: has no value; write an empty text as ''"),
         (NEEDED + "versions:\n  torch: [1]\n", 8, "versions.torch: must be a single value (seen a list)"),
         (NEEDED + 'versions:\n  torch: "\\ud800"\n', 8, "versions.torch: must be Unicode text without NUL characters"),
     ],

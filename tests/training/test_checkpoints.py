@@ -133,7 +133,7 @@ def of_a_folder_for_a_file(path: Path) -> None:
     ("spoil", "reason"),
     [
         (truncated, "weights/a.bin has 1 bytes, 5 were written"),
-        (flipped, "weights/a.bin is not what was written"),
+        (flipped, "weights/a.bin was changed, its SHA-256 differs"),
         (without_a_file, "state.json is missing"),
         (without_a_manifest, f"it has no {MANIFEST}"),
         (with_half_a_manifest, f"{MANIFEST} cannot be read"),
@@ -151,7 +151,7 @@ def test_a_broken_one_is_passed_over_with_a_warning(
         found = store.newest()
     assert found is not None
     assert found.iteration == 10
-    assert "000002-iteration-20 is passed over" in caplog.text
+    assert "000002-iteration-20 is skipped" in caplog.text
     assert reason in caplog.text
 
 
@@ -206,8 +206,8 @@ def test_a_checkpoint_that_fails_leaves_the_ones_before(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("save", "message"),
     [
-        (lambda path: None, "it wrote no file into"),
-        (lambda path: (path / MANIFEST).write_text("{}"), "which is Dilu's own"),
+        (lambda path: None, "checkpoint wrote no file into"),
+        (lambda path: (path / MANIFEST).write_text("{}"), "which is reserved for Dilu"),
     ],
 )
 def test_a_checkpoint_that_cannot_be_one_is_refused(tmp_path: Path, save: Callable[[Path], None], message: str) -> None:
@@ -223,7 +223,7 @@ def test_another_functions_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_one_folder_is_for_one_run_at_a_time(tmp_path: Path) -> None:
-    with opened(tmp_path), pytest.raises(ConfigError, match="another run uses it"), opened(tmp_path):
+    with opened(tmp_path), pytest.raises(ConfigError, match="in use by another run"), opened(tmp_path):
         pass
     with opened(tmp_path):
         pass

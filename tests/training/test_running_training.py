@@ -113,7 +113,7 @@ def test_a_run_killed_in_a_checkpoint_leaves_the_one_before(run_training: RunTra
     (tmp_path / "hold-checkpoint").unlink()
     again = run_training(COUNT, "--steps", "10")
     assert again.wait() == 0
-    assert "is passed over: half-written by a run that was killed" in again.log()
+    assert "is skipped: it was half-written by a run that was killed" in again.log()
     assert "resumed from checkpoints/count/000001-iteration-5" in again.log()
     assert iterations(tmp_path) == [5, 10]
 
@@ -130,7 +130,7 @@ def test_a_second_ctrl_c_ends_at_once_and_spoils_nothing(run_training: RunTraini
     run.wait_for("draining")
     run.process.send_signal(signal.SIGINT)
     assert run.wait() == 128 + signal.SIGINT
-    assert "ended at once, in " in run.log()
+    assert "ended at once by a second signal, in " in run.log()
     (tmp_path / held).unlink()
     again = run_training(COUNT, "--steps", "6")
     assert again.wait() == 0
@@ -144,7 +144,7 @@ def test_a_stop_that_takes_too_long_is_cut(run_training: RunTraining, tmp_path: 
     run.terminate()
     assert run.wait() == 1
     assert "did not end within 0.3 s of the stop" in run.log()
-    assert "there is no checkpoint of this run" in run.log()
+    assert "this run has no checkpoint in" in run.log()
 
 
 def test_a_stop_while_it_loads_waits_for_nothing(run_training: RunTraining, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_two_runs_do_not_share_a_folder(run_training: RunTraining) -> None:
     run = trains(run_training(COUNT))
     other = run_training(COUNT)
     assert other.wait() == 2
-    assert other.log() == "dilu: checkpoint-dir = checkpoints/count, another run uses it; choose another one\n"
+    assert other.log() == "dilu: checkpoint-dir = checkpoints/count, is in use by another run; choose another one\n"
     run.terminate()
     assert run.wait() == 0
 
@@ -221,7 +221,7 @@ def test_two_runs_do_not_share_a_folder(run_training: RunTraining) -> None:
         (["--steps", "-1"], {}, "Invalid value for '--steps'"),
         (["--keep", "0"], {}, "Invalid value for '--keep'"),
         ([], {"DILU_STATS_PORT": "x"}, "dilu: DILU_STATS_PORT = 'x', must be a whole number"),
-        ([], {"DILU_FUNCTION_SPEC": '{"kind": "inference"}'}, "count is a training function, which only its code can"),
+        ([], {"DILU_FUNCTION_SPEC": '{"kind": "inference"}'}, "count is a training function; only its code can"),
     ],
 )
 def test_what_cannot_be_used_is_said_and_nothing_starts(

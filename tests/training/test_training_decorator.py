@@ -124,13 +124,13 @@ REFUSED = [
     (OnlyStep, r"lacks steps\(self\).*; it has step: write def steps\(self\) that yields"),
     (NoYield, "NoYield: steps has no yield"),
     (AsyncSteps, "steps is async"),
-    (LazyLoad, "load is a generator, so nothing of it would run"),
+    (LazyLoad, "load is a generator, so its code would never run"),
     (NoPath, r"checkpoint is called with self and path; its signature is \(self\)"),
     (TwoArguments, "resume is called with self and path; its signature is .*: missing a required argument: 'strict'"),
-    (NeedsArguments, "is made without arguments; give defaults"),
+    (NeedsArguments, "is created without arguments; add defaults"),
     (Abstract, "is abstract, it lacks loss"),
     (Serves, "is a @dilu.function already"),
-    (lambda: None, "goes on a class with steps"),
+    (lambda: None, "decorates a class with steps"),
     ("night", "the name is a keyword"),
 ]
 
@@ -145,7 +145,7 @@ def test_what_cannot_be_trained_is_refused_in_one_line(target: Any, message: str
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"slo_ms": 60}, "slo_ms is for inference; a training function takes sm_request, sm_limit"),
+        ({"slo_ms": 60}, "slo_ms is for inference; the options of a training function are sm_request, sm_limit"),
         ({"batch": 4}, "batch is for inference"),
         ({"concurrency": 4}, "concurrency is for inference"),
         ({"kind": "inference"}, "kind is for inference"),
@@ -191,7 +191,7 @@ def test_a_module_may_serve_and_train(tmp_path: Path) -> None:
     target = f"{tmp_path}/serve_and_train.py"
     assert list(load_functions(target)) == ["double"]
     assert load_training(target).spec.name == load_training(f"{target}:Train").spec.name == "train"
-    with pytest.raises(LoadError, match=r"Train trains and does not serve; start it with dilu run .*:Train"):
+    with pytest.raises(LoadError, match=r"Train is a training function; start it with dilu run .*:Train"):
         load_function(f"{target}:Train")
     with pytest.raises(LoadError, match=r"double is not decorated with @dilu\.training in .*; it has Train"):
         load_training(f"{target}:double")
@@ -200,15 +200,15 @@ def test_a_module_may_serve_and_train(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "target", "message"),
     [
-        ("", "", r"holds no training function; decorate a class with @dilu\.training"),
-        (BOTH + BOTH.replace("Train", "Other"), "", "holds 2 training functions, say which one: .*:Train, .*:Other"),
+        ("", "", r"defines no training function; decorate a class with @dilu\.training"),
+        (BOTH + BOTH.replace("Train", "Other"), "", "defines 2 training functions, name one: .*:Train, .*:Other"),
         (BOTH, ":Missing", "Missing does not exist in .*; it has Train"),
         (
             BOTH.replace("@dilu.training", "@dataclasses.dataclass(slots=True)\n@dilu.training").replace(
                 "import dilu", "import dataclasses, dilu"
             ),
             ":Train",
-            r"another decorator has made Train anew; put @dilu\.training on top",
+            r"a decorator above @dilu\.training has replaced Train; put @dilu\.training on top",
         ),
         ("raise RuntimeError('boom')", "", r"train_broken\.py:1: RuntimeError: boom"),
     ],
@@ -222,7 +222,7 @@ def test_what_dilu_run_cannot_find_is_one_line(tmp_path: Path, source: str, targ
 
 def test_a_module_that_only_trains_says_so_when_it_is_to_be_served(tmp_path: Path) -> None:
     (tmp_path / "only_train.py").write_text(BOTH.replace("@dilu.function", ""))
-    with pytest.raises(LoadError, match=r"holds nothing to serve, only training functions \(Train\); start one with"):
+    with pytest.raises(LoadError, match=r"defines only training functions \(Train\), nothing to serve; start one with"):
         load_functions(f"{tmp_path}/only_train.py")
 
 

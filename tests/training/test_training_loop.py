@@ -176,9 +176,9 @@ def writing_to_the_folder(self: Any, path: Path) -> None:
         ({"checkpoint": raising(OSError(28, "No space left on device"))}, "the checkpoint after iteration 5: OSError:"),
         (
             {"checkpoint": lambda self, path: None},
-            "checkpoint after iteration 5: FileNotFoundError: it wrote no",
+            "checkpoint after iteration 5: FileNotFoundError: checkpoint wrote no",
         ),
-        ({"checkpoint": writing_to_the_folder}, "path is a folder, write into it: path / 'state.pt'"),
+        ({"checkpoint": writing_to_the_folder}, "path is a folder; write into it, such as path / 'state.pt'"),
         ({"do": lambda self, n: exit(3)}, "iteration 1: SystemExit: 3"),
         ({"do": lambda self, n: next(iter([]))}, "iteration 1: RuntimeError: generator raised StopIteration"),
         (
@@ -205,7 +205,7 @@ def test_a_resume_that_fails_is_no_reason_to_start_again(tmp_path: Path) -> None
     run = Run(tmp_path, last=9, resume=raising(KeyError("layer.0")))
     assert isinstance(run.error, TrainingFailedError)
     assert str(run.error).startswith(f"resume from {tmp_path}/000001-iteration-5 (iteration 5): KeyError: 'layer.0' (")
-    assert str(run.error).endswith("; mend it, or begin anew with --fresh")
+    assert str(run.error).endswith("; fix it, or start again with --fresh")
 
 
 def test_a_generator_that_raises_while_it_is_closed_does_not_spoil_the_end(
@@ -221,7 +221,7 @@ def test_a_generator_that_raises_while_it_is_closed_does_not_spoil_the_end(
     run = Run(tmp_path, TrainingPlan(every=NEVER, last_iteration=1), steps=sticky)
     assert run.end is End.FINISHED
     assert run.calls[-1] == ("checkpoint", 1)
-    assert "steps raised while it was closed" in caplog.text
+    assert "steps raised an error while it was closed" in caplog.text
 
 
 class Tensor:

@@ -1,1 +1,1 @@
-"""The command line. Every part of Dilu adds its subcommands by entry points in the group `dilu.commands`."""
+"""The command `dilu`. Every part of Dilu adds its subcommands by entry points in the group `dilu.commands`."""

@@ -1,4 +1,4 @@
-"""`dilu annotations`: what a function says of itself, as the annotations that its platform reads."""
+"""`dilu annotations`: the spec of a function as the annotations that its platform reads."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from dilu.cli.own_output import answer_alone
 from dilu.errors import ConfigError
 
 _KN: Final = "kn"
-# A shell splits what `$(…)` prints at white space, and takes these for patterns.
+# A shell splits the output of `$(…)` at white space, and expands these as patterns.
 _UNSAFE: Final = re.compile(r"[\s*?\[\]\\]")
 
 
@@ -31,7 +31,7 @@ def annotations(target: str, form: str) -> None:
     \b
     kn service create embed --image IMAGE $(dilu annotations app.py)
 
-    What the function leaves at its default is not printed. The module is imported.
+    Values that the function leaves at their defaults are not printed. The module is imported.
     """
     from dilu.loading import load_function
     from dilu.spec import to_annotations
@@ -40,13 +40,13 @@ def annotations(target: str, form: str) -> None:
 
 
 def written(found: Mapping[str, str], form: str) -> str:
-    """The annotations in one of the forms, with a line's end. Raises `ConfigError` if a shell would change them."""
+    """Return the annotations in one of the formats. Raise `ConfigError` if a shell would change them."""
     if form == "json":
         return json.dumps(found) + "\n"
     if form == "yaml":
-        # Every JSON string is one of YAML, and without quotes 300 would be a number, which Kubernetes refuses.
+        # Every JSON string is a YAML string. Without quotes 300 would be a number, which Kubernetes refuses.
         return "".join(f"{key}: {json.dumps(value)}\n" for key, value in found.items()) or "{}\n"
     for key, value in found.items():
         if _UNSAFE.search(value):
-            raise ConfigError(f"{key} = {value!r}: cannot be a flag in $(…); use --format yaml or json")
+            raise ConfigError(f"{key} = {value!r}: a shell would change it in $(…); use --format yaml or json")
     return "".join(f"--annotation {key}={value}\n" for key, value in found.items())

@@ -1,4 +1,4 @@
-"""`dilu`: finds subcommands by entry points and imports a part only when one of its commands runs."""
+"""`dilu`: finds subcommands by entry points, and imports a part only when one of its commands runs."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import click
 from dilu.errors import DiluError
 
 GROUP = "dilu.commands"
-_HIDDEN = "describe"  # for the local platform, not for people
+_HIDDEN = "describe"  # for `dilu up`
 
 
 class CommandGroup(click.Group):
-    """Subcommands from entry points; one whose part is not installed stays listed and says what to install."""
+    """Subcommands from entry points; one whose part is not installed is listed and says what to install."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of all subcommands, sorted."""
+        """Return the names of all subcommands, sorted."""
         return sorted(entry.name for entry in entry_points(group=GROUP) if entry.name != _HIDDEN)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The subcommand of that name, imported now."""
+        """Import and return the subcommand with this name."""
         for entry in entry_points(group=GROUP, name=cmd_name):
             return _load(entry)
         return None
@@ -52,17 +52,17 @@ def _missing(name: str, error: ModuleNotFoundError) -> click.Command:
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dilu", prog_name="dilu")
 def cli() -> None:
-    """Serve deep-learning functions with replicas that come and go by themselves.
+    """Serve deep-learning functions with automatically scaled replicas.
 
     \b
     dilu up app.py            run functions on this machine, from zero
-    dilu invoke embed ...     call one
-    dilu load URL ...         drive load against one
+    dilu invoke embed ...     call a function
+    dilu load URL ...         drive load against a function
     """
 
 
 def main() -> None:
-    """The console script: errors made on purpose are one line and exit code 2."""
+    """Run the command line; a `DiluError` is one line on stderr and exit code 2."""
     try:
         cli()
     except DiluError as error:

@@ -1,4 +1,4 @@
-"""`dilu new`: a folder with a function, its passing test and what it takes to serve it."""
+"""`dilu new`: a folder with a function, a passing test and the files to serve it."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from dilu.errors import ConfigError
 _TEMPLATES = Path(__file__).with_name("templates")
 _COMMON = "common"
 _SUFFIX = ".tmpl"
-_IGNORE_FILE = "gitignore"  # without its dot, so that it rules nothing here
-# Names that the templates' own code uses.
+_IGNORE_FILE = "gitignore"  # without its dot, so that git does not apply it here
+# Names that the templates' code uses.
 _TAKEN = frozenset({"app", "dilu", "hello", "pytest", "testing", "Flask", "Iterator", "Path"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """One kind of function, and what the README says of it."""
+    """One kind of function, and its part of the README."""
 
     purpose: str
     is_class: bool = False
     example: str = '"two words"'  # one item, as JSON
     curl_option: str = "-s"
-    is_served: bool = True  # else it is run once, and no platform serves it
+    is_served: bool = True  # False: it is run by `dilu run`
 
 
 _KINDS: Mapping[str, Template] = {
-    "plain": Template(purpose="A function that takes one JSON value and gives one."),
+    "plain": Template(purpose="A function that takes one JSON value and returns one."),
     "batch": Template(
         purpose="A function that takes a batch of items at once; an item that fails fails alone.",
         is_class=True,
@@ -45,12 +45,12 @@ _KINDS: Mapping[str, Template] = {
         curl_option="-N",
     ),
     "torch": Template(
-        purpose="A PyTorch model behind batches. Its weights are random: put yours in.",
+        purpose="A PyTorch model that runs batches. Its weights are random: replace them with yours.",
         is_class=True,
         example="[0.1, 0.2, 0.3, 0.4]",
     ),
     "training": Template(
-        purpose="A training that can be stopped at any iteration and goes on later.", is_class=True, is_served=False
+        purpose="A training function that can be stopped at any iteration and resumed.", is_class=True, is_served=False
     ),
     "flask": Template(purpose="A Flask application with a function beside its routes."),
 }
@@ -63,17 +63,17 @@ _KINDS: Mapping[str, Template] = {
     type=click.Choice(list(_KINDS)),
     default="plain",
     show_default=True,
-    help="What kind of function to begin with.",
+    help="The kind of function.",
 )
 @click.option("--dir", "folder", type=click.Path(path_type=Path), help="Folder for the files.  [default: ./NAME]")
 def new(name: str, template: str, folder: Path | None) -> None:
-    """Write a new function called NAME (lower case, with hyphens) and a test that passes.
+    """Create a function called NAME (lower case, with hyphens) and a passing test.
 
     \b
     dilu new sentiment --template batch
     cd sentiment && pytest
 
-    Nothing is overwritten.
+    Existing files are not overwritten.
     """
     folder = folder or Path(name)
     written = write_function(name, template, folder)
@@ -84,17 +84,17 @@ def new(name: str, template: str, folder: Path | None) -> None:
 
 
 def write_function(name: str, template: str, folder: Path) -> list[Path]:
-    """The files of a new function, written into `folder`.
+    """Write the files of a new function into `folder`, and return their paths.
 
-    Raises `ConfigError`, and has written nothing, if the name cannot be one or a file of the same name is there.
+    Raise `ConfigError`, and write nothing, if the name is invalid or one of the files exists.
     """
     kind = _KINDS[template]
     contents = _contents(template, _values(name, kind))
     if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder}: is a file, must be a folder or nothing yet")
+        raise ConfigError(f"{folder}: is a file, must be a folder or must not exist")
     there = [path for path in contents if (folder / path).exists() or (folder / path).is_symlink()]
     if there:
-        raise ConfigError(f"{folder}: has {', '.join(there)} already, and nothing is overwritten; take another --dir")
+        raise ConfigError(f"{folder}: {', '.join(there)} exists and is not overwritten; choose another --dir")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return [_write(folder / path, text) for path, text in contents.items()]
@@ -121,7 +121,7 @@ def _values(name: str, kind: Template) -> dict[str, str]:
 
 
 def _attribute(name: str, *, is_class: bool) -> str:
-    """The class's or function's name in Python. Raises `ConfigError` if `name` cannot be both."""
+    """Return the Python name of the class or function. Raise `ConfigError` if `name` has none that is free."""
     from dilu.spec.fields import label
 
     label("name", name)
@@ -129,13 +129,13 @@ def _attribute(name: str, *, is_class: bool) -> str:
     attribute = "".join(word.capitalize() for word in words) if is_class else "_".join(words)
     is_taken = attribute in _TAKEN or hasattr(builtins, attribute) or keyword.iskeyword(attribute)
     if is_taken or not attribute.isidentifier():
-        reason = "has a meaning of its own" if is_taken else "cannot be a name"
-        raise ConfigError(f"name = {name!r}: {attribute} {reason} in Python; take another, such as my-{name}")
+        reason = "is reserved" if is_taken else "is not a valid name"
+        raise ConfigError(f"name = {name!r}: {attribute} {reason} in Python; choose another name, such as my-{name}")
     return attribute
 
 
 def _contents(template: str, values: Mapping[str, str]) -> dict[str, str]:
-    """Text by file name: the common files, and the template's own instead where it has one."""
+    """Return the text of each file: the common files, replaced by the template's own if it has them."""
     sources = {path.name: path for part in (_COMMON, template) for path in (_TEMPLATES / part).iterdir()}
     if not _KINDS[template].is_served:
         del sources["dilu.yaml" + _SUFFIX]

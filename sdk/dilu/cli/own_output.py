@@ -1,4 +1,4 @@
-"""Answers of commands that import people's modules: nothing that a module prints may get between them."""
+"""Output of commands that import user modules: what a module prints must not mix with it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dilu.errors import DiluError
 
 
 def answer_alone(answer: Callable[[], bytes]) -> None:
-    """Write what `answer` gives to standard output, and end the process: 0, or 2 after a `DiluError`, which is said.
+    """Write the result of `answer` to stdout, and end the process: 0, or 2 with a `DiluError` on stderr.
 
-    From now on whatever else the process prints goes to standard error: what a module prints while it is imported, from
-    C, or at the interpreter's end.
+    All other output of the process goes to stderr from now on: what a module prints while it is imported, from C, or
+    at the interpreter's end.
     """
-    # Here: the runtime, whose module this is, is slow to import, and most commands do not need it.
+    # Imported here, because the runtime is slow to import and most commands do not need it.
     from dilu.runtime.process import exit_surely
 
     output_fd = os.dup(1)
@@ -29,4 +29,4 @@ def answer_alone(answer: Callable[[], bytes]) -> None:
         body, code = b"", 2
     with os.fdopen(output_fd, "wb") as output:
         output.write(body)
-    exit_surely(code, finish=logging.shutdown)  # whatever threads the module has started
+    exit_surely(code, finish=logging.shutdown)  # even if the module has started threads

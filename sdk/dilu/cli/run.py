@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "--steps",
     "last_iteration",
     type=click.IntRange(min=0),
-    help="Run up to this iteration, counted from the very first one.  [default: until it ends by itself]",
+    help="Run up to this iteration, counted over all runs.  [default: until steps ends]",
 )
 @click.option(
     "--checkpoint-dir", type=click.Path(path_type=Path), help="Folder of checkpoints.  [default: checkpoints/NAME]"
@@ -30,23 +30,25 @@ if TYPE_CHECKING:
     "every",
     default="5m",
     show_default=True,
-    help="Iterations (500) or time (30s, 10m, 2h); 0: only at the end and at a stop.",
+    help="Iterations (500) or time (30s, 10m, 2h); 0 means only at the end and at a stop.",
 )
-@click.option("--keep", type=click.IntRange(min=1), default=3, show_default=True, help="Newest checkpoints to keep.")
-@click.option("--fresh", is_flag=True, help="Begin at iteration 0 and ignore the checkpoints there are.")
+@click.option(
+    "--keep", type=click.IntRange(min=1), default=3, show_default=True, help="Number of newest checkpoints to keep."
+)
+@click.option("--fresh", is_flag=True, help="Start at iteration 0 and ignore existing checkpoints.")
 @click.option(
     "--stop-timeout",
     "stop_timeout_s",
     type=click.FloatRange(min=0),
     default=30.0,
     show_default=True,
-    help="Seconds that a stop may take.",
+    help="Maximum seconds for a stop.",
 )
 @click.option("--host", help="Address of the stats port.  [default: $HOST, else 127.0.0.1]")
 @click.option(
     "--stats-port",
     type=click.IntRange(0, 65535),
-    help="Port of /metrics, /healthz, /readyz, /v1/stats; 0 takes any.  [default: $DILU_STATS_PORT, else 8091]",
+    help="Port of /metrics, /healthz, /readyz, /v1/stats; 0 picks a free one.  [default: $DILU_STATS_PORT, else 8091]",
 )
 @click.option("--log-format", type=click.Choice(["plain", "json"]), help="[default: $DILU_LOG_FORMAT, else plain]")
 def run(
@@ -67,7 +69,7 @@ def run(
     dilu run train.py --steps 1000 --checkpoint-every 100
 
     SIGTERM or Ctrl-C: finishes the iteration, writes a checkpoint, exits 0. A second one ends at once; the last
-    checkpoint stays whole. Run it again to go on.
+    checkpoint stays complete. Run the command again to resume.
     """
     from dilu.runtime.logs import configure_logging
     from dilu.runtime.settings import read_settings
@@ -96,7 +98,7 @@ def run(
 
 
 def _status_line() -> StatusLine | None:
-    """A line for progress if people look at a terminal; what is printed from now on goes above it."""
+    """Return a progress line if stderr is a terminal; output from now on goes above it."""
     if not sys.stderr.isatty():
         return None
     from dilu.trainer.progress import StatusLine

@@ -1,4 +1,4 @@
-"""`dilu serve`: one replica in the foreground. `dilu describe`: what a module holds, for programs."""
+"""`dilu serve`: one replica in the foreground. `dilu describe`: the functions of a module, for programs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 @click.command()
 @click.argument("target")
 @click.option("--host", help="Address to listen on.  [default: $HOST, else 127.0.0.1; 0.0.0.0 on Knative]")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes any free one.  [default: $PORT, else 8080]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 picks a free one.  [default: $PORT, else 8080]")
 @click.option(
     "--stats-port",
     type=click.IntRange(0, 65535),
     help="Port of /metrics, /healthz, /readyz, /v1/stats.  [default: $DILU_STATS_PORT, else 8091]",
 )
-@click.option("--drain-timeout", type=click.FloatRange(min=0), help="Seconds that a stop may take.  [default: 30]")
+@click.option("--drain-timeout", type=click.FloatRange(min=0), help="Maximum seconds for a stop.  [default: 30]")
 @click.option("--log-format", type=click.Choice(["plain", "json"]), help="[default: $DILU_LOG_FORMAT, else plain]")
 def serve(
     target: str,
@@ -63,9 +63,9 @@ def serve(
 
 @click.command(hidden=True)
 @click.argument("target")
-@click.option("--parent", type=int, help="End together with this process, which started this one.")
+@click.option("--parent", type=int, help="End when this process, which started the command, ends.")
 def describe(target: str, parent: int | None) -> None:
-    """Print the functions that TARGET holds, as JSON."""
+    """Print the functions of TARGET as JSON."""
     if parent is not None:
         _end_with(parent)
     answer_alone(lambda: _described(target))
@@ -89,7 +89,7 @@ def _described(target: str) -> bytes:
 
 
 def _end_with(parent: int) -> None:
-    """Let the kernel kill this process when `parent` ends, even while the module is stuck in C; only Linux can."""
+    """Make the kernel kill this process when `parent` ends, even if the module hangs in C (Linux only)."""
     if sys.platform != "linux":
         return
     import ctypes

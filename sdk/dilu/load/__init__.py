@@ -1,4 +1,4 @@
-"""Open-loop load: arrivals (pure), the generator, and the report. `dilu load` is its command.
+"""Open-loop load: arrivals (pure), the generator and the report, for the command `dilu load`.
 
 >>> from dilu.load import LoadPlan, run_load_sync, summarize
 >>> from dilu.load.arrivals import poisson
@@ -6,7 +6,7 @@
 >>> summarize(run_load_sync(plan)).slo.attainment_ratio  # doctest: +SKIP
 0.998
 
-The names below are imported when they are first used, since `dilu --help` imports this package.
+The names below are imported at their first use, because `dilu --help` imports this package.
 """
 
 from __future__ import annotations

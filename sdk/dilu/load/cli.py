@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:  # `dilu --help` imports this module, so it imports the others when the command runs
+if TYPE_CHECKING:  # `dilu --help` imports this module; the others are imported when the command runs
     from dilu.load.generator import LoadProgress
     from dilu.load.plan import LoadPlan
     from dilu.load.results import LoadResult
@@ -18,27 +18,37 @@ _PLAIN_EVERY_S = 5.0
 
 @click.command()
 @click.argument("url")
-@click.option("--rps", type=float, help="Requests per second, all the time.  [default: 10]")
-@click.option("--steps", metavar="RPS:S,...", help="One rate after the other: 20:5,0:10,50:5.")
-@click.option("--periodic", metavar="LOW:HIGH:S", help="Swing between two rates with a period of S seconds: 5:50:60.")
-@click.option("--bursty", metavar="RPS:S,...", help="Steps over and over for --duration: 0:20,80:5.")
-@click.option("--trace", metavar="FILE", help="One rate a line, each for a second; or arrival times (.csv, .jsonl).")
-@click.option("--scale", type=float, help="Times the rate of the trace.  [default: 1]")
+@click.option("--rps", type=float, help="Constant rate in requests per second.  [default: 10]")
+@click.option("--steps", metavar="RPS:S,...", help="Consecutive rates: 20:5,0:10,50:5.")
+@click.option(
+    "--periodic", metavar="LOW:HIGH:S", help="Oscillate between two rates with a period of S seconds: 5:50:60."
+)
+@click.option("--bursty", metavar="RPS:S,...", help="Repeat these steps for --duration: 0:20,80:5.")
+@click.option("--trace", metavar="FILE", help="One rate per line, each for a second; or arrival times (.csv, .jsonl).")
+@click.option("--scale", type=float, help="Factor for the rate of the trace.  [default: 1]")
 @click.option("--duration", "duration_s", type=float, help="Seconds.  [default: 10; all of --steps and --trace]")
 @click.option("--arrivals", type=click.Choice(["poisson", "even", "gamma"]), help="Spacing.  [default: poisson]")
-@click.option("--cv", type=float, help="Spacing by its coefficient of variation: 0 even, 1 Poisson, 3 in clumps.")
-@click.option("-d", "--data", help="Body of every request, JSON unless -H sets another Content-Type.")
-@click.option("--data-file", metavar="FILE", help="Bodies, one JSON value a line.")
+@click.option("--cv", type=float, help="Coefficient of variation of the gaps: 0 even, 1 Poisson, 3 clumped.")
+@click.option("-d", "--data", help="Body of every request; JSON unless -H sets another Content-Type.")
+@click.option("--data-file", metavar="FILE", help="Bodies, one JSON value per line.")
 @click.option("--data-order", type=click.Choice(["cycle", "random"]), default="cycle", show_default=True)
-@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="May be given many times.")
+@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="May be repeated.")
 @click.option("-X", "--method", help="HTTP method.  [default: POST with a body, else GET]")
-@click.option("--timeout", "timeout_s", type=float, default=30.0, show_default=True, help="Seconds for one request.")
-@click.option("--max-in-flight", type=int, default=1000, show_default=True, help="Requests beyond it wait, and count.")
-@click.option("--slo-ms", type=float, help="Latency objective; the report says how many requests met it.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Same seed: same times, same bodies.")
+@click.option(
+    "--timeout", "timeout_s", type=float, default=30.0, show_default=True, help="Maximum seconds for one request."
+)
+@click.option(
+    "--max-in-flight",
+    type=int,
+    default=1000,
+    show_default=True,
+    help="Further requests wait; the wait counts as latency.",
+)
+@click.option("--slo-ms", type=float, help="Latency objective; the report shows how many requests met it.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same times and bodies.")
 @click.option("--json", "json_file", type=click.File("w", lazy=False), help="Write the report as one JSON object.")
-@click.option("--records", type=click.File("w", lazy=False), help="Write one JSON object a request.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("--records", type=click.File("w", lazy=False), help="Write one JSON object per request.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def load(
     url: str,
     rps: float | None,
@@ -65,8 +75,8 @@ def load(
 ) -> None:
     """Drive load against URL, and report latency, failures and SLO attainment.
 
-    Requests are sent at their times, whatever became of the earlier ones (open loop), and latency counts from the
-    time a request was due. So a server that stalls for a second shows what all its callers would have felt.
+    Requests are sent at their times, whatever the outcome of earlier ones (open loop), and latency counts from the
+    time at which a request was due. So a stall of a second shows in the latency of all requests that were due in it.
 
     \b
     dilu load http://127.0.0.1:8080/embed -d '"a sentence"' --rps 50 --duration 30 --slo-ms 60
@@ -74,8 +84,8 @@ def load(
     dilu load http://127.0.0.1:8080/embed --trace day.txt --scale 5 --json report.json --records requests.jsonl
     dilu load http://127.0.0.1:8080/embed --rps 20 --cv 3 --json - --quiet | jq .latency_ms.p99
 
-    Exit code: 0 the load was driven, 1 no request succeeded, 2 bad options, 130 ended by Ctrl-C (the report is of
-    what was measured by then).
+    Exit code: 0 the load was driven, 1 no request succeeded, 2 invalid options, 130 ended by Ctrl-C (the report then
+    covers what was measured until then).
     """
     from dilu.load.plan import LoadPlan, parse_header
     from dilu.load.shapes import ShapeOptions, arrivals_of
@@ -111,7 +121,7 @@ def _payloads(data: str | None, data_file: str | None, headers: tuple[tuple[str,
     from dilu.load.plan import check_json, read_payloads
 
     if data is not None and data_file is not None:
-        raise click.UsageError("--data and --data-file: give one of them")
+        raise click.UsageError("--data and --data-file: use only one of them")
     if data_file is not None:
         return read_payloads(data_file)
     if data is None:
@@ -122,9 +132,9 @@ def _payloads(data: str | None, data_file: str | None, headers: tuple[tuple[str,
 
 
 def _drive(plan: LoadPlan, json_file: IO[str] | None, records: IO[str] | None, *, quiet: bool) -> int:
-    """Run, report, and return the exit code."""
+    """Run the load, write the report, and return the exit code."""
     try:
-        import aiohttp  # noqa: F401 (a missing extra is reported before anything is sent)
+        import aiohttp  # noqa: F401 (so that a missing extra is reported before a request is sent)
     except ModuleNotFoundError as error:
         raise click.ClickException(f"`dilu load` needs the module {error.name}: pip install 'dilu[local]'") from None
     import asyncio
@@ -141,7 +151,7 @@ def _drive(plan: LoadPlan, json_file: IO[str] | None, records: IO[str] | None, *
         records.writelines(f"{line}\n" for line in record_lines(result.records))
     if json_file is not None:
         json_file.write(f"{summary.to_json()}\n")
-    # Where stdout carries data for a program, people read the table on stderr.
+    # If stdout has data for a program, the table goes to stderr.
     click.echo(table(summary), err=_is_stdout(json_file) or _is_stdout(records))
     if signal_number is not None:
         return 128 + signal_number
@@ -153,7 +163,7 @@ def _is_stdout(file: IO[str] | None) -> bool:
 
 
 async def _run_until_signal(plan: LoadPlan, *, quiet: bool) -> tuple[LoadResult, int | None]:
-    """What was measured until the load, or the patience of a person, came to its end; the signal if it was one."""
+    """Run the load until its end or a signal. Return the result, and the signal if there was one."""
     import asyncio
     import signal
 
@@ -182,7 +192,7 @@ async def _run_until_signal(plan: LoadPlan, *, quiet: bool) -> tuple[LoadResult,
 
 
 def _show_on_terminal(progress: LoadProgress) -> None:
-    """One line, drawn over: plain escape codes, since drawing must not make requests late."""
+    """Rewrite one line, with plain escape codes, because drawing must not delay requests."""
     from dilu.load.formats import progress_line
 
     click.echo(f"\r\033[K{progress_line(progress)}", err=True, nl=False)

@@ -1,4 +1,4 @@
-"""One short word for each way in which a request can fail without an answer."""
+"""The kinds of failures of requests without a complete answer."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ _CLOSED = (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)
 
 
 def failure_kind(error: BaseException) -> str:
-    """What went wrong.
+    """Return a short word for a failure.
 
     | word | meaning |
     |---|---|
     | `refused` | nothing listens there |
-    | `dns`, `tls`, `connect` | no connection came about: the name, the handshake, anything else |
+    | `dns`, `tls`, `connect` | no connection: the name, the handshake, another reason |
     | `disconnected` | the server closed the connection instead of answering |
-    | `cut-off` | the answer began and did not come to its end |
-    | `bad-answer` | what came back is not HTTP |
+    | `cut-off` | the answer began and was not completed |
+    | `bad-answer` | the answer is not HTTP |
     | `timeout` | no full answer in time |
     | `open-files`, `local-ports` | a limit of this machine, not of the server |
     """
@@ -43,7 +43,7 @@ def failure_kind(error: BaseException) -> str:
 
 
 def _refused(error: BaseException) -> bool:
-    """Whether nothing listens; where a name has several addresses, the error has no number but a list of texts."""
+    """Return whether nothing listens; for a name with several addresses the error has texts and no number."""
     return _errno(error) == errno.ECONNREFUSED or f"[Errno {errno.ECONNREFUSED}]" in str(error)
 
 

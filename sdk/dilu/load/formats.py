@@ -1,4 +1,4 @@
-"""A run as text for people and as JSON lines for plots."""
+"""The report of a run as text, and its records as JSON lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _COLUMNS = ("mean", "p50", "p90", "p95", "p99", "max")
 
 
 def table(summary: Summary) -> str:
-    """The summary as plain text."""
+    """Return the summary as plain text."""
     return "\n".join([_head(summary), *_rates(summary), *_times(summary), *_outcomes(summary), *_notes(summary)])
 
 
@@ -64,7 +64,7 @@ def _outcomes(summary: Summary) -> list[str]:
 
 
 def _notes(summary: Summary) -> list[str]:
-    ended = ["ended early: these are the numbers up to then"] if summary.stopped else []
+    ended = ["ended early: the report covers the time until then"] if summary.stopped else []
     return [f"! {note}" for note in (*ended, *summary.warnings)]
 
 
@@ -77,7 +77,7 @@ def _line(name: str, text: str) -> str:
 
 
 def progress_line(progress: LoadProgress) -> str:
-    """Where a run stands, in one short line."""
+    """Return the progress of a run in one short line."""
     line = (
         f"{progress.elapsed_s:.0f}/{progress.duration_s:.0f} s  ok {progress.ok}  failed {progress.failed}"
         f"  in flight {progress.in_flight}"
@@ -86,7 +86,7 @@ def progress_line(progress: LoadProgress) -> str:
 
 
 def record_lines(records: Iterable[Record]) -> Iterable[str]:
-    """One JSON object a request, for plots."""
+    """Yield one JSON object per request."""
     for record in records:
         yield json.dumps(
             {

@@ -1,9 +1,9 @@
-"""The open-loop generator: every request is sent at its time, whatever became of the ones before it.
+"""The open-loop generator: every request is sent at its time, whatever the outcome of earlier ones.
 
-A generator that waits for an answer before it sends again sends nothing while the server stalls, so the stall
-shows in one latency instead of in all those that callers would have felt (coordinated omission). Here latency
-counts from the time at which a request was *due*. Where the generator itself is late, because the machine is
-busy or `max_in_flight` requests are out, that time is counted in, and reported as send lag as well.
+A generator that waits for an answer before it sends again sends nothing while the server stalls, so the stall shows in
+one latency instead of in those of all callers (coordinated omission). Here latency counts from the time at which a
+request was *due*. If the generator itself is late, because the machine is busy or `max_in_flight` requests are out,
+the delay counts as latency and is also reported as send lag.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if TYPE_CHECKING:  # aiohttp takes a third of a second to import
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadProgress:
-    """Where a run stands."""
+    """The progress of a run."""
 
     elapsed_s: float
     duration_s: float  # of the arrivals
     ok: int
     failed: int
     in_flight: int
-    behind_s: float  # how long the next request has been waiting for its turn
+    behind_s: float  # how long the next request is overdue
 
 
 def run_load_sync(plan: LoadPlan) -> LoadResult:
-    """What `plan` measured, for callers without an event loop."""
+    """Run `plan` and return its result, for callers without an event loop."""
     return asyncio.run(run_load(plan))
 
 
@@ -49,7 +49,7 @@ async def run_load(
     on_progress: Callable[[LoadProgress], None] | None = None,
     progress_every_s: float = 1.0,
 ) -> LoadResult:
-    """What `plan` measured; if `stop` gets set before the end, what was measured by then."""
+    """Run `plan` and return its result; if `stop` is set before the end, the result until then."""
     async with _session(plan) as session:
         run = _LoadRun(plan, session)
         work = asyncio.create_task(run.send_all())
@@ -66,7 +66,7 @@ async def run_load(
 
 
 def unreachable_reason(url: str, *, timeout_s: float = 5.0) -> str | None:
-    """Why no TCP connection to `url` comes about; None if one did. Nothing is sent over it."""
+    """Return why no TCP connection to `url` is possible; None if one was made. Nothing is sent."""
     parts = target(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
@@ -75,13 +75,13 @@ def unreachable_reason(url: str, *, timeout_s: float = 5.0) -> str | None:
         return f"no connection within {timeout_s:g} s"
     except OSError as error:
         return (error.strerror or str(error)).lower()
-    except UnicodeError as error:  # a host name that no name service can be asked for
+    except UnicodeError as error:  # not a valid host name
         return str(error)
     return None
 
 
 class _LoadRun:
-    """One run under way: sends, and keeps a record of each request."""
+    """A run in progress: sends requests and records them."""
 
     def __init__(self, plan: LoadPlan, session: ClientSession) -> None:
         from yarl import URL
@@ -94,8 +94,8 @@ class _LoadRun:
         self._slots = asyncio.Semaphore(plan.max_in_flight)
         self._slot_waits = 0
         self._arrivals = enumerate(plan.due_times_s())
-        self._next: tuple[int, float] | None = None  # index and due time of the request whose turn it is
-        self._open: dict[int, tuple[float, float | None]] = {}  # index to due and sent times of those in flight
+        self._next: tuple[int, float] | None = None  # index and due time of the next request
+        self._open: dict[int, tuple[float, float | None]] = {}  # due and sent times of requests in flight, by index
         self._records: list[Record] = []
         self._ok = 0
         self._closed = False
@@ -103,11 +103,11 @@ class _LoadRun:
         self._start_s = time.perf_counter()
 
     def now_s(self) -> float:
-        """Seconds since the start."""
+        """Return the seconds since the start."""
         return time.perf_counter() - self._start_s
 
     async def send_all(self) -> LoadResult:
-        """The result, once the time of the arrivals is over and every request has come to its end."""
+        """Send all requests. Return the result when the arrivals are over and every request has ended."""
         bodies = self._plan.bodies()
         for index, due_s in self._arrivals:
             self._next = (index, due_s)
@@ -120,15 +120,15 @@ class _LoadRun:
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
             self._next = None
-            await asyncio.sleep(0)  # sent before the next one is looked at, even if that one is due as well
+            await asyncio.sleep(0)  # send it before the next one, even if that is due as well
         while (left_s := self._plan.arrivals.duration_s - self.now_s()) > 0.0:
-            await asyncio.sleep(left_s)  # a quiet end is part of the run, as a quiet start is
+            await asyncio.sleep(left_s)  # a quiet end is part of the run, like a quiet start
         while self.tasks:
             await asyncio.wait(self.tasks)
         return self._result(stopped=False)
 
     async def _send(self, index: int, due_s: float, body: bytes | None) -> None:
-        """One request, from now to the last byte of its answer."""
+        """Send one request and read its answer to the last byte."""
         request_id = self._request_id(index)
         status, error, received = None, None, 0
         sent_s = self.now_s()
@@ -140,7 +140,7 @@ class _LoadRun:
                 status = response.status
                 async for chunk in response.content.iter_any():
                     received += len(chunk)
-        except Exception as failure:  # whatever it was, it is this request's outcome
+        except Exception as failure:  # every failure is an outcome of this request
             error = failure_kind(failure)
             if status is not None and error == "disconnected":
                 error = "cut-off"
@@ -162,7 +162,7 @@ class _LoadRun:
         self._ok += record.ok
 
     def interrupted(self) -> LoadResult:
-        """The result as of now; what is in flight, and what was due and had no turn, is recorded as interrupted."""
+        """Return the result until now; requests in flight, and due but unsent ones, count as interrupted."""
         self._closed = True
         now_s = self.now_s()
         cut_off = [(index, due_s, sent_s) for index, (due_s, sent_s) in self._open.items()]
@@ -183,7 +183,7 @@ class _LoadRun:
         return self._result(stopped=True)
 
     def progress(self) -> LoadProgress:
-        """Where the run stands now."""
+        """Return the current progress."""
         now_s = self.now_s()
         return LoadProgress(
             elapsed_s=now_s,
@@ -209,7 +209,7 @@ class _LoadRun:
 
 
 def _session(plan: LoadPlan) -> ClientSession:
-    """A client that holds nothing back: no limit on connections, no cookies, no decompression."""
+    """Return a client without limits on connections, cookies or decompression."""
     import aiohttp
 
     headers = {"User-Agent": "dilu-load"}
@@ -233,7 +233,7 @@ async def _tick(run: _LoadRun, on_progress: Callable[[LoadProgress], None] | Non
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[object]]) -> None:
-    """Return when all the tasks have ended."""
+    """Cancel the tasks and wait until all have ended."""
     tasks = list(tasks)
     for task in tasks:
         task.cancel()

@@ -1,4 +1,4 @@
-"""What one run sends, where to and when: a value, checked when it is made."""
+"""The plan of one run: what it sends, where and when; a value that is checked when it is created."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadPlan:
-    """One run: what is sent to `url` at the times of `arrivals`.
+    """One run: the requests to `url` at the times of `arrivals`.
 
     >>> from dilu.load.arrivals import poisson
     >>> LoadPlan(url="http://127.0.0.1:8080/", arrivals=poisson(50, 10), payloads=(b'"text"',)).verb
@@ -33,14 +33,14 @@ class LoadPlan:
 
     url: str
     arrivals: Arrivals
-    seed: int = 0  # one seed draws the same times and the same payloads
+    seed: int = 0  # the same seed draws the same times and payloads
     method: str | None = None  # None: POST with a payload, GET without
-    payloads: tuple[bytes, ...] = ()  # none: requests without a body
+    payloads: tuple[bytes, ...] = ()  # empty: requests without a body
     payload_order: PayloadOrder = "cycle"
     headers: tuple[tuple[str, str], ...] = ()
-    timeout_s: float = 30.0  # of one request, from sending it
+    timeout_s: float = 30.0  # of one request, from the time it is sent
     max_in_flight: int = 1000
-    slo_ms: float | None = None  # None: no objective, so no attainment
+    slo_ms: float | None = None  # None: no objective and no attainment
 
     def __post_init__(self) -> None:
         target(self.url)
@@ -61,11 +61,11 @@ class LoadPlan:
         return self.method or ("POST" if self.payloads else "GET")
 
     def due_times_s(self) -> Iterator[float]:
-        """When each request is due, in seconds from the start."""
+        """Yield the due time of each request, in seconds from the start."""
         return self.arrivals.times_s(Random(f"arrivals/{self.seed}"))
 
     def bodies(self) -> Iterator[bytes | None]:
-        """An endless series of bodies, one for each request."""
+        """Return an endless series of bodies, one for each request."""
         if not self.payloads:
             return cycle((None,))
         if self.payload_order == "cycle":
@@ -79,7 +79,7 @@ def _drawn(payloads: tuple[bytes, ...], rng: Random) -> Iterator[bytes]:
 
 
 def target(url: str) -> SplitResult:
-    """The parts of an http or https URL that names a host."""
+    """Split an http or https URL that names a host. Raise `ConfigError` for any other."""
     try:
         parts = urlsplit(url)
         named = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -91,7 +91,7 @@ def target(url: str) -> SplitResult:
 
 
 def read_payloads(path: str | Path) -> tuple[bytes, ...]:
-    """The lines of a file that holds one JSON value a line; empty lines are skipped."""
+    """Read a file with one JSON value per line; empty lines are skipped."""
     path = Path(path)
     payloads: list[bytes] = []
     for number, line in enumerate(read_lines(path), 1):
@@ -99,7 +99,7 @@ def read_payloads(path: str | Path) -> tuple[bytes, ...]:
             check_json(text, f"{path}:{number}")
             payloads.append(text.encode())
     if not payloads:
-        raise ConfigError(f"{path}: no values, must hold one JSON value a line")
+        raise ConfigError(f"{path}: no values, must have one JSON value per line")
     return tuple(payloads)
 
 
@@ -112,7 +112,7 @@ def check_json(text: str, where: str) -> None:
 
 
 def parse_header(text: str) -> tuple[str, str]:
-    """The name and value of `Name: value`."""
+    """Split `Name: value`."""
     name, colon, value = text.partition(":")
     if not colon:
         raise ConfigError(f"header {text!r}, must be 'Name: value'")
@@ -126,4 +126,4 @@ def _check_header(name: str, value: str) -> None:
     if any((ord(char) < 32 and char != "\t") or ord(char) == 127 for char in value):
         raise ConfigError(f"header {name}: {value!r}, must hold no control characters")
     if name.lower() == HEADER_REQUEST_ID.lower():
-        raise ConfigError(f"header {name}: every request gets an id of its own; leave it out")
+        raise ConfigError(f"header {name}: every request gets its own id; leave it out")

@@ -1,4 +1,4 @@
-"""Rates of requests over time, as segments with nothing random in them: flat ones, waves, steps, repeated phases."""
+"""Rates of requests over time, as deterministic segments: flat ones, waves, steps, repeated phases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 from dilu.errors import ConfigError
 
-# More segments than any trace has, few enough to hold in memory.
+# More segments than any trace has, and few enough for memory.
 _MAX_SEGMENTS = 1_000_000
 
 
@@ -18,17 +18,17 @@ class Segment(Protocol):
 
     @property
     def duration_s(self) -> float:
-        """How long it lasts."""
+        """The duration of the segment."""
 
     @property
     def requests(self) -> float:
-        """How many requests fall into it on average."""
+        """The mean number of requests in it."""
 
     def offset_s(self, requests: float) -> float:
-        """When, counted from its start, `requests` of them are over (0 ≤ requests < self.requests)."""
+        """Return the time from its start at which `requests` of them are over (0 ≤ requests < self.requests)."""
 
     def until(self, duration_s: float) -> Segment:
-        """Its first `duration_s`, which are at most all of it."""
+        """Return its first `duration_s`, at most all of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,21 +44,21 @@ class Flat:
 
     @property
     def requests(self) -> float:
-        """How many requests fall into it on average."""
+        """The mean number of requests in it."""
         return self.rps * self.duration_s
 
     def offset_s(self, requests: float) -> float:
-        """When, counted from its start, `requests` of them are over."""
+        """Return the time from its start at which `requests` of them are over."""
         return requests / self.rps
 
     def until(self, duration_s: float) -> Flat:
-        """Its first `duration_s`."""
+        """Return its first `duration_s`."""
         return Flat(rps=self.rps, duration_s=duration_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wave:
-    """A rate that starts at `low_rps`, reaches `high_rps` half a period later and comes back, as a cosine does."""
+    """A cosine between two rates: it starts at `low_rps` and reaches `high_rps` after half a period."""
 
     low_rps: float
     high_rps: float
@@ -75,11 +75,11 @@ class Wave:
 
     @property
     def requests(self) -> float:
-        """How many requests fall into it on average."""
+        """The mean number of requests in it."""
         return self._requests_by(self.duration_s)
 
     def offset_s(self, requests: float) -> float:
-        """When, counted from its start, `requests` of them are over: by halving, as there is no closed form."""
+        """Return the time from its start at which `requests` of them are over, by bisection."""
         low_s, high_s = 0.0, self.duration_s
         while low_s < (middle_s := (low_s + high_s) / 2) < high_s:
             if self._requests_by(middle_s) < requests:
@@ -89,18 +89,18 @@ class Wave:
         return low_s
 
     def until(self, duration_s: float) -> Wave:
-        """Its first `duration_s`."""
+        """Return its first `duration_s`."""
         return Wave(low_rps=self.low_rps, high_rps=self.high_rps, period_s=self.period_s, duration_s=duration_s)
 
     def _requests_by(self, offset_s: float) -> float:
-        """The integral of mean - half x cos(2 pi t / period) from 0 to `offset_s`."""
+        """Return the integral of mean - half x cos(2 pi t / period) from 0 to `offset_s`."""
         mean, half = (self.low_rps + self.high_rps) / 2, (self.high_rps - self.low_rps) / 2
         turn = 2 * math.pi / self.period_s
         return mean * offset_s - half / turn * math.sin(turn * offset_s)
 
 
 def parse_steps(text: str) -> tuple[Flat, ...]:
-    """The segments of `20:5,0:10,50:5`: 20 rps for 5 s, nothing for 10 s, 50 rps for 5 s."""
+    """Return the segments of `20:5,0:10,50:5`: 20 rps for 5 s, none for 10 s, 50 rps for 5 s."""
     return tuple(_parse_step(place, step.strip()) for place, step in enumerate(text.split(","), start=1))
 
 
@@ -117,18 +117,18 @@ def _parse_step(place: int, step: str) -> Flat:
 
 
 def repeated(phases: Sequence[Flat], duration_s: float) -> tuple[Segment, ...]:
-    """The phases over and over, for `duration_s`."""
+    """Return the phases, repeated for `duration_s`."""
     check_duration("duration", duration_s)
     if not phases:
         raise ConfigError("a bursty load needs at least one phase")
     cycles = math.ceil(duration_s / math.fsum(phase.duration_s for phase in phases))
     if cycles * len(phases) > _MAX_SEGMENTS:
-        raise ConfigError(f"{cycles} rounds of {len(phases)} phases, must be at most {_MAX_SEGMENTS} phases in all")
+        raise ConfigError(f"{cycles} rounds of {len(phases)} phases, must be at most {_MAX_SEGMENTS} phases in total")
     return cut(tuple(phases) * cycles, duration_s)
 
 
 def cut(segments: Sequence[Segment], duration_s: float) -> tuple[Segment, ...]:
-    """The segments up to `duration_s`, the last one shortened to end there."""
+    """Return the segments up to `duration_s`, the last one shortened to end there."""
     check_duration("duration", duration_s)
     kept: list[Segment] = []
     start_s = 0.0

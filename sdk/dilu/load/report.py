@@ -1,9 +1,9 @@
-"""A run in numbers: percentiles, rates, failures, SLO attainment and what to doubt about them.
+"""The report of a run: percentiles, rates, failures, SLO attainment and warnings.
 
-Percentiles are nearest-rank: the p99 of n requests is the ⌈0.99 n⌉-th smallest latency, a value that was measured.
-They are over requests that succeeded (a full answer, 2xx); failures are counted by kind beside them, and count as
-missed against the objective. Requests that were cut short by ending the run count as missed if they were late by
-then, and not at all otherwise.
+Percentiles are nearest-rank: the p99 of n requests is the ⌈0.99 n⌉-th smallest latency, a measured value. They cover
+requests that succeeded (a complete answer, 2xx). Failures are counted by kind, and count as missed for the objective.
+Requests that were interrupted by the end of the run count as missed if they were late by then, and otherwise not at
+all.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from dataclasses import asdict, dataclass
 from dilu.load.results import LoadResult, Record
 
 PERCENTILES = (50, 90, 95, 99)
-# A generator that is later than this in one request of a hundred is part of what it measures.
+# A generator that is later than this in one of a hundred requests distorts the measurement.
 _LATE_MS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """How a set of times is spread, in milliseconds."""
+    """Statistics of a set of times, in milliseconds."""
 
     mean: float
     p50: float
@@ -34,7 +34,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SloAttainment:
-    """How many requests met the objective, failures being missed."""
+    """The number of requests that met or missed the objective; failures are missed."""
 
     slo_ms: float
     met: int
@@ -44,13 +44,13 @@ class SloAttainment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What one run amounts to; `to_json` is the shape that programs read."""
+    """The summary of one run; `to_json` is its form for programs."""
 
     url: str
     method: str
     seed: int
     started_unix_s: float
-    duration_s: float  # of the arrivals; of what was run of them if the run was ended early
+    duration_s: float  # of the arrivals; until the end if the run was ended early
     elapsed_s: float  # to the end of the arrivals and of the last request
     scheduled: int
     ok: int
@@ -69,12 +69,12 @@ class Summary:
     percentile_method: str = "nearest-rank"
 
     def to_json(self) -> str:
-        """One JSON object on one line; numbers to six decimals."""
+        """Return one JSON object on one line, with numbers to six decimals."""
         return json.dumps(_rounded(asdict(self)))
 
 
 def summarize(result: LoadResult) -> Summary:
-    """The numbers of a run."""
+    """Return the summary of a run."""
     records = result.records
     succeeded = [record for record in records if record.ok]
     interrupted = sum(record.interrupted for record in records)
@@ -108,7 +108,7 @@ def summarize(result: LoadResult) -> Summary:
 
 
 def spread(times_s: Sequence[float]) -> Spread | None:
-    """Mean, percentiles and maximum in milliseconds; None for no times at all."""
+    """Return mean, percentiles and maximum in milliseconds; None without times."""
     if not times_s:
         return None
     ordered = sorted(times_s)
@@ -118,16 +118,16 @@ def spread(times_s: Sequence[float]) -> Spread | None:
 
 
 def percentile(ordered: Sequence[float], percent: int) -> float:
-    """The nearest-rank percentile (1 to 100) of values in ascending order.
+    """Return the nearest-rank percentile (1 to 100) of values in ascending order.
 
     >>> percentile([10.0, 20.0, 30.0, 40.0], 50), percentile([10.0, 20.0, 30.0, 40.0], 51)
     (20.0, 30.0)
     """
-    return ordered[-(-percent * len(ordered) // 100) - 1]  # whole numbers only: 0.95 x 20 must not become 19.000…1
+    return ordered[-(-percent * len(ordered) // 100) - 1]  # integer arithmetic: 0.95 x 20 must not become 19.000…1
 
 
 def attainment(records: Iterable[Record], slo_ms: float) -> SloAttainment:
-    """How many requests met `slo_ms`, counted from the time they were due."""
+    """Count the requests that met and missed `slo_ms`, from the time they were due."""
     met = missed = 0
     for record in records:
         late = 1000.0 * record.latency_s > slo_ms
@@ -139,7 +139,7 @@ def attainment(records: Iterable[Record], slo_ms: float) -> SloAttainment:
 
 
 def count_errors(records: Iterable[Record]) -> dict[str, int]:
-    """Failures by kind, the most frequent first; an answer other than 2xx is `http-` and its status."""
+    """Count failures by kind, the most frequent first; an answer other than 2xx is `http-` and its status."""
     return _counted(
         record.error or f"http-{record.status}" for record in records if not record.ok and not record.interrupted
     )
@@ -161,9 +161,9 @@ def _per_second(count: int, duration_s: float) -> float | None:
 
 
 def _warnings(result: LoadResult, lag: Spread | None, errors: dict[str, int]) -> Iterator[str]:
-    """What a reader must know before trusting the numbers."""
+    """Yield the warnings that a reader of the report needs."""
     if not result.records:
-        yield "no request was due in that time, so there is nothing to measure; take a higher rate or a longer time"
+        yield "no request was due in this time; use a higher rate or a longer duration"
     waited, limit = result.slot_waits, result.plan.max_in_flight
     if waited:
         yield (
@@ -171,10 +171,10 @@ def _warnings(result: LoadResult, lag: Spread | None, errors: dict[str, int]) ->
             "their latency includes that wait"
         )
     if lag is not None and lag.p99 > _LATE_MS and 100 * waited < len(result.records):
-        yield f"the generator itself was late, send lag p99 {lag.p99:.1f} ms; it is part of the latency shown"
+        yield f"the generator itself was late, send lag p99 {lag.p99:.1f} ms; the latency includes it"
     if timeouts := errors.get("timeout"):
-        yield f"{timeouts} requests timed out after {result.plan.timeout_s:g} s; the percentiles are without them"
+        yield f"{timeouts} requests timed out after {result.plan.timeout_s:g} s; the percentiles exclude them"
     if "open-files" in errors:
-        yield "this machine ran out of open files (`ulimit -n`); those failures are not the server's"
+        yield "this machine ran out of open files (`ulimit -n`); these failures are not the server's"
     if "local-ports" in errors:
-        yield "this machine ran out of local ports; those failures are not the server's"
+        yield "this machine ran out of local ports; these failures are not the server's"

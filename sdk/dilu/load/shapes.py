@@ -16,7 +16,7 @@ _CVS = {"even": 0.0, "poisson": 1.0}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShapeOptions:
-    """The options as given; None where one was left out."""
+    """The options as given; None if one was left out."""
 
     rps: float | None = None
     steps: str | None = None
@@ -30,11 +30,11 @@ class ShapeOptions:
 
 
 def arrivals_of(options: ShapeOptions) -> Arrivals:
-    """The arrivals that the options describe; ConfigError where they contradict each other."""
+    """Return the arrivals that the options describe. Raise `ConfigError` if they contradict each other."""
     shapes = ("rps", "steps", "periodic", "bursty", "trace")
     given = [f"--{name}" for name in shapes if getattr(options, name) is not None]
     if len(given) > 1:
-        raise ConfigError(f"{' and '.join(given)}: only one of them can say how many requests there are")
+        raise ConfigError(f"{' and '.join(given)}: only one of them can set the rate")
     if options.scale is not None and options.trace is None:
         raise ConfigError("--scale applies to --trace only")
     cv = _cv(options)

@@ -1,10 +1,10 @@
-"""Arrivals read from a trace file; bad input names the file, the line, the value and the rule.
+"""Arrivals read from a trace file. Errors name the file, the line, the value and the rule.
 
-* `.csv`, `.jsonl`: when each request arrived, in seconds or as ISO times, in order. Times count from the first
-  one. In a CSV with a header, and in JSON objects, the column is the first of `TIME_COLUMNS` that is there;
-  without a header it is the first column. Several requests may share one time.
-* every other file: one rate in requests per second a line, for one second each. An empty line between two rates
-  is refused, since it could mean a second without requests or no second at all; lines that start with # are not read.
+* `.csv`, `.jsonl`: the arrival time of each request, in seconds or as ISO time, in order. Times count from the first
+  one. In a CSV with a header, and in JSON objects, the column is the first of `TIME_COLUMNS` that exists; without a
+  header it is the first column. Several requests may have the same time.
+* every other file: one rate in requests per second per line, for one second each. An empty line between two rates is
+  refused, because it could mean a second without requests or no second; lines that start with # are ignored.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _TIME_RULE = "must be a number of seconds or an ISO time, as in 2023-11-16 18:17
 
 
 def read_trace(path: str | Path, *, scale: float = 1.0, cv: float = 1.0) -> Arrivals:
-    """The arrivals of a trace file at `scale` times its rate; recorded times are that much closer together.
+    """Return the arrivals of a trace file at `scale` times its rate; recorded times are divided by `scale`.
 
-    `cv` spaces the requests of a file of rates (0 = evenly, 1 = Poisson); recorded times are what they are.
+    `cv` is the spacing of requests from a file of rates (0 = even, 1 = Poisson); it does not apply to recorded times.
     """
     check_scale(scale)
     path = Path(path)
@@ -40,7 +40,7 @@ def read_trace(path: str | Path, *, scale: float = 1.0, cv: float = 1.0) -> Arri
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file, without the empty ones at its end."""
+    """Return the lines of a text file, without empty lines at its end."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -51,10 +51,10 @@ def read_lines(path: Path) -> list[str]:
 
 
 def parse_rates(lines: Sequence[str], name: str, *, scale: float = 1.0) -> tuple[Flat, ...]:
-    """One second for each line, at `scale` times the rate written there."""
+    """Return one second for each line, at `scale` times its rate."""
     rates = [(number, line.strip()) for number, line in enumerate(lines, 1) if not line.lstrip().startswith("#")]
     if not any(text for _, text in rates):
-        raise ConfigError(f"{name}: no values, must hold one rate in requests per second a line")
+        raise ConfigError(f"{name}: no values, must have one rate in requests per second per line")
     return tuple(_rate(text, f"{name}:{number}", scale) for number, text in rates)
 
 
@@ -66,7 +66,7 @@ def _rate(text: str, where: str, scale: float) -> Flat:
     except ValueError:
         raise ConfigError(
             f"{where}: {text!r}, must be one rate in requests per second "
-            "(the name of a file of arrival times ends in .csv or .jsonl)"
+            "(files of arrival times must end in .csv or .jsonl)"
         ) from None
     if not 0.0 <= rps * scale < math.inf:
         raise ConfigError(f"{where}: {text}, must be a finite number of requests per second, 0 or more")
@@ -74,7 +74,7 @@ def _rate(text: str, where: str, scale: float) -> Flat:
 
 
 def recorded(values: Iterable[tuple[int, object]], name: str, *, scale: float = 1.0) -> RecordedArrivals:
-    """The arrivals of (line number, time) pairs, counted from the first one and divided by `scale`."""
+    """Return the arrivals of (line number, time) pairs, relative to the first and divided by `scale`."""
     first: float | datetime | None = None
     at_s: list[float] = []
     for number, value in values:
@@ -86,17 +86,17 @@ def recorded(values: Iterable[tuple[int, object]], name: str, *, scale: float = 
         first = moment if first is None else first
         since_s = _since(first, moment)
         if since_s is None:
-            raise ConfigError(f"{name}:{number}: {value!r}, must be written like the first time, {first}")
+            raise ConfigError(f"{name}:{number}: {value!r}, must have the format of the first time, {first}")
         if at_s and since_s < at_s[-1]:
             raise ConfigError(f"{name}:{number}: {value!r} is before the time above it; sort the file by time")
         at_s.append(since_s)
     if not at_s:
-        raise ConfigError(f"{name}: no values, must hold one arrival time a line")
+        raise ConfigError(f"{name}: no values, must have one arrival time per line")
     return RecordedArrivals(at_s=tuple(second / scale for second in at_s))
 
 
 def _moment(value: object) -> float | datetime | None:
-    """Seconds, or a date and time; None for anything else."""
+    """Parse seconds, or a date and time; return None for other values."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float | str):
@@ -115,7 +115,7 @@ def _moment(value: object) -> float | datetime | None:
 
 
 def _since(first: float | datetime, moment: float | datetime) -> float | None:
-    """Seconds from `first` to `moment`; None if one has a date (or a time zone) and the other has none."""
+    """Return the seconds from `first` to `moment`; None if only one has a date or a time zone."""
     if isinstance(first, datetime) and isinstance(moment, datetime):
         aware = first.tzinfo is not None
         return (moment - first).total_seconds() if aware == (moment.tzinfo is not None) else None

@@ -1,7 +1,7 @@
-"""The vocabulary that every part shares: function specs, profiles, annotations and names.
+"""The vocabulary of all parts: function specs, profiles, annotations and names.
 
-Only frozen, validated values and the texts they are read from and written to live here. Nothing of the other
-parts is imported. Reading and writing files is in `dilu.spec.documents`, which `import dilu` does not load.
+It has only frozen, validated values and their conversion from and to text. It imports no other part. Reading and
+writing files is in `dilu.spec.documents`, which `import dilu` does not load.
 """
 
 from dilu.spec import names

@@ -33,7 +33,7 @@ _SYSTEM_KEYS: Final = frozenset({names.SHARE_OVERRIDE, names.GPU_UUIDS, names.GP
 
 
 def to_annotations(spec: FunctionSpec) -> dict[str, str]:
-    """The annotations that say what the spec says; what has its default is left out, so a platform's own holds."""
+    """Return the spec as annotations. Defaults are left out, so that the platform's own defaults apply."""
     plain = to_mapping(FunctionSpec(name=spec.name))
     return {
         ANNOTATION_OF[key]: str(value)
@@ -43,9 +43,9 @@ def to_annotations(spec: FunctionSpec) -> dict[str, str]:
 
 
 def from_annotations(name: str, annotations: Mapping[str, str]) -> FunctionSpec:
-    """The spec of the object called `name`. Annotations of others, and those that Dilu itself writes, are passed over.
+    """Return the spec of the object called `name`. Foreign annotations, and those that Dilu writes, are ignored.
 
-    Raises `ConfigError` naming the annotation, its value and the rule; also for an unknown one under `dilu.dev/`.
+    Raise `ConfigError` naming the annotation, its value and the rule; also for an unknown one under `dilu.dev/`.
     """
     for key in annotations:
         if key.startswith(names.PREFIX) and key not in _KEYS and key not in _SYSTEM_KEYS:
@@ -64,7 +64,7 @@ def from_annotations(name: str, annotations: Mapping[str, str]) -> FunctionSpec:
 
 
 def _annotation(annotations: Mapping[str, str], key: str) -> str | None:
-    """The spelling under which the annotation is there, or None."""
+    """Return the spelling under which the annotation exists, or None."""
     if key in annotations:
         return key
     alias = _ALIAS_OF.get(key)

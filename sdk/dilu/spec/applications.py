@@ -1,4 +1,4 @@
-"""What `dilu up` serves: an application of one gateway and its functions, the content of dilu.yaml."""
+"""The application that `dilu up` serves, the content of dilu.yaml: one gateway and its functions."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _MAX_PORT: Final = 65535
 
 
 class Route(StrEnum):
-    """By what the gateway tells functions apart: the first part of the path, or the host's name."""
+    """How the gateway selects a function: by the first part of the path, or by the host name."""
 
     PATH = "path"
     HOST = "host"
 
 
 class ScalePolicy(StrEnum):
-    """The rule that decides how many replicas run. The autoscaler has each of them under this name."""
+    """The horizontal policy, which decides how many replicas run. The autoscaler has each under this name."""
 
     DILU = "dilu"
     DILU_PAPER = "dilu-paper"
@@ -42,7 +42,7 @@ class ScalePolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """Where the application listens, and how it routes."""
+    """The address of the application, and how it routes requests."""
 
     host: str = "127.0.0.1"
     port: int = names.DEFAULT_PORT  # 0: any free port
@@ -57,10 +57,10 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionEntry:
-    """One function of an application: where its code is, and what is said about it beside the decorator."""
+    """One function of an application: its code, and settings that override its decorator."""
 
     target: str  # FILE.py, FILE.py:NAME, MODULE or MODULE:NAME, as written
-    overrides: Mapping[str, object] = field(default_factory=dict, hash=False)  # only what was written
+    overrides: Mapping[str, object] = field(default_factory=dict, hash=False)  # only the keys that were written
     policy: ScalePolicy = ScalePolicy.DILU
     env: Mapping[str, str] = field(default_factory=dict, hash=False)
     position: Position | None = field(default=None, compare=False, repr=False)  # None: not read from a file
@@ -77,19 +77,19 @@ class FunctionEntry:
         object.__setattr__(self, "env", _environment(self.env))
 
     def apply_to(self, spec: FunctionSpec) -> FunctionSpec:
-        """The decorator's spec with this entry's overrides. Raises `ConfigError`, with file and line if known."""
+        """Return the decorator's spec with this entry's overrides. Raise `ConfigError`, with file and line if known."""
         try:
             return merge(spec, self.overrides)
         except FieldError as error:
             raise self.located(error) from None
 
     def target_in(self, folder: Path) -> str:
-        """The target with a file's path taken relative to `folder`; a module's name stays as it is."""
+        """Return the target with a file's path relative to `folder`; a module's name is unchanged."""
         source, colon, attribute = self.target.partition(":")
         return f"{folder / source}{colon}{attribute}" if _is_file(source) else self.target
 
     def located(self, error: FieldError) -> ConfigError:
-        """The error with the file and line of the key at fault, if this entry was read from a file."""
+        """Return the error with file and line of its key, if this entry was read from a file."""
         return error if self.position is None else self.position.locate(error)
 
 
@@ -100,7 +100,7 @@ class Application:
     name: str
     functions: tuple[FunctionEntry, ...]
     gateway: Gateway = Gateway()
-    folder: Path = field(default=Path(), compare=False)  # what the targets are relative to
+    folder: Path = field(default=Path(), compare=False)  # the base of relative targets
 
     def __post_init__(self) -> None:
         label("name", self.name)
@@ -112,9 +112,9 @@ class Application:
         _refuse_twice("target", [(entry, entry.target) for entry in self.functions if "name" not in entry.overrides])
 
     def specs(self, declared: Sequence[FunctionSpec]) -> tuple[FunctionSpec, ...]:
-        """The functions' specs, in order, from those that their decorators declare (in the same order).
+        """Return the functions' specs from those of their decorators, in the same order.
 
-        Raises `ConfigError` where an override does not fit, or two functions have one name.
+        Raise `ConfigError` if an override does not fit, or two functions have the same name.
         """
         pairs = zip(self.functions, declared, strict=True)
         specs = tuple(entry.apply_to(spec) for entry, spec in pairs)
@@ -123,7 +123,7 @@ class Application:
 
 
 def application_name(folder: Path) -> str:
-    """The name of an application that says none: its folder's name, as a label.
+    """Return the name of an application without one: its folder's name, as a label.
 
     >>> application_name(Path("/home/me/My Shop"))
     'my-shop'
@@ -163,5 +163,5 @@ def _refuse_twice(key: str, values: Sequence[tuple[FunctionEntry, object]]) -> N
             continue
         earlier = first[value].position
         where = f" (the first is at line {earlier.key_lines.get(key, earlier.line)})" if earlier else ""
-        rule = "must differ between functions" if key == "name" else "is listed twice; give each a name"
+        rule = "must differ between functions" if key == "name" else "is listed twice; add a name to each"
         raise entry.located(FieldError(key, f"{rule}{where}", value))

@@ -1,4 +1,4 @@
-"""Reads and writes dilu.yaml and profile.yaml. Every error is one line: `FILE:LINE: key: rule (seen value)`."""
+"""Reading and writing of dilu.yaml and profile.yaml. An error is one line: `FILE:LINE: key: rule (seen value)`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _WIDTH: Final = 4096  # no folding of long lines
 
 
 def read_application(path: Path | str) -> Application:
-    """The application that a dilu.yaml describes. Raises `ConfigError`."""
+    """Read the application of a dilu.yaml. Raise `ConfigError`."""
     path = Path(path)
     root = read_section(path, _APPLICATION_KEYS)
     root.require("functions")
@@ -53,7 +53,7 @@ def read_application(path: Path | str) -> Application:
 
 
 def write_application(application: Application, path: Path | str) -> None:
-    """Writes the application as a dilu.yaml, from which `read_application` reads an equal one."""
+    """Write the application as a dilu.yaml, from which `read_application` reads an equal one."""
     gateway = application.gateway
     _write(
         Path(path),
@@ -66,7 +66,7 @@ def write_application(application: Application, path: Path | str) -> None:
 
 
 def read_profile(path: Path | str) -> Profile:
-    """The profile that a profile.yaml holds. Raises `ConfigError`."""
+    """Read the profile of a profile.yaml. Raise `ConfigError`."""
     root = read_section(Path(path), _PROFILE_KEYS)
     root.require(*_PROFILE_REQUIRED)
     values: dict[str, Any] = {key: root.value(key) for key in _PROFILE_NUMBERS}
@@ -82,7 +82,7 @@ def read_profile(path: Path | str) -> Profile:
 
 
 def write_profile(profile: Profile, path: Path | str) -> None:
-    """Writes the profile as a profile.yaml, from which `read_profile` reads an equal one. What is unset is left out."""
+    """Write the profile as a profile.yaml, from which `read_profile` reads an equal one, without unset values."""
     values: dict[str, object] = {"kind": str(profile.kind)}
     for key in _PROFILE_NUMBERS:
         number = getattr(profile, key)
@@ -141,7 +141,7 @@ def _cold_start(section: Section) -> ColdStart:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes texts so that they read back the same, and each measured point on one line."""
+    """Dumps texts so that they are read back unchanged, and each measured point on one line."""
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
         # The plain and the single-quoted style lose some line breaks, such as U+0085.

@@ -1,4 +1,4 @@
-"""What one function asks for: the spec that every part reads."""
+"""The spec of one function, which every part reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_GPUS: Final = 8  # of one node
 
 
 class Kind(StrEnum):
-    """What a function does, which decides whether its latency counts and how it is placed."""
+    """The kind of a function, which decides whether its latency counts and how it is placed."""
 
     INFERENCE = "inference"
     LLM_INFERENCE = "llm-inference"
@@ -34,18 +34,18 @@ class Slo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionSpec:
-    """What one function asks for, validated: shares of a GPU, memory, batch, objective and bounds of its replicas.
+    """The validated spec of one function: shares of a GPU, memory, batch, objective and bounds of its replicas.
 
     >>> FunctionSpec(name="embed", slo=Slo(latency_ms=60), batch=16, sm_request=300, sm_limit=600).slo_ms
     60.0
 
-    A share is in milli-GPU: 1000 is one whole GPU. Raises `ConfigError` for a value that cannot be.
+    A share is in milli-GPU: 1000 is one whole GPU. Raise `ConfigError` for an invalid value.
     """
 
     name: str
     kind: Kind = Kind.INFERENCE
     slo: Slo | None = None  # None: no objective
-    batch: int | None = None  # None: the handler takes one item a call; N: a list of 1..N items
+    batch: int | None = None  # None: the handler takes one item per call; N: a list of 1 to N items
     sm_request: int | None = None  # guaranteed share of each GPU; None: not opted in to co-scaling
     sm_limit: int | None = None  # share beyond which more does not pay; None: unknown
     gpu_memory_mib: int | None = None  # on each GPU; None: unknown
@@ -81,7 +81,7 @@ Check = Callable[[str, object], object]
 
 
 def unless_none(check: Check) -> Check:
-    """The check of an optional value: None passes."""
+    """Return the check of an optional value: None passes."""
 
     def checked(key: str, value: object) -> object:
         return None if value is None else check(key, value)
@@ -90,7 +90,7 @@ def unless_none(check: Check) -> Check:
 
 
 def in_order(values: object, floor_key: str, key: str) -> None:
-    """Refuse a value below the one of `floor_key`, such as a limit below its request; either may be None."""
+    """Raise `FieldError` if a value is below that of `floor_key`, as a limit below its request; either may be None."""
     floor, value = getattr(values, floor_key), getattr(values, key)
     if floor is not None and value is not None and not value >= floor:
         name = floor_key.rpartition("_")[2] if floor_key.endswith("_request") else "minimum"

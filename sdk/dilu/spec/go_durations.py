@@ -1,4 +1,4 @@
-"""Durations as Go and so Knative write them: `1m30s`, `300ms`, `1.5h`, `0`."""
+"""Durations in the syntax of Go, which Knative uses: `1m30s`, `300ms`, `1.5h`, `0`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PART: Final = re.compile(r"(?=\.?[0-9])([0-9]{0,19})(?:\.([0-9]{0,30}))?(ns|us|
 
 
 def duration_ns(text: str) -> int | None:
-    """The nanoseconds that the text says, less being cut off; None where Go would not read it.
+    """Return the nanoseconds of a duration, rounded down; None if Go would refuse the text.
 
     >>> duration_ns("1m30s"), duration_ns("1.5h"), duration_ns("0"), duration_ns("60")
     (90000000000, 5400000000000, 0, None)

@@ -11,7 +11,7 @@ from dilu.spec.quantities import format_memory, read_memory
 
 
 class SpecOptions(TypedDict, total=False):
-    """The keywords of the decorator that describe the function; None means unset."""
+    """The keywords of the decorator that form the spec; None means unset."""
 
     kind: Kind | str
     slo_ms: float | None
@@ -51,18 +51,18 @@ TEXT_KEYS: Final = frozenset({"name", "kind", "affinity_group"})
 
 
 def function_spec(name: str, **options: Unpack[SpecOptions]) -> FunctionSpec:
-    """The spec that a decorator's keywords describe.
+    """Return the spec that a decorator's keywords describe.
 
     >>> function_spec("embed", slo_ms=60, batch=16, gpu_memory="2Gi").gpu_memory_mib
     2048
 
-    `gpu_memory` is a quantity with its unit, or an int of MiB. Raises `ConfigError` naming key, value and rule.
+    `gpu_memory` is a quantity with its unit, or an int of MiB. Raise `ConfigError` naming key, value and rule.
     """
     return from_mapping({"name": name, **options})
 
 
 def from_mapping(mapping: Mapping[str, object]) -> FunctionSpec:
-    """The spec that the mapping describes; a key left out is unset. Raises `ConfigError`."""
+    """Return the spec that the mapping describes; a missing key is unset. Raise `ConfigError`."""
     try:
         if "name" not in mapping:
             raise FieldError("name", "is required")
@@ -72,9 +72,9 @@ def from_mapping(mapping: Mapping[str, object]) -> FunctionSpec:
 
 
 def to_mapping(spec: FunctionSpec) -> dict[str, str | int | float | None]:
-    """Every key of the spec with a value that JSON and YAML can hold; unset ones are None.
+    """Return every key of the spec with a value for JSON and YAML; unset ones are None.
 
-    As all keys are there, `merge(any_spec, to_mapping(spec))` is `spec`.
+    Because all keys are present, `merge(any_spec, to_mapping(spec))` is `spec`.
     """
     memory_mib = spec.gpu_memory_mib
     return {
@@ -96,7 +96,7 @@ def to_mapping(spec: FunctionSpec) -> dict[str, str | int | float | None]:
 
 
 def merge(spec: FunctionSpec, overrides: Mapping[str, object]) -> FunctionSpec:
-    """The spec with the keys of `overrides` in place of its own; None unsets a key. Raises `ConfigError`."""
+    """Return the spec with the keys of `overrides` in place of its own; None unsets a key. Raise `ConfigError`."""
     return from_mapping({**to_mapping(spec), **overrides})
 
 

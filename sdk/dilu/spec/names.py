@@ -1,4 +1,4 @@
-"""Every name that crosses a process: annotations, resources, environment, headers, ports, cold-start phases."""
+"""The names that processes share: annotations, resources, environment, headers, ports, cold-start phases."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ENV_STATS_PORT: Final = "DILU_STATS_PORT"
 ENV_FUNCTION_SPEC: Final = "DILU_FUNCTION_SPEC"  # a JSON object: keys of dilu.yaml that override the decorator's
 ENV_REPLICA: Final = "DILU_REPLICA"  # the replica's name in logs
 ENV_LOG_FORMAT: Final = "DILU_LOG_FORMAT"  # json | plain
-ENV_REQUEST_TIMEOUT_S: Final = "DILU_REQUEST_TIMEOUT_S"  # longest that a request may take; Knative: its own
+ENV_REQUEST_TIMEOUT_S: Final = "DILU_REQUEST_TIMEOUT_S"  # maximum time of a request
 ENV_CONTROL_FD: Final = "DILU_CONTROL_FD"  # number of the inherited socket on which a replica reports to its parent
 ENV_K_SERVICE: Final = "K_SERVICE"  # set by Knative
 ENV_K_REVISION: Final = "K_REVISION"
@@ -50,7 +50,7 @@ ENV_K_CONFIGURATION: Final = "K_CONFIGURATION"
 # Environment of the commands on one machine.
 ENV_RUN_DIR: Final = "DILU_RUN_DIR"  # where `dilu up` keeps its socket, lock and logs
 
-# What the platform sets for a replica; a function's own `env` may not.
+# Variables that the platform sets for a replica; a function's own `env` may not.
 RESERVED_ENVIRONMENT: Final = frozenset(
     {
         ENV_HOST,
@@ -68,10 +68,10 @@ RESERVED_ENVIRONMENT: Final = frozenset(
 
 # Headers.
 HEADER_REQUEST_ID: Final = "X-Request-Id"
-HEADER_REFUSED: Final = "Dilu-Refused"  # nothing of the request was executed: it is safe to send it elsewhere
+HEADER_REFUSED: Final = "Dilu-Refused"  # the request was not executed: it is safe to send it elsewhere
 HEADER_RETRY_AFTER: Final = "Retry-After"
 HEADER_TIMEOUT_MS: Final = "X-Request-Timeout-Ms"  # how long the client waits for an answer, from its arrival
-HEADER_ENVOY_TIMEOUT_MS: Final = "X-Envoy-Expected-Rq-Timeout-Ms"  # how long Envoy waits, where a route says so
+HEADER_ENVOY_TIMEOUT_MS: Final = "X-Envoy-Expected-Rq-Timeout-Ms"  # how long Envoy waits, if a route sets it
 HEADER_PRIORITY: Final = "Priority"  # RFC 9218
 DEFAULT_URGENCY: Final = 3  # of a request without it; 0 is the most urgent, 7 the least
 HEADER_SERVER_TIMING: Final = "Server-Timing"
@@ -80,7 +80,7 @@ HEADER_SERVER_TIMING: Final = "Server-Timing"
 REFUSED_QUEUE_FULL: Final = "queue-full"
 REFUSED_DRAINING: Final = "draining"
 REFUSED_STARTING: Final = "starting"
-REFUSED_DEADLINE: Final = "deadline"  # it would be answered later than its objective or its client allows
+REFUSED_DEADLINE: Final = "deadline"  # it would miss its objective or its client's deadline
 REFUSED_DISPLACED: Final = "displaced"  # a more urgent request took its place in the queue
 
 # Values of DILU_LOG_FORMAT.

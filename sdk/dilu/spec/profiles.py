@@ -1,4 +1,4 @@
-"""What measuring a function found: the schema of profile.yaml."""
+"""The measured profile of a function: the schema of profile.yaml."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ExecPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColdStart:
-    """How long a replica takes until it is ready, by phase."""
+    """The time of a replica's cold start, by phase."""
 
     process_ms: float
     import_ms: float
@@ -43,29 +43,29 @@ class ColdStart:
 
     @property
     def total_ms(self) -> float:
-        """From the start of the process to the first possible answer."""
+        """The time from the start of the process to the first possible answer."""
         return self.process_ms + self.import_ms + self.load_ms + self.warmup_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What measuring a function on one machine found, for one objective. Raises `ConfigError` for what cannot be."""
+    """The measured profile of a function on one machine, for one objective. Raise `ConfigError` for invalid values."""
 
     kind: Kind
-    batch: int  # the batch size that was chosen; 1 for a handler that takes one item a call
+    batch: int  # the chosen batch size; 1 for a handler that takes one item per call
     sm_request: int
     sm_limit: int
     rps_request: float  # sustainable rate of one replica at sm_request
     rps_limit: float
     memory_mib: int | None = None  # on each GPU; None: it ran on no GPU
-    slo_ms: float | None = None  # the objective it was measured for; None: none, as for training
+    slo_ms: float | None = None  # the objective of the measurement; None: no objective, as for training
     exec_ms: tuple[ExecPoint, ...] = ()  # the measured curve, sorted by batch, then share
     cold_start_ms: ColdStart | None = None  # None: not measured
-    machine: Mapping[str, str] = field(default_factory=dict, hash=False)  # what it ran on, such as gpu: A100
+    machine: Mapping[str, str] = field(default_factory=dict, hash=False)  # the hardware, such as gpu: A100
     versions: Mapping[str, str] = field(
         default_factory=dict, hash=False
-    )  # of what shapes the speed, such as torch: 2.10
-    trials: int | None = None  # measurements that it took; None: written by hand
+    )  # of the software that affects the speed, such as torch: 2.10
+    trials: int | None = None  # number of measurements; None: written by hand
 
     def __post_init__(self) -> None:
         for name, check in _CHECKS.items():
@@ -74,9 +74,9 @@ class Profile:
         in_order(self, "rps_request", "rps_limit")
 
     def apply_to(self, spec: FunctionSpec) -> FunctionSpec:
-        """The spec with what it leaves unset taken from the profile.
+        """Return the spec with its unset values taken from the profile.
 
-        `batch` is never taken: unset it says that the handler takes one item a call.
+        `batch` is never taken: unset means that the handler takes one item per call.
         """
         if spec.kind is not self.kind:
             raise ConfigError(f"function {spec.name}: is of kind {spec.kind}, but its profile is of kind {self.kind}")

@@ -1,4 +1,4 @@
-"""GPU memory and GPU shares as people write them: exact, or refused with the rule."""
+"""GPU memory and GPU shares as users write them; they are converted exactly or refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from dilu.spec.fields import FieldError, whole_number
 
 WHOLE_GPU_MILLI: Final = 1000
-MAX_MEMORY_MIB: Final = 4 * 1024 * 1024  # 4 TiB on one GPU; above it somebody gave bytes where MiB are meant
+MAX_MEMORY_MIB: Final = 4 * 1024 * 1024  # 4 TiB on one GPU; a larger number is probably in bytes instead of MiB
 _MIB_BYTES: Final = 1024 * 1024
 _UNIT_BYTES: Final = {
     "": 1,
@@ -22,17 +22,17 @@ _RULE: Final = "must be a quantity such as 512Mi or 2Gi"
 
 
 def gpu_milli(key: str, value: object) -> int:
-    """A share of one GPU in thousandths: 1 to 1000."""
+    """Return the value if it is a share of one GPU in thousandths: 1 to 1000."""
     return whole_number(key, value, minimum=1, maximum=WHOLE_GPU_MILLI, unit="milli-GPU")
 
 
 def memory_mib(key: str, value: object) -> int:
-    """MiB within what one GPU can have."""
+    """Return the value if it is a number of MiB that one GPU can have."""
     return whole_number(key, value, minimum=1, maximum=MAX_MEMORY_MIB, unit="MiB")
 
 
 def parse_memory(key: str, text: object) -> int:
-    """The MiB of a Kubernetes quantity; there a number without unit is bytes.
+    """Return the MiB of a Kubernetes quantity, in which a number without unit is bytes.
 
     >>> parse_memory("gpu_memory", "2Gi"), parse_memory("gpu_memory", "1.5Gi"), parse_memory("gpu_memory", "1048576")
     (2048, 1536, 1)
@@ -42,7 +42,7 @@ def parse_memory(key: str, text: object) -> int:
     if match is None or unit_bytes is None:
         raise FieldError(key, _RULE, text)
     part = match["part"] or ""
-    # Whole numbers all the way: 1.5Gi is 15 x 1024**3 over 10 x 1024**2.
+    # Integer arithmetic only: 1.5Gi is 15 x 1024**3 over 10 x 1024**2.
     over = int(10 ** len(part)) * _MIB_BYTES
     mib, rest = divmod(int(match["whole"] + part) * unit_bytes, over)
     if not 1 <= mib + bool(rest) <= MAX_MEMORY_MIB:
@@ -53,7 +53,7 @@ def parse_memory(key: str, text: object) -> int:
 
 
 def read_memory(key: str, value: object) -> int:
-    """The MiB of what a decorator or a file says: an int is MiB, a text needs its unit."""
+    """Return the MiB of a decorator's or a file's value: an int is MiB, a text needs its unit."""
     if isinstance(value, int):
         return memory_mib(key, value)
     if isinstance(value, str) and value.isascii() and value.isdecimal():
@@ -62,7 +62,7 @@ def read_memory(key: str, value: object) -> int:
 
 
 def format_memory(mib: int) -> str:
-    """The shortest quantity that is exactly so many MiB.
+    """Return the shortest quantity that is exactly `mib` MiB.
 
     >>> format_memory(2048), format_memory(1536)
     ('2Gi', '1536Mi')

@@ -1,4 +1,4 @@
-"""A YAML file as sections whose keys know their lines: the ground on which schemas are read."""
+"""YAML files as sections whose keys know their lines, for the readers of schemas."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dilu.errors import ConfigError
 from dilu.spec.fields import FieldError, Position, number_or_text, plain_text, shown, unknown_key
 
 MAX_BYTES: Final = 256 * 1024  # PyYAML reads about 100 KiB a second
-MAX_ALIASES: Final = 100  # each may repeat what it names: bounds the work that a small file can ask for
+MAX_ALIASES: Final = 100  # bounds the work that a small file can cause, because each alias repeats its target
 
 _TAG: Final = "tag:yaml.org,2002:"
 _CONTAINER_TAGS: Final = frozenset({_TAG + "map", _TAG + "seq"})
@@ -30,33 +30,33 @@ class Section:
 
     position: Position
     nodes: Mapping[str, yaml.Node]
-    path: str = ""  # where the mapping is, such as "gateway."
+    path: str = ""  # the prefix of its keys, such as "gateway."
 
     def __contains__(self, key: str) -> bool:
         return key in self.nodes
 
     def value(self, key: str) -> object:
-        """The plain value of the key; None where it is left out or null."""
+        """Return the plain value of the key; None if it is missing or null."""
         node = self._scalar(key)
         if node is None or node.tag == _TAG + "null":
             return None
         if node.tag == _TAG + "bool":
             return _BOOLEANS.get(node.value.lower(), node.value)
-        # YAML 1.1 also takes 0x10, 010, 1_000 and 1:30 as numbers, which surprises; here they stay texts.
+        # YAML 1.1 also reads 0x10, 010, 1_000 and 1:30 as numbers, which surprises users; here they stay texts.
         return number_or_text(node.value) if node.tag in (_TAG + "int", _TAG + "float") else node.value
 
     def text(self, key: str) -> str | None:
-        """What was written for the key, whatever YAML would make of it; None where it is left out or null."""
+        """Return the text of the key's value, whatever its YAML type; None if it is missing or null."""
         node = self._scalar(key)
         return None if node is None or node.tag == _TAG + "null" else node.value
 
     def section(self, key: str, known: Collection[str] | None) -> Section | None:
-        """The mapping under the key, whose keys must be among `known`; None where it is left out or null."""
+        """Return the mapping under the key, whose keys must be among `known`; None if it is missing or null."""
         node = self._container(key)
         return None if node is None else _section(self.position.file, node, known, f"{self.path}{key}.")
 
     def sections(self, key: str, known: Collection[str]) -> list[Section]:
-        """The list of mappings under the key; empty where it is left out or null."""
+        """Return the list of mappings under the key; empty if it is missing or null."""
         node = self._container(key)
         if node is None:
             return []
@@ -66,22 +66,22 @@ class Section:
         return [_section(file, item, known, "", name=f"{key}[{index}]") for index, item in enumerate(node.value)]
 
     def texts(self) -> dict[str, str]:
-        """Every key's text."""
+        """Return the text of every key's value."""
         texts = {key: self.text(key) for key in self.nodes}
         with self.locating():
             for key, text in texts.items():
                 if text is None:
-                    raise FieldError(key, "has no value; an empty text is written ''")
+                    raise FieldError(key, "has no value; write an empty text as ''")
             return {key: plain_text(key, text) for key, text in texts.items()}
 
     def require(self, *keys: str) -> None:
-        """Refuse the section where one of the keys is missing or null."""
+        """Raise `ConfigError` if one of the keys is missing or null."""
         for key in keys:
             if self._container(key) is None:
                 raise self.position.locate(FieldError(self.path + key, "is required"))
 
     def locating(self) -> AbstractContextManager[None]:
-        """Gives every `FieldError` of its block the file and line of its key."""
+        """Return a context manager that adds file and line to every `FieldError` of its block."""
         return self.position.locating(self.path)
 
     def _scalar(self, key: str) -> yaml.ScalarNode | None:
@@ -98,7 +98,7 @@ class Section:
 
 
 class _NodeKind:
-    """Shows in an error message what kind of node was seen."""
+    """The kind of a node, for an error message."""
 
     def __init__(self, node: yaml.Node) -> None:
         self._node = node
@@ -112,7 +112,7 @@ class _NodeKind:
 
 
 def read_section(path: Path, known: Collection[str]) -> Section:
-    """The mapping that a YAML file holds. Raises `ConfigError` in one line with the file and, where known, the line."""
+    """Read the mapping of a YAML file. Raise `ConfigError` in one line with the file and, if known, the line."""
     file = str(path)
     root = _compose(file, _read_text(path))
     if root is None:
@@ -173,7 +173,7 @@ def _read_text(path: Path) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes, which share what an alias names, and counts the aliases."""
+    """Composes nodes and counts their aliases."""
 
     aliases = 0
 
@@ -204,6 +204,6 @@ def _compose(file: str, text: str) -> yaml.Node | None:
         problem = f"{error.reason} (seen character 0x{ord(text[error.position]):02x})"
     except RecursionError:
         problem = "nested too deeply"
-    except (ValueError, OverflowError):  # PyYAML lets the errors of impossible escapes through
+    except (ValueError, OverflowError):  # PyYAML does not wrap errors of invalid escapes
         problem = "an escape names no character"
     raise ConfigError(f"{file}:{line}: not YAML: {' '.join(problem.split())}")

@@ -1,5 +1,5 @@
-"""One run of a training function: iterations, checkpoints, metrics, progress and an orderly end.
+"""One run of a training function: iterations, checkpoints, metrics, progress and stop.
 
 `run` (signals, probes, progress; on the main thread) -> `loop` (the user's code; on a thread of its own) ->
-`checkpoints` (the folder) and `metrics` (the numbers). The decorator is in `dilu.training_handlers`.
+`checkpoints` (the folder) and `metrics`. The decorator is in `dilu.training_handlers`.
 """

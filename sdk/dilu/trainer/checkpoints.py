@@ -1,10 +1,10 @@
-"""The folder of checkpoints: each is whole or not there, is checked before it is used, and the newest ones are kept.
+"""The folder of checkpoints: they are written atomically, checked before use, and only the newest are kept.
 
     DIR/000007-iteration-120/dilu-checkpoint.json    iteration, and size and SHA-256 of every file
-                             ...                     what the function's `checkpoint` wrote
+                             ...                     the files of the function's `checkpoint`
 
-A checkpoint is written into `.writing-*` beside its place, synced and renamed. The number in front grows with every
-write, so that after a fresh start the new run's checkpoints are newer than those of the run before.
+A checkpoint is written into a folder `.writing-*`, synced and renamed. The leading number grows with every write, so
+that after a fresh start the checkpoints of the new run are newer than those of the run before.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _NAME = re.compile(r"(\d{6,18})-iteration-\d+", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """One whole checkpoint on the disk."""
+    """One complete checkpoint on the disk."""
 
     path: Path
-    iteration: int  # the last one that is in it
+    iteration: int  # the last one that it includes
 
     def __str__(self) -> str:
         return f"{self.path} (iteration {self.iteration})"
@@ -57,22 +57,22 @@ class _Manifest(msgspec.Struct):
     files: dict[str, _File]
 
 
-class _NotWholeError(Exception):
-    """A checkpoint that cannot be used; the text says why."""
+class _IncompleteError(Exception):
+    """A checkpoint that cannot be used; the message says why."""
 
 
 class CheckpointStore:
     """The checkpoints of one function in one folder, for one process at a time."""
 
     def __init__(self, folder: Path, *, function: str, keep: int) -> None:
-        """Lock the folder, made if need be. Raises `ConfigError` if it cannot be used or another run holds it."""
+        """Create the folder if needed, and lock it. Raise `ConfigError` if that fails or another run holds the lock."""
         self.folder = folder
-        self.latest: Checkpoint | None = None  # the newest one known to be whole
+        self.latest: Checkpoint | None = None  # the newest one known to be complete
         self._function = function
         self._keep = keep
         self._broken: set[str] = set()
         self._lock_fd = _lock(folder)
-        self._clear_left_overs()
+        self._remove_leftovers()
 
     @property
     def lock_fd(self) -> int:
@@ -80,15 +80,15 @@ class CheckpointStore:
         return self._lock_fd
 
     def newest(self) -> Checkpoint | None:
-        """The newest whole checkpoint; broken ones are passed over with a warning. None: there is none.
+        """Return the newest complete checkpoint, or None; damaged ones are skipped with a warning.
 
-        Raises `ConfigError` if it is another function's.
+        Raise `ConfigError` if it is another function's.
         """
         for _, path in reversed(self._numbered()):
             try:
                 manifest = _checked(path)
-            except (_NotWholeError, OSError) as error:
-                _log.warning("checkpoint %s is passed over: %s", path, error)
+            except (_IncompleteError, OSError) as error:
+                _log.warning("checkpoint %s is skipped: %s", path, error)
                 self._broken.add(path.name)
                 continue
             if manifest.function != self._function:
@@ -101,9 +101,9 @@ class CheckpointStore:
         return None
 
     def write(self, iteration: int, save: Callable[[Path], None]) -> Checkpoint:
-        """Let `save` fill an empty folder, and make a checkpoint of it; then remove what is too old.
+        """Let `save` fill an empty folder, make a checkpoint of it, and remove the oldest checkpoints.
 
-        Raises what `save` raises, and `OSError`; then nothing is left of it.
+        Raise what `save` raises, and `OSError`; in that case no part of the checkpoint is left.
         """
         number = max((number for number, _ in self._numbered()), default=0) + 1
         place = self.folder / f"{number:06d}-iteration-{iteration}"
@@ -122,21 +122,21 @@ class CheckpointStore:
         return self.latest
 
     def close(self) -> None:
-        """Let another run have the folder."""
+        """Release the lock of the folder."""
         os.close(self._lock_fd)
 
     def _numbered(self) -> list[tuple[int, Path]]:
-        """Folders named like checkpoints, oldest first."""
+        """Return the folders that are named like checkpoints, oldest first."""
         matches = ((_NAME.fullmatch(path.name), path) for path in self.folder.iterdir() if path.is_dir())
         return sorted((int(match[1]), path) for match, path in matches if match is not None)
 
     def _seal(self, folder: Path, iteration: int) -> None:
-        """Write the manifest, and let all of it reach the disk."""
+        """Write the manifest, and sync all files and folders to the disk."""
         files = {str(path.relative_to(folder)): path for path in _files(folder)}
         if not files:
-            raise FileNotFoundError(f"it wrote no file into {folder}")
+            raise FileNotFoundError(f"checkpoint wrote no file into {folder}")
         if MANIFEST in files:
-            raise FileExistsError(f"it wrote a file named {MANIFEST}, which is Dilu's own")
+            raise FileExistsError(f"checkpoint wrote a file named {MANIFEST}, which is reserved for Dilu")
         manifest = _Manifest(
             format=_FORMAT,
             function=self._function,
@@ -150,7 +150,7 @@ class CheckpointStore:
             _sync(Path(inner))
 
     def _remove_old(self) -> None:
-        """Keep the newest whole ones; broken ones do not count, and go when they are older than all that is kept."""
+        """Keep the newest complete ones. Damaged ones do not count, and are removed when older than the kept."""
         kept = 0
         for _, path in reversed(self._numbered()):
             if kept == self._keep:
@@ -159,17 +159,17 @@ class CheckpointStore:
                 kept += 1
 
     def _remove(self, path: Path) -> None:
-        """Renamed first, so that a half-removed one is never taken for a checkpoint."""
+        """Rename it, then remove it, so that a half-removed one is never taken for a checkpoint."""
         try:
             removed = path.rename(self.folder / f"{_REMOVING}{path.name}")
             shutil.rmtree(removed)
         except OSError as error:
             _log.warning("the old checkpoint %s cannot be removed: %s", path, error)
 
-    def _clear_left_overs(self) -> None:
+    def _remove_leftovers(self) -> None:
         for path in sorted(self.folder.iterdir()):
             if path.name.startswith(_WRITING):
-                _log.warning("checkpoint %s is passed over: half-written by a run that was killed", path)
+                _log.warning("checkpoint %s is skipped: it was half-written by a run that was killed", path)
             if path.name.startswith((_WRITING, _REMOVING)):
                 shutil.rmtree(path, ignore_errors=True)
 
@@ -185,21 +185,21 @@ def _lock(folder: Path) -> int:
     except OSError as error:
         os.close(fd)
         if isinstance(error, BlockingIOError):
-            raise ConfigError(f"checkpoint-dir = {folder}, another run uses it; choose another one") from None
+            raise ConfigError(f"checkpoint-dir = {folder}, is in use by another run; choose another one") from None
         raise ConfigError(f"checkpoint-dir = {folder}, cannot be locked: {error.strerror}") from error
     return fd
 
 
 def _checked(path: Path) -> _Manifest:
-    """The manifest of a checkpoint whose files are all as they were written."""
+    """Check that all files of a checkpoint are as they were written, and return its manifest."""
     try:
         manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=_Manifest)
     except FileNotFoundError:
-        raise _NotWholeError(f"it has no {MANIFEST}") from None
+        raise _IncompleteError(f"it has no {MANIFEST}") from None
     except msgspec.DecodeError as error:
-        raise _NotWholeError(f"{MANIFEST} cannot be read: {error}") from None
+        raise _IncompleteError(f"{MANIFEST} cannot be read: {error}") from None
     if manifest.format != _FORMAT:
-        raise _NotWholeError(f"its format is {manifest.format}, this version of Dilu reads {_FORMAT}")
+        raise _IncompleteError(f"its format is {manifest.format}, this version of Dilu reads {_FORMAT}")
     for name, written in manifest.files.items():
         _check_file(path / name, name, written)
     return manifest
@@ -209,11 +209,11 @@ def _check_file(path: Path, name: str, written: _File) -> None:
     try:
         size = path.stat().st_size
     except FileNotFoundError:
-        raise _NotWholeError(f"{name} is missing") from None
+        raise _IncompleteError(f"{name} is missing") from None
     if size != written.bytes:
-        raise _NotWholeError(f"{name} has {size} bytes, {written.bytes} were written")
+        raise _IncompleteError(f"{name} has {size} bytes, {written.bytes} were written")
     if _digest(path) != written.sha256:
-        raise _NotWholeError(f"{name} is not what was written, its SHA-256 differs")
+        raise _IncompleteError(f"{name} was changed, its SHA-256 differs")
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -228,7 +228,7 @@ def _digest(path: Path) -> str:
 
 
 def _sync(path: Path) -> None:
-    """Let a file or a folder reach the disk."""
+    """Sync a file or a folder to the disk."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -1,4 +1,4 @@
-"""The training thread: load, resume, iterate, checkpoint. It knows no signals, sockets or terminals."""
+"""The training thread: load, resume, iterate, checkpoint; without signals, sockets or terminals."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from dilu.training_handlers import TrainingDefinition
 _log = logging.getLogger(__name__)
 
 PHASE_RESUME: Final = "resume"
-# Scalars may be tensors on a device, and reading one waits for the device. So they are read this often, not always.
+# Scalars may be tensors on a device, and reading one waits for the device, so they are read at this interval.
 _SCALARS_EVERY_S = 0.5
 
 
 @final
 class TrainingFailedError(DiluError):
-    """The user's code, or the disk, ended a run. The message says where; `__cause__` is what was raised."""
+    """A run failed in the user's code or on the disk. The message says where; `__cause__` is the original error."""
 
 
 class End(StrEnum):
-    """How a run that did not fail ended."""
+    """The end of a run that did not fail."""
 
-    FINISHED = "finished"  # steps ended, or the last iteration that was asked for is done
-    STOPPED = "stopped"  # somebody asked for it
+    FINISHED = "finished"  # steps ended, or the last requested iteration is done
+    STOPPED = "stopped"  # a stop was requested
 
 
 class TrainingLoop:
-    """Runs one training function. `run` belongs to one thread; the rest may be called from any."""
+    """Runs one training function. `run` is for one thread; the other methods are thread-safe."""
 
     def __init__(
         self,
@@ -62,15 +62,15 @@ class TrainingLoop:
         self._iteration = 0
         self._scalars: object = None
         self._scalars_read_s = -math.inf
-        self.doing = "load"  # what the user's code is at, for messages
-        self.is_iterating = False  # load and resume are over: a stop saves the state
+        self.doing = "load"  # the current activity, for messages
+        self.is_iterating = False  # after load and resume: a stop saves the state
 
     def request_stop(self) -> None:
-        """End after the current iteration, with a checkpoint."""
+        """Stop after the current iteration, with a checkpoint."""
         self._stop.set()
 
     def run(self) -> End:
-        """Train to the end or to a stop. Raises `TrainingFailedError` and `ConfigError`."""
+        """Train to the end or to a stop. Raise `TrainingFailedError` or `ConfigError`."""
         function = self._timed(names.PHASE_LOAD, self._load)
         self._timed(PHASE_RESUME, lambda: self._resume(function))
         self.doing = "steps"
@@ -97,14 +97,14 @@ class TrainingLoop:
         if found is None:
             return
         self.doing = f"resume from {found}"
-        with _naming(f"resume from {found}", "mend it, or begin anew with --fresh"):
+        with _naming(f"resume from {found}", "fix it, or start again with --fresh"):
             function.resume(found.path)
         self._iteration = found.iteration
         self._metrics.resumed(found.iteration)
         _log.info("resumed from %s", found)
 
     def _iterate(self, function: Any, steps: Iterator[Any]) -> End:
-        """Iterations until there are no more, as many are done as were asked for, or a stop."""
+        """Iterate until `steps` ends, the last requested iteration is done, or a stop."""
         began_s = saved_s = time.monotonic()
         saved_iteration = self._iteration
         while not self._stop.is_set():
@@ -124,7 +124,7 @@ class TrainingLoop:
         return End.STOPPED
 
     def _step(self, steps: Iterator[Any]) -> bool:
-        """One iteration; whether there was one."""
+        """Run one iteration. Return False if `steps` has ended instead."""
         self.doing = f"iteration {self._iteration + 1}"
         with _naming(self.doing):
             try:
@@ -141,13 +141,15 @@ class TrainingLoop:
         self._scalars_read_s = now_s
         with _naming(f"iteration {self._iteration}"):
             read = _as_numbers(scalars)
-        strange = [name for name, value in read.items() if not math.isfinite(value)]
-        if strange:
-            _log.warning("iteration %d: %s", self._iteration, ", ".join(f"{name} is {read[name]}" for name in strange))
+        not_finite = [name for name, value in read.items() if not math.isfinite(value)]
+        if not_finite:
+            _log.warning(
+                "iteration %d: %s", self._iteration, ", ".join(f"{name} is {read[name]}" for name in not_finite)
+            )
         self._metrics.yielded(read)
 
     def _saved_iteration(self) -> int:
-        """The iteration whose state needs no saving: the newest checkpoint's, or 0, which load makes."""
+        """Return the iteration whose state is saved: that of the newest checkpoint, or 0, the state after load."""
         return 0 if self._store.latest is None else self._store.latest.iteration
 
     def _checkpoint(self, function: Any) -> None:
@@ -168,16 +170,16 @@ class TrainingLoop:
 
 @contextmanager
 def _naming(where: str, way_out: str = "") -> Iterator[None]:
-    """Turns whatever the user's code raises into a `TrainingFailedError` that says where."""
+    """Turn any error of the user's code into a `TrainingFailedError` that says where."""
     try:
         yield
-    except BaseException as error:  # it may call sys.exit() as well
+    except BaseException as error:  # it may call sys.exit(), too
         rest = f"; {way_out}" if way_out else ""
-        raise TrainingFailedError(f"{where}: {_told(error)}{rest}") from error
+        raise TrainingFailedError(f"{where}: {_described(error)}{rest}") from error
 
 
-def _told(error: BaseException) -> str:
-    """`ValueError: text (app.py:14)`: the deepest frame outside of Dilu and of installed packages, if there is one."""
+def _described(error: BaseException) -> str:
+    """Return `ValueError: text (app.py:14)`, with the deepest frame outside of Dilu and of installed packages."""
     text = f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": ")
     own = __file__.rpartition("/trainer/")[0] + "/"
     frames = [
@@ -192,7 +194,7 @@ def _save(function: Any, path: Path) -> None:
     try:
         function.checkpoint(path)
     except IsADirectoryError as error:
-        raise IsADirectoryError(f"{error}; path is a folder, write into it: path / 'state.pt'") from error
+        raise IsADirectoryError(f"{error}; path is a folder; write into it, such as path / 'state.pt'") from error
 
 
 def _as_numbers(scalars: object) -> dict[str, float]:
@@ -202,7 +204,7 @@ def _as_numbers(scalars: object) -> dict[str, float]:
 
 
 def _as_number(name: object, value: Any) -> float:
-    if not isinstance(value, str):  # float("1") would do it
+    if not isinstance(value, str):  # float("1") would succeed
         try:
             return float(value)
         except (TypeError, ValueError):
@@ -216,10 +218,10 @@ def _short(value: object) -> str:
 
 
 def _close(steps: Iterator[Any]) -> None:
-    """Let the generator's `finally` blocks run; the state is saved already."""
+    """Run the generator's `finally` blocks; the state is saved already."""
     try:
         close = getattr(steps, "close", None)
         if close is not None:
             close()
     except Exception:
-        _log.warning("steps raised while it was closed; the checkpoint is whole", exc_info=True)
+        _log.warning("steps raised an error while it was closed; the checkpoint is complete", exc_info=True)

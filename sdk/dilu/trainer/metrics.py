@@ -1,10 +1,10 @@
-"""What one run reports: Prometheus metrics, and the numbers behind `/v1/stats` and the progress line.
+"""The metrics of one run, for Prometheus, `/v1/stats` and the progress line.
 
 KLC is the kernel-launching cycle: the time from the first kernel launch of one iteration to the first launch of the
-next. Dilu sees where an iteration begins, not the launches themselves, so it measures from the moment at which
-`steps` is resumed for an iteration to the moment at which it is resumed for the next; what comes before the first
-launch of an iteration (its data, say) shifts both ends alike. Checkpoints are left out. It is wall-clock time of the
-process: on a GPU it follows the device as soon as its launch queue is full or the iteration waits for a result.
+next. Dilu sees where an iteration begins, not the launches, so it measures from the moment at which `steps` is resumed
+for an iteration to the moment at which it is resumed for the next. What comes before the first launch of an iteration
+(its data, for example) shifts both ends alike. Checkpoints are excluded. It is wall-clock time of the process: on a GPU
+it follows the device as soon as the launch queue is full or the iteration waits for a result.
 """
 
 from __future__ import annotations
@@ -29,43 +29,43 @@ from prometheus_client.registry import Collector
 
 from dilu.runtime.reporting.metrics import Histogram
 
-# Seconds, about three a decade: an iteration takes a millisecond in a test and minutes in a large model.
+# Seconds: an iteration takes a millisecond in a test and minutes in a large model.
 KLC_BUCKETS_S = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3),
     *(0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 300.0),
 )
 CHECKPOINT_BUCKETS_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-_RECENT = 64  # iterations over which the rate and the mean KLC are taken
-_ENOUGH = 16  # iterations whose mean may be the least one
-_STALLED_AFTER = 2.0  # mean iterations without a new one; then the time since the last one counts as well
+_RECENT = 64  # iterations over which the rate and the mean KLC are computed
+_ENOUGH = 16  # iterations whose mean may become the minimum
+_STALLED_AFTER = 2.0  # mean iteration times without a new iteration, after which the waiting time counts, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Klc:
-    """Kernel-launching cycles in seconds; `mean_s / min_s` is their inflation, 1 where nothing is in the way.
+    """Kernel-launching cycles in seconds; `mean_s / min_s` is their inflation, 1 without contention.
 
-    Means, since single cycles say little: a data loader with two workers gives a long one and a short one in turn.
+    They are means, because single cycles vary: with a data loader of two workers long and short ones alternate.
     """
 
     last_s: float
-    mean_s: float  # over the last 64, without the first one of the run, which warms up
-    min_s: float | None  # the least that the mean has been in this run; None: fewer than 16 iterations so far
+    mean_s: float  # over the last 64, without the first one of the run, which is a warm-up
+    min_s: float | None  # the minimum of the mean in this run; None: fewer than 16 iterations so far
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingProgress:
-    """Where a run is, as of one moment."""
+    """The progress of a run at one moment."""
 
-    iteration: int  # complete ones, over all runs
-    run_iterations: int  # complete ones of this run
+    iteration: int  # the last complete one, counted over all runs
+    run_iterations: int  # completed by this run
     iterations_per_s: float | None  # over the last 64, checkpoints included; None: fewer than two so far
     klc: Klc | None
-    scalars: Mapping[str, float]  # what steps yielded last
-    checkpoint_iteration: int | None  # the newest checkpoint's; None: there is none
+    scalars: Mapping[str, float]  # yielded last by steps
+    checkpoint_iteration: int | None  # of the newest checkpoint; None: there is none
 
 
 class TrainingMetrics(Collector):
-    """The numbers of one run. The training thread writes them; anyone may read."""
+    """The metrics of one run. The training thread writes them; any thread may read them."""
 
     def __init__(self, function: str, *, version: str = "") -> None:
         self.function = function
@@ -85,31 +85,31 @@ class TrainingMetrics(Collector):
     # -- written by the training thread
 
     def resumed(self, iteration: int) -> None:
-        """The run goes on after `iteration`, from a checkpoint."""
+        """Record that the run resumes after `iteration`, from a checkpoint."""
         with self._lock:
             self._iteration = self._checkpoint_iteration = iteration
 
     def iteration_ended(self, klc_s: float, now_s: float) -> None:
-        """One more iteration is complete."""
+        """Record one more complete iteration."""
         with self._lock:
             self._iteration += 1
             self._run_iterations += 1
             self._ends_s.append(now_s)
             self._klc.observe(klc_s)
             if self._run_iterations == 2:
-                self._recent_klc_s.clear()  # of the first one, which warms up
+                self._recent_klc_s.clear()  # drop the first one, which is a warm-up
             self._recent_klc_s.append(klc_s)
             if len(self._recent_klc_s) >= _ENOUGH:
                 mean_s = fmean(self._recent_klc_s)
                 self._min_klc_s = mean_s if self._min_klc_s is None else min(self._min_klc_s, mean_s)
 
     def yielded(self, scalars: dict[str, float]) -> None:
-        """These are the newest scalars."""
+        """Record the newest scalars."""
         with self._lock:
             self._scalars = scalars
 
     def checkpointed(self, iteration: int, seconds: float) -> None:
-        """A checkpoint of `iteration` is on the disk."""
+        """Record that a checkpoint of `iteration` is on the disk."""
         with self._lock:
             self._checkpoint_iteration = iteration
             self._checkpoint.observe(seconds)
@@ -117,19 +117,19 @@ class TrainingMetrics(Collector):
     # -- read
 
     def progress(self, now_s: float) -> TrainingProgress:
-        """The numbers as of now (`now_s` monotonic)."""
+        """Return the progress at `now_s` (monotonic)."""
         with self._lock:
             return TrainingProgress(
                 iteration=self._iteration,
                 run_iterations=self._run_iterations,
                 iterations_per_s=_rate(self._ends_s, now_s),
-                klc=self._klc_seen(),
+                klc=self._recent_klc(),
                 scalars=self._scalars,
                 checkpoint_iteration=self._checkpoint_iteration,
             )
 
     def stats(self, now_s: float) -> dict[str, Any]:
-        """The part of `/v1/stats` that these numbers make."""
+        """Return the metrics' part of `/v1/stats`."""
         now = self.progress(now_s)
         klc = now.klc
         return {
@@ -142,13 +142,13 @@ class TrainingMetrics(Collector):
         }
 
     def registry(self) -> CollectorRegistry:
-        """A registry of its own, so that two runs in one process (tests) do not clash."""
+        """Return a new registry with this collector, so that two runs in one process (tests) do not collide."""
         registry = CollectorRegistry(auto_describe=False)
         registry.register(self)
         return registry
 
     def collect(self) -> Iterable[Metric]:
-        """The numbers as Prometheus families."""
+        """Yield the metrics as Prometheus families."""
         with self._lock:
             iteration, run_iterations, scalars = self._iteration, self._run_iterations, self._scalars
             rate = _rate(self._ends_s, time.monotonic())
@@ -162,12 +162,12 @@ class TrainingMetrics(Collector):
         yield self._gauge("dilu_iteration", "Number of the last complete iteration, over all runs.", iteration)
         yield self._gauge("dilu_iterations_per_second", "Iterations per second, over the last 64.", rate)
         yield self._gauge("dilu_checkpoint_iteration", "Iteration of the newest checkpoint.", checkpoint_iteration)
-        yield self._histogram("dilu_klc_seconds", "From the start of one iteration to the next one's.", klc)
+        yield self._histogram("dilu_klc_seconds", "From the start of one iteration to the start of the next.", klc)
         yield self._histogram("dilu_checkpoint_seconds", "Time to write one checkpoint.", checkpoint)
-        yield self._labelled("dilu_training_scalar", "What steps yielded last, by name.", "name", scalars)
+        yield self._labelled("dilu_training_scalar", "The value that steps yielded last, by name.", "name", scalars)
         yield self._labelled("dilu_cold_start_seconds", "Time to ready, by phase.", "phase", dict(self.cold_start_s))
 
-    def _klc_seen(self) -> Klc | None:
+    def _recent_klc(self) -> Klc | None:
         if not self._recent_klc_s:
             return None
         recent_s = self._recent_klc_s
@@ -192,7 +192,7 @@ class TrainingMetrics(Collector):
 
 
 def _rate(ends_s: deque[float], now_s: float) -> float | None:
-    """Iterations per second over the ends of the last ones; it falls when no new one comes."""
+    """Return the iterations per second over the last iterations; it falls while none ends."""
     if len(ends_s) < 2:
         return None
     cycles, span_s = len(ends_s) - 1, ends_s[-1] - ends_s[0]

@@ -1,4 +1,4 @@
-"""What a run asks of its own process: an exit that comes, and children that a Ctrl-C does not end too early."""
+"""The process of a run: guaranteed exit, and child processes that survive the first Ctrl-C."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Final
 
 from dilu.runtime import process
 
-THREAD_NAME: Final = "dilu-training"  # of the thread that runs the user's code
+THREAD_NAME: Final = "dilu-training"  # the thread that runs the user's code
 
 
 def end_process(code: int) -> None:
-    """End the process with `code`, also while the training thread is still in the user's code."""
+    """End the process with `code`, even if the training thread still runs the user's code."""
 
     def finish() -> None:
         logging.shutdown()
@@ -28,9 +28,9 @@ def end_process(code: int) -> None:
 
 
 def shield_forks(fds: Callable[[], Iterable[int]]) -> None:
-    """As for a replica; and a child survives the first Ctrl-C, which a terminal sends to it as well.
+    """Shield forked children as a replica does, and let them ignore the first Ctrl-C of a terminal.
 
-    A data loader's worker would otherwise end in the middle of the iteration that is to be finished.
+    Otherwise a data loader's worker would end in the middle of the iteration that must be finished.
     """
 
     def in_child() -> None:

@@ -1,4 +1,4 @@
-"""Progress for people: one line that is rewritten on a terminal, and a line in the log elsewhere."""
+"""The progress of a run: a line that is rewritten on a terminal, or log lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ERASE = "\r\x1b[K"
 
 
 def progress_text(function: str, now: TrainingProgress, last_iteration: int | None) -> str:
-    """Where a run is, in one line: `fine-tune: iteration 120/1000, 12.3/s, KLC 81 ms, loss 0.312`."""
+    """Return the progress in one line: `fine-tune: iteration 120/1000, 12.3/s, KLC 81 ms, loss 0.312`."""
     of = "" if last_iteration is None else f"/{last_iteration}"
     parts = [f"{function}: iteration {now.iteration}{of}"]
     if now.iterations_per_s is not None:
@@ -40,28 +40,28 @@ def _clock(seconds: float) -> str:
 
 
 class StatusLine:
-    """The last line of a terminal, rewritten in place; what others print goes above it."""
+    """The last line of a terminal, rewritten in place; all other output goes above it."""
 
     def __init__(self, terminal: TextIO) -> None:
         self._terminal = terminal
         self._lock = threading.RLock()
-        self._text = ""  # what stands there now
+        self._text = ""  # the text that is shown now
         self._at_line_start = True
         os.register_at_fork(after_in_child=self._forked)
 
     def above(self, stream: TextIO) -> TextIO:
-        """A stream in the place of `stream`, which writes to the same terminal."""
+        """Return a stream that replaces `stream` and writes above the line, to the same terminal."""
         return cast("TextIO", _Above(self, stream))
 
     def show(self, text: str) -> None:
-        """Put `text` there; in the middle of somebody's line it waits for the line's end."""
+        """Show `text`, now or when the current line of other output ends."""
         with self._lock:
             self._text = text[: shutil.get_terminal_size().columns - 1]
             if self._at_line_start:
                 self._put(_ERASE + self._text)
 
     def clear(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         self.show("")
 
     def write_above(self, stream: TextIO, text: str) -> int:
@@ -81,7 +81,7 @@ class StatusLine:
         self._terminal.flush()
 
     def _forked(self) -> None:
-        """A child writes without a line of its own, and without a lock that a thread of the parent may have held."""
+        """Reset in a forked child: it shows no line, and a thread of the parent may hold the lock."""
         self._lock = threading.RLock()
         self._text = ""
 
@@ -93,7 +93,7 @@ class StatusLine:
 
 
 class _Above:
-    """A text stream whose writes go above a status line; all else is the stream's own."""
+    """A text stream that writes above a status line; all other attributes are the stream's own."""
 
     def __init__(self, line: StatusLine, stream: TextIO) -> None:
         self._line = line
@@ -104,7 +104,7 @@ class _Above:
         return self._line.write_above(self._stream, text)
 
     def writelines(self, lines: Any) -> None:
-        """Write each of them."""
+        """Write each line above the status line."""
         for line in lines:
             self.write(line)
 

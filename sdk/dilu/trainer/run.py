@@ -1,4 +1,4 @@
-"""One run from its first instruction to its exit code: import, load, resume, iterate, stop."""
+"""The life of one run, from its first instruction to its exit code: import, load, resume, iterate, stop."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from dilu.version import sdk_version
 
 _log = logging.getLogger(__name__)
 
-_LOOK_S = 0.2  # at signals and at the clock; the line on a terminal is rewritten as often
-_LOG_EVERY_S = 10.0  # progress where there is no terminal
+_POLL_S = 0.2  # interval at which stops and deadlines are checked and the line on a terminal is rewritten
+_LOG_EVERY_S = 10.0  # interval of progress in the log, without a terminal
 
 
 class TrainingRun:
@@ -74,12 +74,12 @@ class TrainingRun:
         )
 
     def stats(self, replica: str | None) -> dict[str, Any]:
-        """The body of `/v1/stats`."""
+        """Return the body of `/v1/stats`."""
         about = {"function": self._name, "replica": replica, "kind": str(Kind.TRAINING), "state": self.state.value}
         return {**about, "last_iteration": self._plan.last_iteration, **self.metrics.stats(time.monotonic())}
 
     async def run(self) -> int:
-        """Train; the exit code (0 finished or stopped, 1 failed or cut, 128 + n at a second signal n)."""
+        """Train. Return the exit code (0 finished or stopped, 1 failed or cut, 128 + n at a second signal n)."""
         self._listener = Listener(StatsApp(self, self.metrics.registry(), replica=self._settings.replica), self._socket)
         await self._listener.start()
         shield_forks(self._inherited_fds)
@@ -97,7 +97,7 @@ class TrainingRun:
         return code
 
     def _start_thread(self) -> asyncio.Future[End]:
-        """Runs the training in a thread that does not hold the process up; its outcome."""
+        """Run the training in a daemon thread. Return the future of its outcome."""
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[End] = loop.create_future()
 
@@ -113,18 +113,18 @@ class TrainingRun:
         return outcome
 
     async def _wait(self, trained: asyncio.Future[End]) -> int | None:
-        """None once the training has ended by itself; else the exit code with which it is left behind."""
+        """Wait for the training. Return None when it has ended, or the exit code if it is abandoned."""
         while not trained.done():
-            await asyncio.wait({trained}, timeout=_LOOK_S)
+            await asyncio.wait({trained}, timeout=_POLL_S)
             if not trained.done() and (code := self._code_if_cut()) is not None:
                 return code
             self._show_progress()
         return None
 
     def _code_if_cut(self) -> int | None:
-        """The exit code if the training is not to be waited for any longer."""
+        """Return the exit code if the training is no longer waited for, else None."""
         if self._cut_by is not None:
-            _log.warning("ended at once, in %s; %s", self._loop.doing, self._way_back())
+            _log.warning("ended at once by a second signal, in %s; %s", self._loop.doing, self._way_back())
             return 128 + self._cut_by
         if self.state is State.DRAINING and not self._loop.is_iterating:
             _log.info("stopped in %s; %s", self._loop.doing, self._way_back())
@@ -138,7 +138,7 @@ class TrainingRun:
         return None
 
     def _ended(self, trained: asyncio.Future[End]) -> int:
-        """Say how the training ended; the exit code."""
+        """Log how the training ended. Return the exit code."""
         now = self.metrics.progress(time.monotonic())
         error = trained.exception()
         if error is None:
@@ -154,15 +154,15 @@ class TrainingRun:
         raise error
 
     def _phase(self) -> str:
-        """What the training was at when it failed."""
+        """Return the phase in which the training failed."""
         ended = self.metrics.cold_start_s
         return next((phase for phase in (names.PHASE_LOAD, PHASE_RESUME) if phase not in ended), "steps")
 
     def _way_back(self) -> str:
         latest = self._store.latest
         if latest is None:
-            return f"there is no checkpoint of this run in {self._store.folder}"
-        return f"the newest checkpoint is {latest}; the next run goes on from there"
+            return f"this run has no checkpoint in {self._store.folder}"
+        return f"the newest checkpoint is {latest}; the next run resumes from it"
 
     def _watch_for_stop(self) -> None:
         loop = asyncio.get_running_loop()
@@ -175,14 +175,14 @@ class TrainingRun:
                 self._deadline_s = time.monotonic() + self._plan.stop_timeout_s
                 self._loop.request_stop()
                 self._control.send("draining")
-                _log.info("stopping after %s; once more to end at once", self._loop.doing)
+                _log.info("stopping after %s; a second signal ends at once", self._loop.doing)
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop, number)
         self._control.watch(lambda: None if self.state is State.DRAINING else stop(None))
 
     def _from_thread(self, call: Callable[..., object]) -> Callable[..., None]:
-        """The call, made on the loop instead."""
+        """Return a function that makes the call on the loop."""
         loop = asyncio.get_running_loop()
 
         def forward(*arguments: Any) -> None:
@@ -214,14 +214,14 @@ class TrainingRun:
             _log.info(text)
 
     def _inherited_fds(self) -> list[int]:
-        """What a forked child must not hold."""
+        """Return the file descriptors that a forked child must close."""
         return [*self._listener.fds(), *self._control.fds(), self._store.lock_fd]
 
 
 def run_training(target: str, plan: TrainingPlan, settings: ReplicaSettings, line: StatusLine | None) -> int:
-    """Import `target` and train it; the exit code.
+    """Import `target` and train it. Return the exit code.
 
-    Raises `DiluError` for what a person has to mend; the supervisor is told as well.
+    Raise `DiluError` for errors that the user has to fix; they are also sent to the supervisor.
     """
     control = ControlLine(settings.control_fd)
     phase = names.PHASE_IMPORT
@@ -247,10 +247,10 @@ def run_training(target: str, plan: TrainingPlan, settings: ReplicaSettings, lin
 
 
 def _overridden(definition: TrainingDefinition, settings: ReplicaSettings) -> TrainingDefinition:
-    """The definition with what the deployment says instead of the decorator."""
+    """Return the definition with the deployment's values in place of the decorator's."""
     if not settings.overrides:
         return definition
     spec = merge(definition.spec, settings.overrides)
     if spec.kind is not Kind.TRAINING:
-        raise ConfigError(f"kind = {spec.kind}: {spec.name} is a training function, which only its code can change")
+        raise ConfigError(f"kind = {spec.kind}: {spec.name} is a training function; only its code can change that")
     return TrainingDefinition(spec=spec, target=definition.target)
