@@ -86,7 +86,7 @@ def test_no_traffic_is_a_run_that_was_carried_out() -> None:
     code, out, _ = load(web.Response, "--rps", "0", "--duration", "1")
     assert code == 0
     assert "0 due, 0 ok, 0 failed" in out
-    assert "! no request was due in that time" in out
+    assert "! no request was due in this time" in out
 
 
 def test_a_run_in_which_nothing_succeeds_exits_with_1() -> None:

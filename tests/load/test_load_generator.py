@@ -247,7 +247,7 @@ def test_a_request_without_an_answer_in_time_is_a_timeout() -> None:
     result = drive(sleep, constant(50, 0.1), timeout_s=0.2)
     assert {record.error for record in result.records} == {"timeout"}
     assert all(0.2 <= record.service_s < 2 for record in result.records)
-    assert "5 requests timed out after 0.2 s" in summarize(result).warnings[0]
+    assert "5 requests timed out after 0.2 s" in "\n".join(summarize(result).warnings)  # a busy machine adds one
 
 
 def test_setting_stop_ends_the_run_with_what_was_measured() -> None:

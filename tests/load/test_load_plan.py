@@ -53,7 +53,7 @@ def test_payload_files_hold_one_json_value_a_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"texts\.jsonl:2: not JSON"):
         read_payloads(path)
     path.write_text("\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match="no values, must hold one JSON value a line"):
+    with pytest.raises(ConfigError, match="no values, must have one JSON value per line"):
         read_payloads(path)
 
 
@@ -68,7 +68,7 @@ def test_a_header_is_a_name_and_a_value() -> None:
         (": x", "header name ''"),
         ("A B: x", "header name 'A B'"),
         ("A: x\r\nB: y", "must hold no control characters"),
-        ("x-request-id: 7", "every request gets an id of its own"),
+        ("x-request-id: 7", "every request gets its own id"),
     ],
 )
 def test_a_bad_header_is_refused(text: str, message: str) -> None:

@@ -164,7 +164,7 @@ def test_a_late_generator_is_reported() -> None:
     once = summary_of(*(record(index, lag_s=0.5 if index == 0 else 0.0) for index in range(100)))
     assert once.warnings == ()
     late = summary_of(*(record(index, lag_s=0.5 if index < 2 else 0.0) for index in range(100)))
-    assert late.warnings == ("the generator itself was late, send lag p99 500.0 ms; it is part of the latency shown",)
+    assert late.warnings == ("the generator itself was late, send lag p99 500.0 ms; the latency includes it",)
 
 
 def test_lateness_for_want_of_slots_is_reported_as_that() -> None:

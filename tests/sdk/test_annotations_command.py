@@ -101,7 +101,7 @@ def test_an_error_is_one_line_on_standard_error_and_exit_code_2(
 
 def test_a_value_that_a_shell_would_change_is_refused_as_a_flag_only() -> None:
     found = {"dilu.dev/affinity-group": "a b"}
-    with pytest.raises(ConfigError, match=r"dilu\.dev/affinity-group = 'a b': cannot be a flag"):
+    with pytest.raises(ConfigError, match=r"dilu\.dev/affinity-group = 'a b': a shell would change it"):
         written(found, "kn")
     assert yaml.safe_load(written(found, "yaml")) == found
 
