@@ -63,8 +63,8 @@ def test_a_client_that_waits_too_short_is_refused_while_others_wait(serve_functi
         assert {one.result().status for one in running} == {200}
 
 
-def test_an_idle_replica_tries_even_what_looks_hopeless(serve_function: ServeFunction) -> None:
-    replica = sleeping(serve_function)
+def test_an_idle_replica_tries_even_what_looks_hopeless(shared_function: ServeFunction) -> None:
+    replica = sleeping(shared_function)
     assert replica.post(0.01, headers={"X-Request-Timeout-Ms": "100"}).status == 200
 
 
@@ -77,8 +77,8 @@ def test_a_request_whose_time_is_over_gets_504_while_it_runs(serve_function: Ser
 
 
 @pytest.mark.parametrize("value", ["soon", "-1", "0", "nan", "inf", ""])
-def test_a_timeout_that_is_none_is_told(serve_function: ServeFunction, value: str) -> None:
-    answer = sleeping(serve_function).post(0, headers={"X-Request-Timeout-Ms": value})
+def test_a_timeout_that_is_none_is_told(shared_function: ServeFunction, value: str) -> None:
+    answer = sleeping(shared_function).post(0, headers={"X-Request-Timeout-Ms": value})
     assert (answer.status, answer.json()["error"]["field"]) == (400, "X-Request-Timeout-Ms")
 
 
@@ -132,8 +132,8 @@ def test_urgent_requests_go_first_and_displace_the_least_urgent_when_the_queue_i
     assert replica.post("order").json() == ["first", "urgent", "normal", "later"]
 
 
-def test_each_answer_says_where_its_time_went(serve_function: ServeFunction) -> None:
-    replica = sleeping(serve_function)
+def test_each_answer_says_where_its_time_went(shared_function: ServeFunction) -> None:
+    replica = sleeping(shared_function)
     timing = replica.post(0.05).headers["server-timing"]
     parts = dict(part.strip().split(";", 1) for part in timing.split(","))
     assert set(parts) == {"queue", "execute", "total"}

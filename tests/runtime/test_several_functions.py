@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from replica_process import ServeFunction
+from replica_process import ServeFunction, wait_until
 
 TWO = """
     import dilu
@@ -22,8 +22,8 @@ TWO = """
 """
 
 
-def test_each_function_has_its_path(serve_function: ServeFunction) -> None:
-    replica = serve_function(TWO)
+def test_each_function_has_its_path(shared_function: ServeFunction) -> None:
+    replica = shared_function(TWO)
     assert replica.post(4, "/double").json() == 8
     assert replica.post("hi", "/shout").json() == "HI!"
     answer = replica.post(4, "/")
@@ -70,8 +70,8 @@ CONTEXT = """
 """
 
 
-def test_a_handler_gets_the_context_that_it_asks_for(serve_function: ServeFunction) -> None:
-    replica = serve_function(CONTEXT)
+def test_a_handler_gets_the_context_that_it_asks_for(shared_function: ServeFunction) -> None:
+    replica = shared_function(CONTEXT)
     headers = {"X-Request-Id": "abc", "Priority": "u=1, i", "X-Request-Timeout-Ms": "5000"}
     assert replica.post(1, "/single", headers).json() == [1, "abc", 1, False, True]
     assert replica.post(1, "/single", {"X-Request-Id": "d", "Priority": "u=9"}).json() == [1, "d", 3, False, None]
@@ -110,7 +110,7 @@ def test_an_item_fails_alone(serve_function: ServeFunction) -> None:
     error = answers[1].json()["error"]
     assert (error["code"], error["message"], error["field"]) == ("negative", "has no real root", "$")
     assert "secret" not in answers[3].body.decode()
-    assert "OverflowError: secret" in replica.log()
+    wait_until(lambda: "OverflowError: secret" in replica.log(), "the log has the error")
 
 
 def test_a_single_handler_raises_what_its_client_is_told(serve_function: ServeFunction) -> None:

@@ -39,20 +39,20 @@ def events(body: bytes) -> list[tuple[str, Any]]:
     return found
 
 
-def test_parts_come_as_events_and_the_end_is_told(serve_function: ServeFunction) -> None:
-    answer = serve_function(WORDS).post("one two")
+def test_parts_come_as_events_and_the_end_is_told(shared_function: ServeFunction) -> None:
+    answer = shared_function(WORDS).post("one two")
     assert answer.status == 200
     assert answer.headers["content-type"] == "text/event-stream"
     assert events(answer.body) == [("message", "one"), ("message", "two"), ("done", {})]
 
 
-def test_a_client_that_wants_json_gets_all_parts_at_once(serve_function: ServeFunction) -> None:
-    answer = serve_function(WORDS).post("one two", headers={"Accept": "application/json"})
+def test_a_client_that_wants_json_gets_all_parts_at_once(shared_function: ServeFunction) -> None:
+    answer = shared_function(WORDS).post("one two", headers={"Accept": "application/json"})
     assert (answer.headers["content-type"], answer.json()) == ("application/json", ["one", "two"])
 
 
-def test_an_error_before_the_first_part_is_an_ordinary_error(serve_function: ServeFunction) -> None:
-    replica = serve_function(WORDS)
+def test_an_error_before_the_first_part_is_an_ordinary_error(shared_function: ServeFunction) -> None:
+    replica = shared_function(WORDS)
     assert replica.post("refuse").status == 418
     answer = replica.post("fail")
     assert (answer.status, answer.json()["error"]["code"]) == (500, "handler-failed")
@@ -71,8 +71,8 @@ def test_an_error_after_a_part_ends_the_stream_with_an_event(serve_function: Ser
     assert (totals["completed"], totals["failed"]) == (1, 1)
 
 
-def test_an_empty_stream_is_an_answer(serve_function: ServeFunction) -> None:
-    assert events(serve_function(WORDS).post("").body) == [("done", {})]
+def test_an_empty_stream_is_an_answer(shared_function: ServeFunction) -> None:
+    assert events(shared_function(WORDS).post("").body) == [("done", {})]
 
 
 @pytest.mark.parametrize("kind", ["def", "async def"])
@@ -117,9 +117,9 @@ LONG = """
 
 @pytest.mark.parametrize("name", ["count", "acount"])
 def test_a_client_that_leaves_stops_the_generator(
-    serve_function: ServeFunction, tmp_path_factory: pytest.TempPathFactory, name: str
+    shared_function: ServeFunction, tmp_path_factory: pytest.TempPathFactory, name: str
 ) -> None:
-    replica = serve_function(LONG)
+    replica = shared_function(LONG)
     told = tmp_path_factory.mktemp("told") / "told"
     with socket.create_connection(("127.0.0.1", replica.port)) as sock:
         body = json.dumps(str(told)).encode()

@@ -1,4 +1,4 @@
-"""`dilu annotations`: what goes on a Knative Service, as a shell, a YAML file or a program takes it unchanged."""
+"""`dilu annotations`: the annotations of a Knative Service, unchanged by a shell, a YAML file or a program."""
 
 from __future__ import annotations
 
