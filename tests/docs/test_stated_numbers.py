@@ -29,11 +29,11 @@ STATED = [
     ("sdk.md", f"`DILU_STATS_PORT`, {NUMBER}\\)", "dilu.spec.names:DEFAULT_STATS_PORT"),
     ("sdk.md", f"one replica on port {NUMBER}", "dilu.spec.names:DEFAULT_PORT"),
     ("sdk.md", f"code` \\| requests answered; {NUMBER}:", "dilu.runtime.calls.call:CLIENT_LEFT"),
-    ("sdk.md", f"most urgent\\) to 7, from the header `Priority`; {NUMBER}", "dilu.context:DEFAULT_URGENCY"),
+    ("sdk.md", f"most urgent\\) to 7, from the header `Priority`; {NUMBER}", "dilu.spec.names:DEFAULT_URGENCY"),
     ("training.md", f"over the last {NUMBER} iterations, checkpoints", "dilu.trainer.metrics:_RECENT"),
     ("training.md", f"`klc.mean_s` \\(last {NUMBER} iterations", "dilu.trainer.metrics:_RECENT"),
     ("training.md", f"`DILU_STATS_PORT`, {NUMBER}\\)", "dilu.spec.names:DEFAULT_STATS_PORT"),
-    ("local.md", f"1, 2, 4 … {NUMBER} s", "dilu_autoscaler.local.crash_loop:LONGEST_BACKOFF_S"),
+    ("local.md", f"1, 2, 4 … {NUMBER} s", "dilu_autoscaler.local.crash_loop:MAX_BACKOFF_S"),
     ("knative.md", f"For {NUMBER} s after a bucket", "dilu_autoscaler.knative.process:SETTLES_S"),
 ]
 

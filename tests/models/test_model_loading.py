@@ -94,7 +94,7 @@ def test_a_path_object_is_never_an_id(tmp_path: Path) -> None:
 
 
 def test_a_file_is_refused_with_the_way_out(folder: Path) -> None:
-    with pytest.raises(LoadError, match=r"model\.safetensors: is a file; give the folder"):
+    with pytest.raises(LoadError, match=r"model\.safetensors: is a file; pass the folder"):
         models.from_pretrained(Model, folder / "model.safetensors")
 
 
