@@ -31,6 +31,12 @@ for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.S
         signal.signal(_number, _handler)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Refuse a name with an address in it: each worker would give the test another one, and none would run."""
+    if " at 0x" in item.nodeid:
+        raise pytest.UsageError(f"{item.nodeid}: give the parameter an id that is the same in every process")
+
+
 @pytest.fixture
 def serve_function(tmp_path: Path) -> Iterator[ServeFunction]:
     """Start replicas from a function's source text: `serve_function(source, wait=True, **environment)`."""

@@ -301,7 +301,7 @@ ODD_TYPES = [
 ]
 
 
-@pytest.mark.parametrize("kind", ODD_TYPES, ids=str)
+@pytest.mark.parametrize("kind", ODD_TYPES, ids=lambda kind: str(kind).partition(" at 0x")[0])
 def test_an_odd_type_is_any_json(kind: Any) -> None:
     components = SchemaComponents()
     schema = components.item_schema(kind)

@@ -83,7 +83,7 @@ def test_a_request_says_whether_it_carries_an_event(headers: dict[str, str], is_
         ("image/png", b"{}", b"{}"),
         ("application/json", b"", NO_DATA),
     ],
-    ids=str,
+    ids=lambda value: str(value).partition(" at 0x")[0],
 )
 def test_the_content_type_says_what_the_data_are(content_type: str, body: bytes, data: Any) -> None:
     message = binary(body, content_type=content_type)

@@ -89,9 +89,9 @@ def test_the_paper_goes_out_after_twenty_seconds_and_the_replica_loads_for_ten()
     assert result.slo_violation_ratio == pytest.approx(0.25, abs=0.01)
 
 
-def test_a_second_of_a_million_requests_is_counted_to_the_last_one() -> None:
-    result = run(steps("1000000:1,0:9", cv=0.0), max_replicas=1)
-    assert result.requests == 1_000_000
+def test_a_second_of_many_requests_is_counted_to_the_last_one() -> None:
+    result = run(steps("200000:1,0:9", cv=0.0), max_replicas=1)
+    assert result.requests == 200_000
     assert result.slo_violation_ratio == pytest.approx(1.0, abs=1e-3)
 
 
