@@ -124,7 +124,7 @@ def test_a_raising_actuator_loses_no_sample_however_long_it_fails(world: World) 
     del world.refusing["embed"]
     run_until(loop, world, 1080.0)
     decided = next(tick for tick in world.applied if tick.replicas == 2)
-    assert decided.reason == "out: 40 of the last 40 samples above 1 x 10.0 rps"
+    assert decided.reason == "out: 40 of the last 40 samples above 1 x 10.0 rps, limit 20"
 
 
 def test_samples_kept_while_ticks_fail_are_bounded(world: World) -> None:

@@ -36,9 +36,7 @@ def test_eager_goes_in_at_the_sixteenth_second_in_a_row_and_not_at_the_fifteenth
 
 def test_eager_says_how_long_it_still_waits() -> None:
     decision = decisions_on("eager", EAGER, [40.0] * 3, replicas=2)[-1]
-    assert (
-        decision.reason == "1 for 40 rps at 50.0 per replica; 2 until fewer were enough for more than 15 s (3 by now)"
-    )
+    assert decision.reason == "1 for 40 rps at 50.0 per replica; 2 kept: fewer needed for 3 s, limit 15 s"
     assert decision.next_change_s == 16.0
 
 

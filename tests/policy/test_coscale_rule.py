@@ -16,6 +16,7 @@ from dilu_autoscaler.policy.horizontal import (
     Observation,
     Sample,
 )
+from dilu_autoscaler.policy.horizontal.demand import UNKNOWN_THROUGHPUT
 from dilu_autoscaler.policy.horizontal.dilu.paper_shadow import PaperShadow, shadow_after
 from dilu_autoscaler.policy.horizontal.dilu.prices import MOST_STARTS, MOST_TIME_S, MOST_UNMET, credit_now
 from dilu_autoscaler.policy.horizontal.dilu.rule import capacity_now_rps
@@ -142,7 +143,7 @@ def test_the_reason_says_what_was_spent() -> None:
     seen = Observation(samples=(Sample(t_s=0.0, concurrency=1.0, rps=1.0),), ready=1, desired=1)
     rule = POLICIES["dilu"]
     held, _ = rule.decide(CoscaleSpec(), seen, rule.initial_state(CoscaleSpec(), seen, 1.0), 1.0)
-    assert held.reason == "hold: the throughput of one replica is not known: no rps-limit, and nothing learned yet"
+    assert held.reason == UNKNOWN_THROUGHPUT
 
 
 @pytest.mark.parametrize(

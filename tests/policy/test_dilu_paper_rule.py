@@ -43,7 +43,7 @@ def test_it_goes_out_at_the_twentieth_of_forty_samples_above_and_not_at_the_nine
     assert after([ABOVE] * 19 + [BETWEEN] * 21).replicas == 2
     decision = after([ABOVE] * 10 + [BETWEEN] * 20 + [ABOVE] * 10)
     assert decision.replicas == 3
-    assert decision.reason == "out: 20 of the last 40 samples above 2 x 60.0 rps"
+    assert decision.reason == "out: 20 of the last 40 samples above 2 x 60.0 rps, limit 20"
 
 
 def test_it_need_not_see_forty_samples_to_go_out() -> None:
@@ -62,7 +62,7 @@ def test_it_goes_in_at_the_thirty_first_sample_below_and_not_at_the_thirtieth() 
     assert after([BELOW] * 30 + [BETWEEN] * 10).replicas == 2
     decision = after([BELOW] * 15 + [BETWEEN] * 9 + [BELOW] * 16)
     assert decision.replicas == 1
-    assert decision.reason == "in: 31 of the last 40 samples below 1 x 60.0 rps"
+    assert decision.reason == "in: 31 of the last 40 samples below 1 x 60.0 rps, limit 31"
 
 
 def test_a_load_of_exactly_the_capacity_of_one_fewer_is_not_below_it() -> None:
@@ -72,7 +72,7 @@ def test_a_load_of_exactly_the_capacity_of_one_fewer_is_not_below_it() -> None:
 def test_the_last_replica_goes_at_the_fortieth_quiet_sample_in_a_row_and_not_at_the_thirty_ninth() -> None:
     assert after([1.0] + [0.0] * 39, desired=1).replicas == 1
     decision = after([1.0] + [0.0] * 40, desired=1)
-    assert decision == Decision(replicas=0, reason="to zero: the last 40 samples without demand")
+    assert decision == Decision(replicas=0, reason="to zero: no demand in the last 40 samples, limit 40")
 
 
 def test_a_request_in_flight_keeps_the_last_replica_though_nothing_arrives() -> None:
@@ -108,7 +108,7 @@ def test_a_number_changed_from_outside_makes_the_history_void() -> None:
     decision, state = decide(SPEC, seen([1000.0], desired=3, at_s=19), state, 20.0)
     assert (
         decision.reason
-        == "steady: 1 of the last 1 samples above 3 x 60.0 rps, 0 of the last 1 samples below 2 x 60.0 rps"
+        == "steady: 1 of the last 1 samples above 3 x 60.0 rps; 0 of the last 1 samples below 2 x 60.0 rps"
     )
 
 
@@ -145,7 +145,7 @@ def test_the_learned_capacity_stands_in_for_an_unknown_limit() -> None:
 def test_an_unknown_capacity_holds_and_says_so() -> None:
     decision = after([ABOVE] * 40, spec=DiluPaperSpec())
     assert decision.replicas is None
-    assert "throughput of one replica is not known" in decision.reason
+    assert "throughput of one replica is unknown" in decision.reason
 
 
 def test_an_idle_function_of_unknown_capacity_still_goes_in_and_to_zero() -> None:
@@ -179,6 +179,11 @@ def test_the_next_change_is_the_very_second_in_which_quiet_samples_tip_it(loads:
     assert second == foretold_s
 
 
+def test_a_sample_of_exactly_the_capacity_of_one_fewer_gives_way_to_a_quiet_one() -> None:
+    """Six more below are needed, and the six oldest samples, at the capacity of one, are the first to leave."""
+    assert after([60.0] * 15 + [BELOW] * 25).next_change_s == 46.0
+
+
 def test_after_each_change_the_next_one_is_foretold_too() -> None:
     decision, _ = decide(SPEC, Observation(ready=0, desired=0, waiting=1), DiluPaperState(replicas=0), 100.5)
     assert decision.next_change_s == 140.0  # at the earliest: were the present second quiet from its beginning
@@ -204,7 +209,7 @@ def test_a_replica_that_loads_for_minutes_is_not_stopped_and_its_forty_begin_whe
     for second in range(200):
         decision, state = decide(SPEC, loading(1, at_s=second), state, second + 1.0)
         assert decision.replicas == 1, second
-    assert decision.reason == "coming up: none ready yet, so the last 200 samples without demand do not count"
+    assert decision.reason == "starting: no replica is ready yet, so 200 samples without demand do not count"
     assert decision.next_change_s is None, "quiet seconds alone change nothing; that it is ready pokes"
     decision, state = decide(SPEC, seen([0.0] * 50, desired=1, at_s=200), state, 250.5)
     assert (decision.replicas, decision.next_change_s) == (1, 290.0)

@@ -142,7 +142,7 @@ def test_without_a_sample_many_replicas_stay_and_the_next_second_is_waited_for()
 def test_the_last_replica_stays_until_a_whole_window_of_quiet_samples_was_seen() -> None:
     decision, state = first(SPEC, *seconds(100, *[0.0] * 3), now_s=103.0)
     assert (decision.replicas, decision.next_change_s) == (1, 160.0)
-    assert decision.reason.endswith("; 1: 57 more quiet samples to zero")
+    assert decision.reason.endswith("; 1 kept: 57 more quiet samples to zero")
     decision, state = decide(SPEC, seen(*seconds(103, *[0.0] * 56)), state, 159.0)
     assert (decision.replicas, decision.next_change_s) == (1, 160.0)
     decision, state = decide(SPEC, seen(*seconds(159, 0.0)), state, 160.0)
@@ -161,7 +161,7 @@ def test_a_replica_that_loads_for_minutes_is_not_stopped_and_goes_a_quiet_window
     for second in range(220, 400):  # the request gave up
         decision, state = decide(SPEC, seen(*seconds(second, 0.0), **loading), state, second + 1.0)
         assert decision.replicas == 1
-    assert decision.reason.endswith("; 1: none is ready yet")
+    assert decision.reason.endswith("; 1 kept: no replica is ready yet")
     assert decision.next_change_s is None, "quiet seconds alone change nothing; that it is ready pokes"
     decision, state = decide(SPEC, seen(*seconds(400, *[0.0] * 50), ready=1), state, 450.5)
     assert (decision.replicas, decision.next_change_s) == (1, 510.0)

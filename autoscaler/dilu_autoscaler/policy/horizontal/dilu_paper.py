@@ -1,9 +1,10 @@
-"""The paper's lazy horizontal rule: 40 samples of one second, out at 20, in at more than 30, one replica a time.
+"""The paper's lazy horizontal rule: 40 samples of one second, out at 20, in at more than 30, one replica at a time.
 
-It leaves short bursts to vertical scaling, so it goes out only when the load stayed above what all replicas take, and
-in only when it stayed below what one replica fewer takes. The paper keeps one replica; here that is `min_replicas`,
-and with 0 the last one goes after 40 samples without demand, and comes back at the first demand. The 40 begin when the
-first replica is ready, however long it loads; one that fails to start instead is let go if nobody asked for so long.
+It leaves short bursts to vertical scaling, so it scales out only when the load stayed above the throughput of all
+replicas, and in only when it stayed below the throughput of one replica fewer. The paper keeps one replica; here that
+is `min_replicas`, and with 0 the last one is removed after 40 samples without demand and started again at the first
+demand. The 40 begin when the first replica is ready, however long it loads; a replica that fails to start is removed
+after 40 samples without a request.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from dataclasses import dataclass
 
 from dilu.errors import ConfigError
 from dilu.spec import FunctionSpec
+from dilu_autoscaler.policy.horizontal.demand import UNKNOWN_THROUGHPUT
 from dilu_autoscaler.policy.horizontal.observations import Decision, Observation, quiet_after
 
 WINDOW_SAMPLES = 40
 OUT_SAMPLES = 20
 IN_SAMPLES = 31
 """The paper says "more than 30"."""
-UNKNOWN_THROUGHPUT = "hold: the throughput of one replica is not known: no rps-limit, and nothing learned yet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,32 +43,32 @@ class DiluPaperState:
     """The samples since the number of replicas last changed."""
 
     replicas: int
-    """The number that the history was seen under; under another one it counts for nothing."""
+    """The count during the history; a history under another count is dropped."""
     history_rps: tuple[float, ...] = ()
     """At most WINDOW_SAMPLES, oldest first."""
     quiet_samples: int = 0
-    """How many of the newest had no arrival and nothing in flight; counted anew with each waiting request, and when the
-    first replica is ready."""
+    """Newest samples in a row without an arrival and without a request in flight. The count restarts with each waiting
+    request, and when the first replica is ready."""
     complete_s: float | None = None
-    """When the newest sample was complete. None: there was none yet."""
+    """When the newest sample was complete. None: no sample yet."""
     was_ready: bool = True
     """Whether any replica was ready when last seen."""
 
 
 def dilu_paper_spec_for(function: FunctionSpec) -> DiluPaperSpec:
-    """The rule's settings for a function."""
+    """Return the rule's settings for a function."""
     return DiluPaperSpec(rps_limit=function.rps_limit, min_replicas=function.min_scale, max_replicas=function.max_scale)
 
 
 def initial_state(spec: DiluPaperSpec, seen: Observation, now_s: float) -> DiluPaperState:
-    """The state of a function first looked at now."""
+    """Return the state of a function that is observed for the first time."""
     return DiluPaperState(replicas=seen.desired, was_ready=seen.ready > 0)
 
 
 def decide(
     spec: DiluPaperSpec, seen: Observation, state: DiluPaperState, now_s: float
 ) -> tuple[Decision, DiluPaperState]:
-    """The present number of replicas, or one more, or one less; from what was seen since the last call."""
+    """Decide on the present count, or one replica more or fewer, by the samples since the last call."""
     state = _recorded(seen, state)
     if seen.desired == 0:
         return _from_zero(spec, seen, state, now_s)
@@ -76,12 +77,12 @@ def decide(
     if seen.samples and to_less == 0:
         return _changed(spec, seen, state, state.replicas - 1, _reason_for_less(state, tally), now_s)
     if seen.samples and tally.above >= OUT_SAMPLES and not _at_most(spec, state):
-        return _changed(spec, seen, state, state.replicas + 1, f"out: {tally.above_text()}", now_s)
+        return _changed(spec, seen, state, state.replicas + 1, f"out: {tally.above_text()}, limit {OUT_SAMPLES}", now_s)
     next_change_s = _after_samples(state, to_less, now_s)
     if not seen.samples:
         return Decision(replicas=None, reason="hold: no new sample", next_change_s=next_change_s), state
     if seen.is_coming_up and state.quiet_samples >= WINDOW_SAMPLES:
-        reason = f"coming up: none ready yet, so the last {state.quiet_samples} samples without demand do not count"
+        reason = f"starting: no replica is ready yet, so {state.quiet_samples} samples without demand do not count"
         return Decision(replicas=state.replicas, reason=reason, next_change_s=next_change_s), state
     if tally.limit_rps is None:
         return Decision(replicas=None, reason=UNKNOWN_THROUGHPUT, next_change_s=next_change_s), state
@@ -104,17 +105,17 @@ def _from_zero(
 def _changed(
     spec: DiluPaperSpec, seen: Observation, state: DiluPaperState, replicas: int, reason: str, now_s: float
 ) -> tuple[Decision, DiluPaperState]:
-    """The decision to change, with the history cleared: the next one is about the new number alone."""
+    """Return the decision to change, with the history cleared: the next decision is about the new count alone."""
     fresh = DiluPaperState(replicas=replicas, complete_s=state.complete_s, was_ready=state.was_ready)
     to_less = _quiet_samples_to_less(spec, fresh, _tally(fresh, None), is_coming_up=seen.is_coming_up)
     return Decision(replicas=replicas, reason=reason, next_change_s=_after_samples(fresh, to_less, now_s)), fresh
 
 
 def _recorded(seen: Observation, state: DiluPaperState) -> DiluPaperState:
-    if state.replicas != seen.desired:  # someone else changed it: the history is about another number
+    if state.replicas != seen.desired:  # changed from outside: the history is about another count
         state = DiluPaperState(replicas=seen.desired, was_ready=state.was_ready)
-    begins_anew = seen.waiting or (seen.ready and not state.was_ready)
-    quiet = 0 if begins_anew else quiet_after(seen.samples, state.quiet_samples)
+    restarts = seen.waiting or (seen.ready and not state.was_ready)
+    quiet = 0 if restarts else quiet_after(seen.samples, state.quiet_samples)
     return DiluPaperState(
         replicas=state.replicas,
         history_rps=(*state.history_rps, *[sample.rps for sample in seen.samples])[-WINDOW_SAMPLES:],
@@ -126,7 +127,7 @@ def _recorded(seen: Observation, state: DiluPaperState) -> DiluPaperState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tally:
-    """The history against what all replicas take, and against what one fewer takes."""
+    """The history against the throughput of all replicas, and of one fewer."""
 
     replicas: int
     samples: int
@@ -144,7 +145,7 @@ class _Tally:
 
 
 def _tally(state: DiluPaperState, limit_rps: float | None) -> _Tally:
-    """While one replica's throughput is unknown no sample is above it, and only an empty one is surely below."""
+    """Count the samples above and below. With an unknown throughput none is above, and only an empty one is below."""
     all_rps, fewer_rps = math.inf, math.ulp(0.0)
     if limit_rps is not None:
         all_rps, fewer_rps = state.replicas * limit_rps, (state.replicas - 1) * limit_rps
@@ -161,7 +162,7 @@ def _tally(state: DiluPaperState, limit_rps: float | None) -> _Tally:
 def _quiet_samples_to_less(
     spec: DiluPaperSpec, state: DiluPaperState, tally: _Tally, *, is_coming_up: bool
 ) -> int | None:
-    """How many more quiet samples it takes until one replica goes. 0: it goes now. None: it never does."""
+    """Return how many more quiet samples it takes until one replica is removed; 0: now. None: they never do."""
     if state.replicas <= spec.min_replicas:
         return None
     if state.replicas == 1:
@@ -169,7 +170,7 @@ def _quiet_samples_to_less(
     missing, room = IN_SAMPLES - tally.below, WINDOW_SAMPLES - tally.samples
     if missing <= room:
         return max(0, missing)
-    # From then on each new sample pushes the oldest out, and only gains where that one was not below.
+    # From then on each new sample pushes the oldest out, which is a gain only if that one was not below.
     for pushed_out, rps in enumerate(state.history_rps, start=1):
         missing -= rps >= tally.fewer_rps
         if missing <= room:
@@ -178,9 +179,9 @@ def _quiet_samples_to_less(
 
 
 def _after_samples(state: DiluPaperState, samples: int | None, now_s: float) -> float | None:
-    """When so many more samples will be complete. None: as many as never come.
+    """Return when that number of further samples is complete. None: never.
 
-    They follow the newest one; where that is not from just now, they begin with the present whole second.
+    They follow the newest sample, or start at the present whole second if that one is older than a second.
     """
     if samples is None:
         return None
@@ -196,13 +197,13 @@ def _at_most(spec: DiluPaperSpec, state: DiluPaperState) -> bool:
 
 def _reason_for_less(state: DiluPaperState, tally: _Tally) -> str:
     if state.replicas == 1:
-        return f"to zero: the last {state.quiet_samples} samples without demand"
-    return f"in: {tally.below_text()}"
+        return f"to zero: no demand in the last {state.quiet_samples} samples, limit {WINDOW_SAMPLES}"
+    return f"in: {tally.below_text()}, limit {IN_SAMPLES}"
 
 
 def _reason_to_stay(spec: DiluPaperSpec, state: DiluPaperState, tally: _Tally) -> str:
     if tally.above >= OUT_SAMPLES:
         return f"at max-scale {spec.max_replicas}: {tally.above_text()}"
     if state.replicas == 1:
-        return f"steady: {tally.above_text()}, the last {state.quiet_samples} without demand"
-    return f"steady: {tally.above_text()}, {tally.below_text()}"
+        return f"steady: {tally.above_text()}; the last {state.quiet_samples} without demand"
+    return f"steady: {tally.above_text()}; {tally.below_text()}"

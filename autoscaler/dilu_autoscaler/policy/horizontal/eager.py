@@ -1,8 +1,8 @@
-"""The eager rule: at once as many replicas as the last second's rate needs, fewer only after a keep-alive.
+"""The eager rule: at once the replicas that the last second's rate needs, fewer only after a keep-alive.
 
-It stands for schedulers that follow the load, such as FaST-GShare's, in the form in which the numbers that are
-published of it can be replayed: one timer a function. When the need was below the present number for more than
-`keep_alive_s` seconds in a row, the number falls to the need.
+It stands for schedulers that follow the load, such as FaST-GShare's, in the form that replays its published numbers:
+one timer per function. When the need was below the present count for more than `keep_alive_s` seconds in a row, the
+count falls to the need.
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ class EagerState:
     """The timer."""
 
     low_samples: int = 0
-    """How many of the newest samples in a row needed fewer replicas than there are."""
+    """Newest samples in a row that needed fewer replicas than there are."""
     quiet: Quiet = NEVER_QUIET
 
 
 def eager_spec_for(function: FunctionSpec) -> EagerSpec:
-    """The rule's settings for a function."""
+    """Return the rule's settings for a function."""
     return EagerSpec(rps_limit=function.rps_limit)
 
 
 def initial_state(spec: EagerSpec, seen: Observation, now_s: float) -> EagerState:
-    """The state of a function first looked at now."""
+    """Return the state of a function that is observed for the first time."""
     return EagerState(quiet=quiet_first(seen))
 
 
 def decide(spec: EagerSpec, seen: Observation, state: EagerState, now_s: float) -> tuple[Decision, EagerState]:
-    """As many as the newest sample needs; as many as before while fewer were needed only for a short while."""
+    """Decide on the newest sample's need; keep the count while fewer were needed for less than the keep-alive."""
     quiet = quiet_then(seen, state.quiet)
     replica_rps = spec.rps_limit or seen.learned_rps
     low = state.low_samples
@@ -81,6 +81,6 @@ def decide(spec: EagerSpec, seen: Observation, state: EagerState, now_s: float) 
     next_change_s = None if replicas == 0 else after_quiet_samples(spec.keep_alive_s + 1 - low, now_s)
     reason = f"{need} for {seen.samples[-1].rps:g} rps at {replica_rps:.1f} per replica"
     if need < replicas:
-        reason += f"; {replicas} until fewer were enough for more than {spec.keep_alive_s} s ({low} by now)"
+        reason += f"; {replicas} kept: fewer needed for {low} s, limit {spec.keep_alive_s} s"
     decision = Decision(replicas=replicas, reason=reason, next_change_s=next_change_s)
     return decision, EagerState(low_samples=low, quiet=quiet)

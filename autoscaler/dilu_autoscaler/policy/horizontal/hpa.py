@@ -1,8 +1,8 @@
 """Kubernetes' horizontal pod autoscaler on the request rate: every 15 s, with a tolerance, and slowly down.
 
 `desired = ceil(rate / target)`, unless the load per replica is within 10 % of the target; up by at most four replicas
-or twofold in one step, down to the highest recommendation of the last 300 s. It knows no zero: that takes KEDA, which
-watches for the first event, and lets the last replica go 300 s after the last one. Both are as the defaults have it.
+or twofold in one step, down to the highest recommendation of the last 300 s. It has no zero: KEDA adds it, which
+watches for the first event and removes the last replica 300 s after the last one. Both have their defaults here.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _UP_TIMES = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HpaSpec:
-    """One function's settings; the defaults are Kubernetes' and KEDA's, but for the target, which has none there."""
+    """One function's settings. The defaults are Kubernetes' and KEDA's, except the target, which has none there."""
 
     rps_limit: float | None = None
     """Throughput of one replica. None: as learned, see `Observation.learned_rps`."""
     target_ratio: float = 0.7
-    """Share of that throughput to aim for: KPA's, so that the two differ in their rules alone."""
+    """Share of that throughput to aim for: KPA's, so that the two differ only in their rules."""
     sync_s: int = 15
     tolerance_ratio: float = 0.1
     stabilization_s: int = 300
     cooldown_s: int = 300
-    """Quiet seconds after which the last replica goes."""
+    """Quiet seconds after which the last replica is removed."""
 
     def __post_init__(self) -> None:
         check_positive("rps-limit", self.rps_limit)
@@ -54,7 +54,7 @@ class HpaSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HpaState:
-    """What it remembers between two syncs."""
+    """What is remembered between two syncs."""
 
     sum_rps: float = 0.0
     """Of the samples since the last sync."""
@@ -65,17 +65,17 @@ class HpaState:
 
 
 def hpa_spec_for(function: FunctionSpec) -> HpaSpec:
-    """The rule's settings for a function."""
+    """Return the rule's settings for a function."""
     return HpaSpec(rps_limit=function.rps_limit)
 
 
 def initial_state(spec: HpaSpec, seen: Observation, now_s: float) -> HpaState:
-    """The state of a function first looked at now."""
+    """Return the state of a function that is observed for the first time."""
     return HpaState(recommended=((now_s, seen.desired),), quiet=quiet_first(seen))
 
 
 def decide(spec: HpaSpec, seen: Observation, state: HpaState, now_s: float) -> tuple[Decision, HpaState]:
-    """The recommendation of a sync, at each 15th new sample; between two of them the number stays."""
+    """Decide at each sync, by default every 15th new sample; between two syncs the count stays."""
     quiet = quiet_then(seen, state.quiet)
     sum_rps = state.sum_rps + math.fsum([sample.rps for sample in seen.samples])
     gathered = HpaState(
@@ -88,13 +88,19 @@ def decide(spec: HpaSpec, seen: Observation, state: HpaState, now_s: float) -> t
     if seen.desired == 0:
         return _from_zero(spec, seen, quiet, now_s)
     if gathered.samples < spec.sync_s:
-        return hold(seen, f"hold: {gathered.samples} of {spec.sync_s} samples to the next sync", next_sync_s), gathered
+        return hold(
+            seen, f"hold: {gathered.samples} of {spec.sync_s} samples until the next sync", next_sync_s
+        ), gathered
     return _synced(spec, seen, gathered, replica_rps * spec.target_ratio, now_s)
 
 
 def _from_zero(spec: HpaSpec, seen: Observation, quiet: Quiet, now_s: float) -> tuple[Decision, HpaState]:
     if keeps_last(seen, quiet, spec.cooldown_s):
-        decision = Decision(replicas=1, reason="from zero", next_change_s=after_quiet_samples(spec.sync_s, now_s))
+        decision = Decision(
+            replicas=1,
+            reason=f"from zero: {seen.waiting} waiting, {len(seen.samples)} new samples",
+            next_change_s=after_quiet_samples(spec.sync_s, now_s),
+        )
         return decision, HpaState(recommended=((now_s, 1),), quiet=quiet)
     return Decision(replicas=0, reason="zero: no demand"), HpaState(quiet=quiet)
 
@@ -105,7 +111,7 @@ def _synced(
     rps = gathered.sum_rps / gathered.samples
     ratio = rps / (target_rps * seen.desired)
     need = seen.desired if abs(ratio - 1) <= spec.tolerance_ratio else replicas_for(rps, target_rps)
-    # Not the last one: that is KEDA's to decide.
+    # At least one: KEDA decides on the last one.
     need = max(min(need, max(seen.desired + _UP_REPLICAS, seen.desired * _UP_TIMES)), 1)
     kept = tuple(
         (at_s, high) for at_s, high in gathered.recommended if high > need and now_s - at_s < spec.stabilization_s
@@ -117,7 +123,7 @@ def _synced(
         replicas = 0
     reason = f"{need} for {rps:.1f} rps at {target_rps:.1f} per replica"
     if replicas > need:
-        reason += f"; {replicas} was recommended within {spec.stabilization_s} s"
+        reason += f"; {replicas} kept: recommended within the last {spec.stabilization_s} s"
     next_change_s = None if replicas == 0 else after_quiet_samples(spec.sync_s, now_s)
     decision = Decision(replicas=replicas, reason=reason, next_change_s=next_change_s)
     return decision, HpaState(recommended=recommended, quiet=gathered.quiet)

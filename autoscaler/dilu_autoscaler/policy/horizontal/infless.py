@@ -1,10 +1,10 @@
-"""INFless' rule: between the rate that full batches take and the one at which batches would be late to fill.
+"""INFless' rule: between the rate of full batches and the rate at which batches fill too late.
 
 A replica takes at most `r_up = b / t` requests a second (a batch of b takes t), and needs at least `r_low = b / (slo -
-t)` for batches to fill in time. Above the sum of r_up replicas are added for the rest; as long as the rate is at least
-`r_low + 0.8 x (r_up - r_low)` of the present ones the number stays; below that, as many go as that rule lets go. One
-that is not needed is kept warm for as long as such gaps have lasted (LSTH: the 90th percentile of the gaps of a long
-and of a short window, half each).
+t)` for batches to fill in time. Above the sum of r_up, replicas are added for the rest; while the rate is at least
+`r_low + 0.8 x (r_up - r_low)` of the present replicas, the count stays; below that it falls until the rule holds again.
+A replica that is not needed is kept warm for as long as such gaps have lasted (LSTH: the 90th percentile of the gaps of
+a long and of a short window, half each).
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class InflessSpec:
     """r_up. None: as learned, see `Observation.learned_rps`."""
     batch: int = 1
     slo_s: float | None = None
-    """None: no objective, so a batch may take as long as it likes to fill, and r_low is 0."""
+    """None: no objective, so a batch may fill slowly, and r_low is 0."""
     keep_ratio: float = 0.8
     long_samples: int = 858
     short_samples: int = 200
     gamma_ratio: float = 0.5
     """Weight of the long window."""
     first_keep_alive_s: float = 6.0
-    """Until a first gap has ended."""
+    """Until the first gap has ended."""
 
     def __post_init__(self) -> None:
         check_positive("rps-limit", self.rps_limit)
@@ -57,27 +57,27 @@ class InflessSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InflessState:
-    """The gaps, what they taught, and for how long fewer were enough."""
+    """The gaps, the keep-alive learned from them, and for how long fewer replicas were enough."""
 
     gaps: IdleGaps = NO_GAPS
     keep_alive_s: float = 0.0
     low_samples: int = 0
-    """How many of the newest samples in a row let replicas go."""
+    """Newest samples in a row that needed fewer replicas."""
     quiet: Quiet = NEVER_QUIET
 
 
 def infless_spec_for(function: FunctionSpec) -> InflessSpec:
-    """The rule's settings for a function."""
+    """Return the rule's settings for a function."""
     return InflessSpec(rps_limit=function.rps_limit, batch=function.batch or 1, slo_s=function.slo_s)
 
 
 def initial_state(spec: InflessSpec, seen: Observation, now_s: float) -> InflessState:
-    """The state of a function first looked at now."""
+    """Return the state of a function that is observed for the first time."""
     return InflessState(keep_alive_s=spec.first_keep_alive_s, quiet=quiet_first(seen))
 
 
 def decide(spec: InflessSpec, seen: Observation, state: InflessState, now_s: float) -> tuple[Decision, InflessState]:
-    """More for what exceeds the present ones at once; fewer after the learned keep-alive."""
+    """Decide on more replicas at once for load above the present ones, on fewer after the learned keep-alive."""
     quiet = quiet_then(seen, state.quiet)
     up_rps = spec.rps_limit or seen.learned_rps
     if not up_rps:
@@ -85,28 +85,28 @@ def decide(spec: InflessSpec, seen: Observation, state: InflessState, now_s: flo
     if not seen.samples:
         next_change_s = None if seen.desired == 0 else after_quiet_samples(1, now_s)
         return hold(seen, "hold: no new sample", next_change_s), replace(state, quiet=quiet)
-    least_rps = _least_rps(spec, up_rps)
+    min_rps = _min_rps(spec, up_rps)
     replicas, low, gaps = seen.desired, state.low_samples, state.gaps
     for sample in seen.samples:
         need = replicas_for(sample.rps, up_rps)
         gaps = gaps_after(gaps, need, long_samples=spec.long_samples)
-        few = max(need, _kept(sample.rps, least_rps))
+        few = max(need, _kept(sample.rps, min_rps))
         low = low + 1 if few < replicas else 0
         if need > replicas or low > state.keep_alive_s:
             replicas, low = (need if need > replicas else few), 0
     if replicas == 0 and keeps_last(seen, quiet, state.keep_alive_s):
         replicas = 1
     keep_alive_s = state.keep_alive_s if gaps.ended == state.gaps.ended else _keep_alive_s(spec, gaps)
-    reason = f"{seen.samples[-1].rps:g} rps; {replicas} take {replicas * up_rps:.1f}, down from {least_rps:.1f} each"
+    reason = f"{seen.samples[-1].rps:g} rps; {replicas} take {replicas * up_rps:.1f}, fewer below {min_rps:.1f} each"
     if low:
-        reason += f"; fewer were enough for {low} s, kept warm for {keep_alive_s:.1f} s"
+        reason += f"; fewer enough for {low} s, limit {keep_alive_s:.1f} s"
     next_change_s = None if replicas == 0 else after_quiet_samples(1, now_s)
     after = InflessState(gaps=gaps, keep_alive_s=keep_alive_s, low_samples=low, quiet=quiet)
     return Decision(replicas=replicas, reason=reason, next_change_s=next_change_s), after
 
 
-def _least_rps(spec: InflessSpec, up_rps: float) -> float:
-    """The rate of one replica from which on none is let go."""
+def _min_rps(spec: InflessSpec, up_rps: float) -> float:
+    """Return the rate per replica from which on none is removed."""
     batch_s = spec.batch / up_rps
     low_rps = 0.0
     if spec.slo_s is not None:
@@ -114,9 +114,9 @@ def _least_rps(spec: InflessSpec, up_rps: float) -> float:
     return low_rps + spec.keep_ratio * (up_rps - low_rps)
 
 
-def _kept(rps: float, least_rps: float) -> int:
-    """How many have the least rate at that total."""
-    return int(rps / least_rps + 1e-9) if least_rps > 0 else 0
+def _kept(rps: float, min_rps: float) -> int:
+    """Return how many replicas have at least the minimum rate at that total."""
+    return int(rps / min_rps + 1e-9) if min_rps > 0 else 0
 
 
 def _keep_alive_s(spec: InflessSpec, gaps: IdleGaps) -> float:

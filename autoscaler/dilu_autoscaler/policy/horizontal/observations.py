@@ -1,4 +1,4 @@
-"""What a policy sees and what it answers: frozen values that every mode and every policy shares."""
+"""What a policy sees and what it returns: frozen values that all modes and policies share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Sample:
 
 
 def quiet_after(samples: tuple[Sample, ...], quiet_before: int) -> int:
-    """How many of the newest samples are quiet, given how many were before these."""
+    """Return how many of the newest samples in a row are quiet, given how many were before these."""
     quiet = quiet_before
     for sample in samples:
         quiet = quiet + 1 if sample.is_quiet else 0
@@ -69,12 +69,12 @@ class Observation:
     ready: int
     """Replicas that can answer now."""
     starting: int = 0
-    """Replicas that were asked for and are not ready yet."""
+    """Replicas that were started and are not ready yet."""
     desired: int
-    """Replicas last asked for: what the actuator recorded."""
+    """The count that the actuator recorded last."""
     waiting: int = 0
-    """Requests that wait at this moment because no replica is ready. They are in `samples` too once their second is
-    over; this is how the very first of them starts a replica without waiting for that."""
+    """Requests that wait at this moment because no replica is ready. Once their second is over they are in `samples`
+    too; this field lets the first of them start a replica before that."""
     learned_rps: float | None = None
     """Requests per second that one ready replica has shown it sustains, the mean of the replicas that know. None:
     nothing learned yet. A source that learned a value reports it until it learns another one."""
@@ -84,12 +84,12 @@ class Observation:
     averaged: AveragedLoad | None = None
     """The load over KPA's windows, where the source keeps them, as on Knative. None: the policy keeps its own."""
     next_sample_s: float | None = None
-    """When the source will next have something new. None: quiet until it pokes the loop."""
+    """When the source will next have a new sample. None: quiet until it pokes the loop."""
 
     @property
     def is_coming_up(self) -> bool:
-        """Whether the first replica is still starting. Nobody can be served yet, so a lull says nothing about demand:
-        whoever asked may have given up. No policy goes to zero meanwhile."""
+        """Whether the first replica is still starting. No request can be served yet, so a lull tells nothing about the
+        demand: clients may have given up. No policy goes to zero meanwhile."""
         return self.ready == 0 and self.starting > 0
 
 
@@ -98,14 +98,14 @@ class Decision:
     """How many replicas there should be, and why."""
 
     replicas: int | None
-    """None: hold, whatever the number is now. Zero is a number, never "unknown"."""
+    """None: hold, whatever the count is now. Zero is a count, never "unknown"."""
     reason: str
-    """One line for people, with the numbers that decided."""
+    """One line for operators: what was decided, by which numbers, against which limit."""
     next_change_s: float | None = None
     """Earliest time at which the answer could differ if from now on every second is quiet. None: never."""
     excess_burst_capacity: int | None = None
     """Requests in flight that the ready replicas could take on top (-1: the burst target is unlimited).
-    None: the policy does not say."""
+    None: the policy does not compute it."""
     may_give_up: bool = False
     """The first replica is still starting, and no request has waited for it for a stable window: a platform on which
     starts time out may give it up."""

@@ -1,8 +1,7 @@
 """Ray Serve's rule: the requests in flight over a target per replica, once that was wanted for long enough.
 
-The mean of the last 30 s decides; going up must have been wanted for 30 s in a row and going down for 600 s. At zero,
-one replica starts at once when somebody asks. The defaults are Ray Serve's, but for the bounds, which are the
-function's own.
+The mean of the last 30 s decides; more replicas must have been wanted for 30 s in a row, fewer for 600 s. At zero, the
+first request starts one replica at once. The defaults are Ray Serve's, except the bounds, which are the function's own.
 """
 
 from __future__ import annotations
@@ -46,28 +45,29 @@ class RayServeSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RayServeState:
-    """The look-back window, and for how long another number was wanted."""
+    """The window of samples, and for how long another count was wanted."""
 
     ongoing: tuple[float, ...] = ()
     """At most `look_back_s`, oldest first."""
     up_samples: int = 0
-    """How many of the newest samples in a row wanted more; 0 while any other counts."""
+    """Newest samples in a row that wanted more replicas."""
     down_samples: int = 0
+    """Newest samples in a row that wanted fewer."""
     quiet: Quiet = NEVER_QUIET
 
 
 def ray_serve_spec_for(function: FunctionSpec) -> RayServeSpec:
-    """The rule's settings for a function; a batch at least should be in flight at a replica that batches."""
+    """Return the rule's settings for a function; the target is at least one batch in flight per replica."""
     return RayServeSpec(target_ongoing_requests=max(2.0, float(function.batch or 1)))
 
 
 def initial_state(spec: RayServeSpec, seen: Observation, now_s: float) -> RayServeState:
-    """The state of a function first looked at now."""
+    """Return the state of a function that is observed for the first time."""
     return RayServeState(quiet=quiet_first(seen))
 
 
 def decide(spec: RayServeSpec, seen: Observation, state: RayServeState, now_s: float) -> tuple[Decision, RayServeState]:
-    """The number that was wanted for the whole delay, else the present one."""
+    """Decide on the count that was wanted for the whole delay, else on the present one."""
     quiet = quiet_then(seen, state.quiet)
     if not seen.samples:
         after = RayServeState(
@@ -87,7 +87,8 @@ def decide(spec: RayServeSpec, seen: Observation, state: RayServeState, now_s: f
         replicas = 1
     reason = f"{wanted} for {math.fsum(ongoing) / len(ongoing):.2f} in flight at {spec.target_ongoing_requests:g} each"
     if wanted != replicas:
-        reason += f"; wanted for {max(up, down)} s by now"
+        limit_s = spec.upscale_delay_s if up else spec.downscale_delay_s
+        reason += f"; wanted for {max(up, down)} s, limit {limit_s} s"
     after = RayServeState(ongoing=ongoing, up_samples=up, down_samples=down, quiet=quiet)
     next_change_s = None if replicas == 0 else after_quiet_samples(1, now_s)
     return Decision(replicas=replicas, reason=reason, next_change_s=next_change_s), after

@@ -32,11 +32,11 @@ class Policy(Generic[SettingsT, StateT]):
 
     name: str
     settings_for: Callable[[FunctionSpec], SettingsT]
-    """What the policy is told about a function, from the function's own spec."""
+    """Returns the policy's settings for a function, from the function's own spec."""
     initial_state: Callable[[SettingsT, Observation, float], StateT]
-    """What it remembers of a function that it sees for the first time; the observation is then decided on as well."""
+    """Returns the first state of a function; the same observation is then decided on."""
     decide: Callable[[SettingsT, Observation, StateT, float], tuple[Decision, StateT]]
-    """How many replicas, and what to remember."""
+    """Returns the decision and the next state."""
 
 
 AnyPolicy = Policy[Any, Any]
@@ -93,7 +93,7 @@ DEFAULT_POLICY: Final = "dilu"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleSpec:
-    """All that the loop needs to scale one function."""
+    """What the loop needs to scale one function."""
 
     name: str
     policy: AnyPolicy
@@ -103,7 +103,7 @@ class ScaleSpec:
 
 
 def policy_named(name: str) -> AnyPolicy:
-    """The policy of that name; raises `ConfigError` with the names there are."""
+    """Return the policy of that name. Raises `ConfigError` with the known names."""
     try:
         return POLICIES[name]
     except KeyError:
@@ -111,7 +111,7 @@ def policy_named(name: str) -> AnyPolicy:
 
 
 def scale_spec_for(function: FunctionSpec, policy: str = DEFAULT_POLICY) -> ScaleSpec:
-    """How one function is scaled by the policy of that name."""
+    """Return what the loop needs to scale one function by the policy of that name."""
     chosen = policy_named(policy)
     return ScaleSpec(
         name=function.name,

@@ -16,7 +16,7 @@ MAX_COUNT: Final = 2**31 - 1
 
 
 def excess_burst_capacity(spec: KpaSpec, *, ready: int, panic: float) -> int:
-    """Return the excess with `ready` replicas and a load over the panic window; -1 with an unlimited burst target."""
+    """Return the excess of the ready replicas at that load over the panic window; -1: the burst target is unlimited."""
     if spec.target_burst_capacity == UNLIMITED_BURST:
         return -1
     if spec.target_burst_capacity == 0:
@@ -32,7 +32,7 @@ def first_excess_burst_capacity(spec: KpaSpec, *, initial_scale: int) -> int:
 
 
 def has_crossed_zero(before: int, after: int) -> bool:
-    """Whether one excess is below zero and the other is not, so that requests take the other way from now on."""
+    """Return whether one excess is below zero and the other is not: requests take the other way from then on."""
     return (before < 0) != (after < 0)
 
 

@@ -4,9 +4,8 @@ A surge (the need over the panic window is `panic_threshold_ratio` times the rea
 surge has been over for a whole stable window, the count only goes up. Every number comes out as in Knative, bit for
 bit; what Knative does around it (bounds, activation, scale to zero in two phases) is not decided here.
 
-`evaluate` is Knative's, which calls it every two seconds with the values of each second. The loop calls `decide`
-whenever something happened, so `decide` adds what keeps a tick between two seconds, or one while the first replica
-loads, from scaling down.
+`evaluate` is Knative's, which runs it every two seconds on the values of each second. `decide` runs whenever something
+happened, so it adds what keeps a tick between two seconds, or while the first replica loads, from scaling down.
 """
 
 from __future__ import annotations
@@ -32,15 +31,15 @@ _NS_PER_S = 1_000_000_000
 
 
 def initial_state(spec: KpaSpec, seen: Observation, now_s: float) -> KpaState:
-    """Return the state of a function that is new to the policy."""
+    """Return the state of a function that is observed for the first time."""
     return state_for_ready(spec, seen.ready, now_s)
 
 
 def decide(spec: KpaSpec, seen: Observation, state: KpaState, now_s: float) -> tuple[Decision, KpaState]:
-    """How many replicas, from what was seen since the last call.
+    """Decide on what was seen since the last call.
 
-    As many at least as what waits asks for. Fewer only with a new sample, and none only after a stable window of quiet
-    ones, which begins when the first replica is ready.
+    The count is at least what the waiting requests need. It falls only with a new sample, and to zero only after a
+    stable window of quiet ones, which begins when the first replica is ready.
     """
     state = recorded(spec, seen, state, now_s)
     averages = averages_now(spec, state, now_s)
@@ -53,7 +52,7 @@ def decide(spec: KpaSpec, seen: Observation, state: KpaState, now_s: float) -> t
 def _with_reason_to_go_down(
     spec: KpaSpec, seen: Observation, decision: Decision, state: KpaState, now_s: float
 ) -> Decision:
-    """Return the decision, or one that keeps more replicas where no observation allows that few."""
+    """Return the decision, or one that keeps more replicas if no sample allows the lower count."""
     silent = silence_is_no_load(spec, state, now_s)
     missing = 0 if silent or not spec.reachable else max(0, spec.stable_window_s - state.quiet_samples)
     if decision.replicas is None:
@@ -63,14 +62,14 @@ def _with_reason_to_go_down(
         return replace(decision, replicas=None, reason="hold: no new sample", next_change_s=next_change_s)
     keeps_last = missing > 0 or (seen.is_coming_up and spec.reachable)
     if decision.replicas == 0 and seen.desired > 0 and keeps_last:
-        why = "none is ready yet" if seen.is_coming_up else f"{missing} more quiet samples to zero"
+        why = "no replica is ready yet" if seen.is_coming_up else f"{missing} more quiet samples to zero"
         next_change_s = _next_down_s(spec, seen, 1, missing, now_s)
-        return replace(decision, replicas=1, reason=f"{decision.reason}; 1: {why}", next_change_s=next_change_s)
+        return replace(decision, replicas=1, reason=f"{decision.reason}; 1 kept: {why}", next_change_s=next_change_s)
     return decision
 
 
 def _next_down_s(spec: KpaSpec, seen: Observation, replicas: int, missing: int, now_s: float) -> float | None:
-    """Return when quiet seconds can make it fewer than `replicas`; None if they alone cannot."""
+    """Return when quiet seconds alone can lower that count. None: they cannot."""
     if replicas == 0 or (replicas == 1 and seen.is_coming_up and spec.reachable):
         return None
     return float(math.floor(now_s) + (max(1, missing) if replicas == 1 else 1))
@@ -79,9 +78,9 @@ def _next_down_s(spec: KpaSpec, seen: Observation, replicas: int, missing: int, 
 def evaluate(
     spec: KpaSpec, averages: Averages | None, ready: int | None, state: KpaState, now_s: float
 ) -> tuple[Decision, KpaState]:
-    """How many replicas, from the averages (None: no data) and the ready replicas (None: unknown).
+    """Decide on the averages (None: no data) and the ready replicas (None: unknown).
 
-    Without either there is no result and the state stays as it is: no data is not zero load.
+    Without one of them the count is held and the state stays as it is: no data is not zero load.
     """
     if averages is None:
         return _held(f"hold: no data for more than {spec.stable_window_s} s", state), state
@@ -114,25 +113,25 @@ def _held(reason: str, state: KpaState) -> Decision:
 
 
 class _Need(NamedTuple):
-    """Replicas that the load asks for, before and after the limits on one step."""
+    """Replicas that the load needs, before and after the limits on one step."""
 
     raw: int
     stable: int
     panic: int
     surges: bool
-    """The panic window needs enough more than is ready that panic starts, or continues."""
+    """The need over the panic window reaches the panic threshold: panic begins or continues."""
 
 
 def _need(spec: KpaSpec, averages: Averages, ready: int) -> _Need:
     counted = max(1, ready)
-    most = math.ceil(min(spec.max_scale_up_rate * counted, MAX_COUNT))
-    least = math.floor(counted / spec.max_scale_down_rate) if spec.reachable else 0
+    maximum = math.ceil(min(spec.max_scale_up_rate * counted, MAX_COUNT))
+    minimum = math.floor(counted / spec.max_scale_down_rate) if spec.reachable else 0
     stable = math.ceil(averages.stable / spec.target)
     panic = math.ceil(averages.panic / spec.target)
     return _Need(
         raw=stable,
-        stable=_activated(spec, stable, min(max(stable, least), most)),
-        panic=_activated(spec, panic, min(max(panic, least), most)),
+        stable=_activated(spec, stable, min(max(stable, minimum), maximum)),
+        panic=_activated(spec, panic, min(max(panic, minimum), maximum)),
         surges=panic / counted >= spec.panic_threshold_ratio,
     )
 
@@ -142,11 +141,11 @@ def _activated(spec: KpaSpec, need: int, limited: int) -> int:
 
 
 def _panic(spec: KpaSpec, need: _Need, state: KpaState, now_s: float) -> tuple[float | None, int]:
-    """Since when there is panic, and its peak so far.
+    """Return since when there is panic (None: there is none), and its peak so far.
 
     | was panicking | surges | the last surge is over a stable window ago | then                 |
     |---------------|--------|---------------------------------------------|----------------------|
-    | any           | yes    | any                                         | panic, counted again |
+    | any           | yes    | any                                         | panic, time restarts |
     | yes           | no     | no                                          | panic continues      |
     | yes           | no     | yes                                         | over, peak forgotten |
     | no            | no     | -                                           | none                 |
@@ -176,7 +175,7 @@ def _with(state: KpaState, panic_since_s: float | None, peak: int, delay: Slidin
 
 
 def _next_change_s(averages: Averages, replicas: int, now_s: float) -> float | None:
-    """Knative's next tick, until no load is left in the windows and the answer is zero: then only load changes it."""
+    """Return Knative's next tick; None once the windows have no load and the count is zero: only load changes that."""
     at_rest = replicas == 0 and averages.stable == 0 and averages.panic == 0
     return None if at_rest else now_s + TICK_S
 
@@ -188,9 +187,9 @@ def _reason(spec: KpaSpec, averages: Averages, need: _Need, after: KpaState, *, 
         f" ({averages.panic:.2f} over {spec.panic_window_s} s)"
     )
     if need.stable != need.raw:
-        text += f"; {need.stable} within one step"
+        text += f"; {need.stable} by the limit of one step"
     if after.panic_since_s is not None:
-        text += f"; panic: {wanted}, only up"
+        text += f"; panic: {wanted}, no scale-down"
     if replicas != wanted:
-        text += f"; {replicas} until the scale-down delay of {spec.scale_down_delay_s} s is over"
+        text += f"; {replicas} kept: scale-down delay {spec.scale_down_delay_s} s"
     return text

@@ -1,4 +1,4 @@
-"""What KPA is told about one function, and how Knative's settings become those numbers."""
+"""KPA's settings for one function, and how they follow from Knative's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dilu.errors import ConfigError
 from dilu.spec import FunctionSpec
 
 UNLIMITED_BURST = -1.0
-"""The burst target that is never reached, so that the activator always stays in the path; Knative's own spelling."""
+"""A burst target that is never reached, so that the activator always stays in the path; Knative's own value."""
 
 MIN_TARGET = 0.01
 _NS_PER_S = 1_000_000_000
@@ -32,25 +32,25 @@ class Aggregation(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KpaSpec:
-    """One function's settings, resolved: no percentages, no "unset". The defaults are Knative's."""
+    """One function's settings, resolved: no percentages and no unset values. The defaults are Knative's."""
 
     target: float = 70.0
     """Load per replica to aim for, utilisation included."""
     total: float = 100.0
-    """Load per replica that it can take; only the excess burst capacity is computed with it."""
+    """Load that one replica can take; only the excess burst capacity is computed with it."""
     target_burst_capacity: float = 211.0
-    """Burst in flight that must be absorbed at any moment; UNLIMITED_BURST: always buffer."""
+    """Requests in flight that a burst may add at any moment; UNLIMITED_BURST: always buffer in activators."""
     stable_window_s: int = 60
     panic_window_s: int = 6
     panic_threshold_ratio: float = 2.0
-    """Panic starts where the need over the panic window is at least this multiple of the ready replicas."""
+    """Panic begins when the need over the panic window is this many times the ready replicas."""
     max_scale_up_rate: float = 1000.0
     max_scale_down_rate: float = 2.0
     activation_scale: int = 1
-    """Least number of replicas whenever there is any load."""
+    """Minimum replicas whenever there is any load."""
     scale_down_delay_s: int = 0
     reachable: bool = True
-    """Whether requests can still reach it; where not, it may fall at once and without delay."""
+    """Whether requests can still reach it; if not, the count may fall at once and without delay."""
     metric: ScalingMetric = ScalingMetric.CONCURRENCY
     aggregation: Aggregation = Aggregation.LINEAR
 
@@ -110,16 +110,16 @@ def resolve_target(
 
 
 def panic_window_s(stable_window_s: int, percentage: float) -> int:
-    """Return a share of the stable window in whole seconds, rounded half up, and at least one."""
+    """Return that share of the stable window in whole seconds, rounded half up, and at least one."""
     exact_ns = int(stable_window_s * _NS_PER_S * percentage / 100)
     return max(1, (exact_ns + _NS_PER_S // 2) // _NS_PER_S)
 
 
 def kpa_spec_for(function: FunctionSpec) -> KpaSpec:
-    """KPA's settings for a function on one machine: Knative's defaults, but for the target where there is a batch size.
+    """Return KPA's settings for a function on one machine: Knative's defaults, the target from the batch size.
 
-    A replica works on one batch while the next one gathers, so it takes two batches in flight; a third has to wait for
-    a whole execution. Without a batch size nothing is known of what a replica can take, and Knative's 100 stays.
+    A replica runs one batch while the next one fills, so it takes two batches in flight; a third would wait for a whole
+    execution. Without a batch size the throughput of a replica is unknown, and Knative's 100 stays.
     """
     concurrency = 0 if function.batch is None else 2 * function.batch
     resolved = resolve_target(container_concurrency=concurrency)

@@ -50,8 +50,8 @@ class KpaState:
     aggregation: Aggregation = Aggregation.LINEAR
     """As it was when the state was made; Knative does not notice a later change."""
     quiet_samples: int = 0
-    """How many of the newest had no arrival and nothing in flight; reset at zero, by each waiting request, and when the
-    first replica becomes ready."""
+    """Newest samples in a row without an arrival and without a request in flight. The count restarts at zero replicas,
+    with each waiting request, and when the first replica is ready."""
     was_ready: bool = True
     """Whether any replica was ready when last seen."""
     concurrency: Windows
@@ -60,10 +60,10 @@ class KpaState:
 
 
 def state_for_ready(spec: KpaSpec, ready: int | None, now_s: float) -> KpaState:
-    """Return a first state with `ready` replicas (None: unknown).
+    """Return a first state for that number of ready replicas (None: unknown).
 
-    More than one starts in panic: their creator knew a load that this state has not seen, so for a stable window
-    nothing goes down.
+    More than one begins in panic: they were started for a load that this state has not seen, so for a stable window the
+    count does not fall.
     """
     peak = ready or 0
     slots = math.ceil(spec.scale_down_delay_s / TICK_S)
@@ -83,9 +83,9 @@ def _windows(spec: KpaSpec) -> Windows:
 
 
 def recorded(spec: KpaSpec, seen: Observation, state: KpaState, now_s: float) -> KpaState:
-    """Return the state with the new samples in its windows, and then the windows of the spec's present lengths.
+    """Return the state with the new samples in its windows, and then with windows of the lengths in the spec.
 
-    In this order, for the samples are from before the change: one made known to the loop is decided on at once.
+    In this order, because the samples are from before the change: the loop decides at once after a change of the spec.
     """
     samples, was_ready, quiet = seen.samples, seen.ready > 0, _quiet_samples(seen, state)
     if samples or (was_ready, quiet) != (state.was_ready, state.quiet_samples):
@@ -122,7 +122,7 @@ def with_points(state: KpaState, *, concurrency: Points = (), rps: Points = ()) 
 
 
 def with_windows_as_long_as(spec: KpaSpec, state: KpaState, now_s: float) -> KpaState:
-    """Return the state with windows of the spec's lengths; the same state if they have them already."""
+    """Return the state with windows of the lengths in the spec; the same state if they have them."""
     stable_s, panic_s = max(1, spec.stable_window_s), spec.panic_window_s
     if len(state.rps.stable.buckets) == stable_s and len(state.rps.panic.buckets) == panic_s:
         return state
@@ -142,16 +142,16 @@ def _record_one_in_both(windows: Windows, t_s: float, value: float) -> Windows:
 
 
 def silence_is_no_load(spec: KpaSpec, state: KpaState, now_s: float) -> bool:
-    """Whether a stable window without a sample means that there was no load.
+    """Return whether a stable window without a sample means that there was no load.
 
-    With an unlimited burst target Knative scrapes no replica: all that is reported comes through the activator, which
-    says nothing where there is nothing.
+    With an unlimited burst target Knative scrapes no replica: all reports come from activators, which report only
+    requests.
     """
     return spec.target_burst_capacity == UNLIMITED_BURST and is_empty(_windows_of(spec, state).stable, now_s)
 
 
 def averages_now(spec: KpaSpec, state: KpaState, now_s: float) -> Averages | None:
-    """Return the load over both windows; None where nothing is known of the last seconds."""
+    """Return the load over both windows; None if nothing is known of the last seconds."""
     windows = _windows_of(spec, state)
     if is_empty(windows.stable, now_s) and spec.target_burst_capacity != UNLIMITED_BURST:
         return None

@@ -1,4 +1,4 @@
-"""Sums over the last seconds, and the highest of the last values, as plain values of their own.
+"""Sums over the last seconds, and the highest of the last values, as plain values.
 
 The arithmetic is Knative's to the last bit: buckets of one second, values of one second add up, one running total is
 kept (never summed afresh), an average is rounded to six decimals. Each function returns a new value.
@@ -13,30 +13,30 @@ from typing import NamedTuple
 
 ROUNDED_DIGITS = 6
 MAX_VALUE = 1e15
-"""What is larger, or no number, is dropped: no load is that high, and one such value would stay in the running total,
-as what it was rounded away or as NaN, long after its second has passed."""
+"""Larger values and NaN are dropped: no load is that high, and one of them would distort the running total, by rounding
+or as NaN, long after its second has passed."""
 
 
 class Window(NamedTuple):
-    """What was recorded in the last `len(buckets)` seconds. A tuple, for KPA makes four of them in a decision."""
+    """The values of the last `len(buckets)` seconds. A tuple, because KPA makes four of them in a decision."""
 
     buckets: tuple[float, ...]
-    """A ring: second t lies at t modulo the length, and stays there until a later second takes its place."""
+    """A ring: second t is at t modulo the length until a later second takes its place."""
     first_s: int | None = None
-    """Oldest second written, as far as is known. None: not known, so before all that the buckets hold."""
+    """Oldest second written. None: unknown, so before all that the buckets hold."""
     last_s: int | None = None
-    """Newest second written. None: nothing was ever written."""
+    """Newest second written. None: none was written."""
     total: float = 0.0
     """Running sum of the buckets, with whatever rounding it went through."""
 
 
 def empty_window(seconds: int) -> Window:
-    """Return an empty window of `seconds` seconds."""
+    """Return a window of that many seconds in which nothing was written yet."""
     return Window(buckets=(0.0,) * seconds)
 
 
 def record(window: Window, points: Iterable[tuple[float, float]]) -> Window:
-    """Return the window with `(time, value)` points added, each to its second; those too old for it are dropped."""
+    """Return the window with `(time, value)` points added to their seconds; points older than it are dropped."""
     buckets, size = list(window.buckets), len(window.buckets)
     first_s, last_s, total = window.first_s, window.last_s, window.total
     for t_s, value in points:
@@ -59,7 +59,7 @@ def record(window: Window, points: Iterable[tuple[float, float]]) -> Window:
 
 
 def record_one(window: Window, t_s: float, value: float) -> Window:
-    """Return the window with one point added: as `record`, but faster for the second after the newest one."""
+    """Return the window with one point added, as `record` does; faster for the second after the newest one."""
     before, first_s, last_s, total = window
     second, size = math.floor(t_s), len(before)
     if last_s is None or second != last_s + 1 or size == 1 or not -MAX_VALUE <= value <= MAX_VALUE:
@@ -72,12 +72,12 @@ def record_one(window: Window, t_s: float, value: float) -> Window:
 
 
 def is_empty(window: Window, now_s: float) -> bool:
-    """Whether nothing is known of the last seconds. True only when the window has passed by more than a second."""
+    """Return whether nothing is known of the last seconds: the last write is over a second older than the window."""
     return window.last_s is None or math.floor(now_s) - window.last_s > len(window.buckets)
 
 
 def average(window: Window, now_s: float) -> float:
-    """Mean per second over the seconds written; seconds since the last write shorten the window, they are no zeros."""
+    """Return the mean over the seconds written; seconds since the last write shorten the window, they are no zeros."""
     if window.last_s is None:
         return 0.0
     size, last_s, total = len(window.buckets), window.last_s, window.total
@@ -91,7 +91,7 @@ def average(window: Window, now_s: float) -> float:
 
 
 def weighted_average(window: Window, now_s: float) -> float:
-    """Sum in which each second weighs less than the one after it; neither rounded nor normalised."""
+    """Return the sum in which each second weighs less than the one after it; neither rounded nor normalised."""
     if window.last_s is None:
         return 0.0
     size, last_s = len(window.buckets), window.last_s
@@ -108,8 +108,8 @@ def weighted_average(window: Window, now_s: float) -> float:
 def resized(window: Window, seconds: int, now_s: float) -> Window:
     """Return the window with another length; it keeps the newest seconds that fit.
 
-    One that is empty by now keeps none of them, only that its last write was no longer ago than it was: a longer window
-    that reaches back to it knows of no load, instead of knowing nothing.
+    An empty one keeps only the time of its last write: a longer window that reaches back to that time then has zero
+    load, instead of no data.
     """
     old = len(window.buckets)
     if seconds == old:
@@ -124,7 +124,7 @@ def resized(window: Window, seconds: int, now_s: float) -> Window:
 
 
 def rounded(value: float, digits: int) -> float:
-    """Return the value rounded to `digits`, a half away from zero (Python's `round` takes a half to the even digit)."""
+    """Return the value with that many decimals, a half away from zero (Python's `round`: to the even digit)."""
     scale = 10.0**digits
     scaled = value * scale
     whole = math.trunc(scaled)
@@ -134,7 +134,7 @@ def rounded(value: float, digits: int) -> float:
 
 
 def smoothing_coefficient(seconds: int) -> float:
-    """Return the weight of the newest second: at least 0.2; all weight but 0.0001 is in the window."""
+    """Return the weight of the newest second of such a window: at least 0.2; all weight but 0.0001 is in the window."""
     return _COEFFICIENTS[seconds - 1] if seconds <= len(_COEFFICIENTS) else 0.2
 
 
@@ -186,7 +186,7 @@ _COEFFICIENTS = (
 
 
 def _power(base: float, exponent: int) -> float:
-    """Return `base ** exponent` by repeated squaring, mantissa and power of two apart: equal to Go's to the last bit.
+    """Return `base ** exponent`, by repeated squaring of mantissa and power of two apart: the last bit as in Go.
 
     C's `pow` gives another. Without the split, results below 2.2e-308 (0.8 to the 3200th) would be rounded otherwise.
     """
@@ -215,12 +215,12 @@ class SlidingMaximum:
 
     @property
     def current(self) -> int:
-        """The highest value in the window. Only after something was recorded."""
+        """The highest value in the window. It needs a recorded value."""
         return self.maxima[0][1]
 
 
 def record_maximum(window: SlidingMaximum, step: int, value: int) -> SlidingMaximum:
-    """Return the window with one more value; steps do not go back. Of several values at one step the highest counts."""
+    """Return the window with one more value. Steps do not go back; of several values at one step the highest counts."""
     kept = [(at, high) for at, high in window.maxima if high > value and step - at < window.slots]
     if kept and kept[-1][0] == step:
         return SlidingMaximum(slots=window.slots, maxima=tuple(kept))
