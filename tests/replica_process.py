@@ -46,7 +46,7 @@ class ReplicaProcess:
     _unread: bytes = b""
 
     def next_event(self, timeout_s: float = START_TIMEOUT_S) -> dict[str, Any] | None:
-        """The next event of the control line, or None at its end."""
+        """Return the next event of the control line, or None at its end."""
         self.control.settimeout(timeout_s)
         while b"\n" not in self._unread:
             data = self.control.recv(65536)
@@ -59,14 +59,14 @@ class ReplicaProcess:
         return event
 
     def wait_for(self, name: str) -> dict[str, Any]:
-        """The next event of that name; fails with the log if the line ends before."""
+        """Return the next event of that name; fail with the log if the line ends before."""
         while (event := self.next_event()) is not None:
             if event["event"] == name:
                 return event
         raise AssertionError(f"no event {name!r}; got {self.events}; log:\n{self.log()}")
 
     def wait_until_ready(self) -> dict[str, Any]:
-        """The `ready` event; the ports are known afterwards."""
+        """Return the `ready` event; the ports are known afterwards."""
         event = self.wait_for("ready")
         self.port, self.stats_port = event["port"], event["stats_port"]
         return event
@@ -97,24 +97,24 @@ class ReplicaProcess:
             connection.close()
 
     def stats(self) -> dict[str, Any]:
-        """The body of `/v1/stats`."""
+        """Return the body of `/v1/stats`."""
         stats: dict[str, Any] = self.request("GET", "/v1/stats", port=self.stats_port).json()
         return stats
 
     def metrics(self) -> str:
-        """The text of `/metrics`."""
+        """Return the text of `/metrics`."""
         return self.request("GET", "/metrics", port=self.stats_port).body.decode()
 
     def terminate(self) -> None:
-        """SIGTERM."""
+        """Send SIGTERM."""
         self.process.send_signal(signal.SIGTERM)
 
     def wait(self) -> int:
-        """The exit code."""
+        """Return the exit code."""
         return self.process.wait(STOP_TIMEOUT_S)
 
     def log(self) -> str:
-        """What the replica wrote so far."""
+        """Return the log so far."""
         return self.log_path.read_text()
 
     def close(self) -> None:
@@ -130,7 +130,7 @@ ServeFunction = Callable[..., ReplicaProcess]
 
 @contextmanager
 def serving(folder: Path) -> Iterator[ServeFunction]:
-    """Starts replicas, `start(source, wait=True, **environment)`, and ends them all."""
+    """Start replicas, `start(source, wait=True, **environment)`, and end them all."""
     started: list[ReplicaProcess] = []
 
     def start(source: str, *, wait: bool = True, arguments: Sequence[str] = (), **environment: str) -> ReplicaProcess:

@@ -24,7 +24,7 @@ Manifest = dict[str, Any]
 
 
 def helm_program() -> str:
-    """The test cluster's helm, or the one on PATH; the test is skipped where there is neither."""
+    """Return the test cluster's helm, or the one on PATH; skip the test where there is neither."""
     built = sorted((cache_directory() / "helm").glob("*/helm"))
     found = str(built[-1]) if built else shutil.which("helm")
     if found is None:
@@ -33,50 +33,50 @@ def helm_program() -> str:
 
 
 def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """What helm says."""
+    """Run helm."""
     return subprocess.run([helm_program(), *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
 @functools.cache
 def template(*arguments: str, release: str = RELEASE) -> subprocess.CompletedProcess[str]:
-    """The chart rendered with some `--set` or `-f`."""
+    """Render the chart with some `--set` or `-f`."""
     command = ("template", release, str(CHART), "--namespace", NAMESPACE, "--kube-version", "1.34")
     return helm(*command, *arguments)
 
 
 def rendered(*arguments: str, release: str = RELEASE) -> list[Manifest]:
-    """All objects, hooks among them."""
+    """Return all objects, hooks among them."""
     done = template(*arguments, release=release)
     assert done.returncode == 0, done.stderr
     return [one for one in yaml.safe_load_all(done.stdout) if one]
 
 
 def refusal(*arguments: str) -> str:
-    """What helm says of values that it does not take."""
+    """Return helm's message about values that it rejects."""
     done = template(*arguments)
     assert done.returncode != 0, "helm took them"
     return done.stderr
 
 
 def mode(name: str) -> str:
-    """The flag for a mode."""
+    """Return the flag for a mode."""
     return f"--set=autoscaler.mode={name}"
 
 
 def one(manifests: list[Manifest], kind: str, name: str = "dilu-autoscaler") -> Manifest:
-    """The object of that kind and name."""
+    """Return the object of that kind and name."""
     [found] = [each for each in manifests if each["kind"] == kind and each["metadata"]["name"] == name]
     return found
 
 
 def hooks_of(manifest: Manifest) -> set[str]:
-    """The events at which helm makes the object; empty for one that is there always."""
+    """Return the events at which helm creates the object; none for an object that always exists."""
     events: str = manifest["metadata"].get("annotations", {}).get("helm.sh/hook", "")
     return set(events.split(",")) - {""}
 
 
 def pod_specs(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
-    """Whatever runs."""
+    """Yield the specs of all pods, with what creates them."""
     for each in manifests:
         if each["kind"] in ("Deployment", "Job"):
             yield f"{each['kind']}/{each['metadata']['name']}", each["spec"]["template"]["spec"]

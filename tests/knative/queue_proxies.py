@@ -18,7 +18,7 @@ Answers = Callable[[str, int], bytes | None]
 def report(
     pod: str, *, concurrency: float = 0.0, proxied: float = 0.0, requests: float = 0.0, uptime_s: float = 100.0
 ) -> bytes:
-    """The answer of a queue-proxy."""
+    """Return the answer of a queue-proxy."""
     stat = stat_pb2.Stat(
         pod_name=pod,
         average_concurrent_requests=concurrency,
@@ -30,13 +30,13 @@ def report(
 
 
 def answer(body: bytes = b"", *, status: int = 200, content_type: str = "text/plain") -> bytes:
-    """Any answer."""
+    """Return any answer."""
     head = f"HTTP/1.1 {status} Some\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
 def always(sent: bytes) -> Answers:
-    """The same answer to every request."""
+    """Give the same answer to every request."""
     return lambda _, __: sent
 
 

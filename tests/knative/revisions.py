@@ -47,7 +47,7 @@ CONFIG = Config(
 
 
 def condition(kind: str, status: str, reason: str = "", message: str = "", *, for_s: float = 0.0) -> ConditionObject:
-    """One that has had its status for so long."""
+    """Return a condition that has had its status for `for_s`."""
     return ConditionObject(
         type=kind, status=status, reason=reason, message=message, last_transition_time=time_text(NOW_S - for_s)
     )
@@ -67,7 +67,7 @@ def inactive(for_s: float = 0.0, reason: str = "NoTraffic") -> ConditionObject:
 
 
 def ready_like(one: ConditionObject) -> ConditionObject:
-    """The condition Ready that follows from that one."""
+    """Return the condition Ready that follows from that one."""
     return msgspec.structs.replace(one, type="Ready")
 
 
@@ -80,7 +80,7 @@ def autoscaler(
     spec: dict[str, Any] | None = None,
     **status: Any,
 ) -> PodAutoscaler:
-    """The PodAutoscaler of `ns/rev`, with short annotation names allowed."""
+    """Return the PodAutoscaler of `ns/rev`; annotation names may be short."""
     named = {
         (key if "/" in key else f"autoscaling.knative.dev/{key}"): text for key, text in (annotations or {}).items()
     }
@@ -159,7 +159,7 @@ def metric(
 
 
 def world(pa: PodAutoscaler, **changes: Any) -> RevisionView:
-    """A revision whose objects are as they are to be, one pod ready and eleven wanted, as in Knative's own tests."""
+    """Return a revision whose objects need no change, one pod ready and eleven wanted, as in Knative's own tests."""
     config = changes.get("config", CONFIG)
     values: dict[str, Any] = {
         "pa": pa,
@@ -178,7 +178,7 @@ def world(pa: PodAutoscaler, **changes: Any) -> RevisionView:
 
 
 def kinds(writes: Iterable[Write]) -> list[str]:
-    """What is written, in order."""
+    """Return what is written, in order."""
     return [str(write.kind) for write in writes]
 
 
@@ -188,7 +188,7 @@ def said(status: PodAutoscalerStatus) -> dict[str, tuple[str, str]]:
 
 
 def scaled_to(made: RevisionPlan) -> int | None:
-    """The number of replicas that is written."""
+    """Return the number of replicas that is written."""
     for write in made.writes:
         if write.kind is WriteKind.SCALE:
             assert isinstance(write.body, list)
@@ -212,7 +212,7 @@ class Cluster:
     now_s: float = NOW_S
 
     def world(self) -> RevisionView:
-        """What the autoscaler knows, the probe's answer included where it is asked for."""
+        """Return what the autoscaler knows, with the probe's answer where one is needed."""
         known = RevisionView(
             pa=self.pa,
             sks=self.sks,
@@ -250,7 +250,7 @@ class Cluster:
         return self.settle()
 
     def carry_out(self, write: Write) -> None:
-        """What the API does with a write. Whatever it would refuse fails the test."""
+        """Apply a write as the API does. One that it would refuse fails the test."""
         assert (write.namespace, write.name) == (
             ("ns", TARGET.name) if write.kind is WriteKind.SCALE else ("ns", "rev")
         )
@@ -266,7 +266,7 @@ class Cluster:
             self.metric = _written(write, self.metric, Metric)
 
     def serve(self, *, ready: bool) -> None:
-        """What Knative's ServerlessService controller does."""
+        """Do what Knative's ServerlessService controller does."""
         assert self.sks is not None
         before = {one.type: one for one in self.sks.status.conditions}
         in_path = self.sks.spec.mode == "Proxy" or not ready
@@ -291,14 +291,14 @@ class Cluster:
         self.sks = msgspec.structs.replace(self.sks, status=status)
 
     def annotate(self, key: str, text: str) -> None:
-        """What Knative's Revision controller does when a Revision is edited."""
+        """Do what Knative's Revision controller does when a Revision is edited."""
         annotations = {**self.pa.metadata.annotations, key: text}
         self.pa = msgspec.structs.replace(
             self.pa, metadata=msgspec.structs.replace(self.pa.metadata, annotations=annotations)
         )
 
     def respec(self, **changes: Any) -> None:
-        """The same, for the spec, which makes a new generation."""
+        """Edit the spec, which makes a new generation."""
         meta = msgspec.structs.replace(self.pa.metadata, generation=self.pa.metadata.generation + 1)
         self.pa = msgspec.structs.replace(self.pa, metadata=meta, spec=msgspec.structs.replace(self.pa.spec, **changes))
 
@@ -313,7 +313,7 @@ class Cluster:
 
 
 def _written(write: Write, stored: Any, kind: Any) -> Any:
-    """An object that was created, or got another spec."""
+    """Return an object that was created or got another spec."""
     assert isinstance(write.body, dict)
     if write.verb is Verb.CREATE:
         assert stored is None, "it is there already"

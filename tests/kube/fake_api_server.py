@@ -328,7 +328,7 @@ async def watch_from(server: ApiServer, request: web.Request) -> web.StreamRespo
 
 
 def streaming(*chunks: bytes, then: str = "hold") -> Script:
-    """A watch that writes these, and then says nothing (`hold`), ends in order (`end`), or breaks (`break`)."""
+    """Return a watch that writes these, and then stays silent (`hold`), ends in order (`end`), or breaks (`break`)."""
 
     async def script(server: ApiServer, request: web.Request) -> web.StreamResponse:
         response = await server.stream(request)

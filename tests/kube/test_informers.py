@@ -140,19 +140,19 @@ def test_after_each_interruption_it_is_right_again(run: Run, script: Script) -> 
 
 def test_after_410_only_what_differs_is_told(run: Run) -> None:
     async def main(server: ApiServer) -> None:
-        for name in ("same", "changed", "gone"):
+        for name in ("same", "changed", "deleted"):
             server.put_map(name)
 
         async def too_old(server: ApiServer, request: Any) -> Any:
             server.put_map("changed", key="2")
-            server.remove_map("gone")
+            server.remove_map("deleted")
             server.put_map("new")
             server.store.history.clear()
             return await answering(410, status(410, "Expired", "too old"))(server, request)
 
         server.next("watch", too_old)
         async with Watched(server) as watched:
-            await watched.told("add changed", "add gone", "add same", "update changed", "add new", "delete gone")
+            await watched.told("add changed", "add deleted", "add same", "update changed", "add new", "delete deleted")
             assert watched.informer.relists == 2
 
     run(main)

@@ -157,7 +157,7 @@ def test_a_list_whose_pages_expired_is_read_at_once(run: Run) -> None:
 
 
 async def collected(client: KubeClient, *, timeout_s: float = 300, quiet_s: float = 90) -> list[str]:
-    """The kinds of a watch's events until it ends."""
+    """Return the kinds of a watch's events until it ends."""
     events = client.watch(CONFIG_MAPS, "ns", type=ConfigMap, resource_version="5", timeout_s=timeout_s, quiet_s=quiet_s)
     return [event.kind async for event in events]
 
@@ -220,7 +220,7 @@ def test_a_watch_that_breaks_says_how(run: Run, script: Script, wanted: type[Kub
 
 
 @pytest.mark.parametrize("verb", ["POST", "PUT", "PATCH", "DELETE"])
-def test_a_write_is_never_sent_twice_and_says_that_nobody_answered(run: Run, verb: str) -> None:
+def test_a_write_is_never_sent_twice_and_reports_that_no_answer_came(run: Run, verb: str) -> None:
     async def main(server: ApiServer) -> None:
         client = await server.client(request_s=0.5)
 
@@ -258,7 +258,7 @@ def test_a_read_whose_kept_connection_broke_is_asked_again(run: Run) -> None:
     run(main)
 
 
-def test_nobody_listening_is_unreachable(run: Run) -> None:
+def test_a_port_without_listener_is_unreachable(run: Run) -> None:
     async def main(server: ApiServer) -> None:
         client = await server.client()
         await server.close()
@@ -275,7 +275,7 @@ def test_proxies_and_passwords_of_the_environment_are_not_used(run: Run, monkeyp
 
     async def main(server: ApiServer) -> None:
         netrc = server.kubeconfig.with_name("netrc")
-        netrc.write_text("machine 127.0.0.1 login somebody password secret\n")
+        netrc.write_text("machine 127.0.0.1 login user password secret\n")
         monkeypatch.setenv("NETRC", str(netrc))
         client = await server.client()
         await client.get(CONFIG_MAPS, "ns", "a", type=ConfigMap)

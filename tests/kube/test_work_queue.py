@@ -20,14 +20,14 @@ class Handled:
     def __init__(self, *, takes_s: float = 0.0, fails: dict[str, int] | None = None) -> None:
         self.log: list[tuple[float, str]] = []
         self.at_a_time = 0
-        self.most_at_a_time = 0
+        self.max_at_a_time = 0
         self._takes_s = takes_s
         self._fails = dict(fails or {})
 
     async def __call__(self, key: str) -> None:
         self.log.append((round(asyncio.get_running_loop().time(), 6), key))
         self.at_a_time += 1
-        self.most_at_a_time = max(self.most_at_a_time, self.at_a_time)
+        self.max_at_a_time = max(self.max_at_a_time, self.at_a_time)
         try:
             await asyncio.sleep(self._takes_s)
             if self._fails.get(key, 0) > 0:
@@ -87,7 +87,7 @@ def test_no_more_than_its_workers_run() -> None:
         await queue.close()
 
     run_virtually(main)
-    assert handled.most_at_a_time == 3
+    assert handled.max_at_a_time == 3
     assert handled.keys == [str(number) for number in range(10)]
 
 

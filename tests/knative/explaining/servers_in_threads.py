@@ -19,7 +19,7 @@ from knative.explaining.platforms import Platform
 
 @contextmanager
 def explaining(platform: Platform, host: str = "127.0.0.1") -> Iterator[int]:
-    """The port on which `platform` is explained."""
+    """Serve the explanations of `platform`; yields the port."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -38,7 +38,7 @@ def explaining(platform: Platform, host: str = "127.0.0.1") -> Iterator[int]:
 
 @contextmanager
 def answering(answers: Mapping[str, tuple[int, bytes]]) -> Iterator[int]:
-    """A plain HTTP server: (status, body) by path, whatever the query."""
+    """Serve (status, body) by path, for any query; yields the port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -64,14 +64,14 @@ def answering(answers: Mapping[str, tuple[int, bytes]]) -> Iterator[int]:
 
 
 def lease(name: str, holder: str, renewed: str = "2026-01-01T00:00:00.000000Z") -> dict[str, Any]:
-    """A bucket's Lease."""
+    """Return a bucket's Lease."""
     spec = {"holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": renewed}
     return {"metadata": {"name": name, "namespace": "knative-serving"}, "spec": spec}
 
 
 @contextmanager
 def cluster(folder: Path, *leases: dict[str, Any], status: int = 200) -> Iterator[Path]:
-    """The kubeconfig of an API server that has these Leases, or answers with another status."""
+    """Serve these Leases as an API server, or another status; yields its kubeconfig."""
     path = "/apis/coordination.k8s.io/v1/namespaces/knative-serving/leases"
     listed: dict[str, Any] = {"kind": "LeaseList", "metadata": {"resourceVersion": "1"}, "items": list(leases)}
     said = listed if status == 200 else {"kind": "Status", "message": "leases is forbidden", "code": status}

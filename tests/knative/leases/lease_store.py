@@ -38,7 +38,7 @@ class LeaseStore:
         self.on_write: Callable[[str], None] = lambda by: None
 
     def stored(self, resource: Resource, name: str) -> dict[str, Any]:
-        """The object itself, to be changed behind everybody's back."""
+        """Return the object itself, for changes without a new version."""
         return self.objects.objects[_key(resource, name)]
 
     def read(self, resource: Resource, name: str) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class LeaseStore:
             self.objects.remove(_key(resource, name))
 
     def lease(self, name: str = BUCKET) -> dict[str, Any]:
-        """A lease's spec."""
+        """Return a lease's spec."""
         spec: dict[str, Any] = self.read(LEASES, name)["spec"]
         return spec
 
@@ -123,7 +123,7 @@ class Line:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self.under_way.discard(task)
         if not task.cancelled():
-            task.exception()  # seen, also where nobody waits for it any more
+            task.exception()  # retrieved, also where its sender has given up
 
     async def _exchange(self, what: str, request: Callable[[], Any]) -> Any:
         await self._pass(what, self.there_s())

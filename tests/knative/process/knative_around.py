@@ -45,19 +45,19 @@ class Knative:
         self.server.on_change = self._changed
 
     def configure(self, **maps: dict[str, str]) -> None:
-        """All ConfigMaps; `autoscaler={...}` says what is in config-autoscaler."""
+        """Store all ConfigMaps; `autoscaler={...}` is the content of config-autoscaler."""
         given = {"deployment": {"queue-sidecar-image": "queue"}, "autoscaler": SHORT, **maps}
         for name in ("autoscaler", "deployment", "network", "leader-election", "observability", "logging"):
             self.config_map(f"config-{name}", given.get(name, {}))
 
     def config_map(self, name: str, data: dict[str, str]) -> None:
-        """One of them."""
+        """Store one of them."""
         self.server.put(CONFIG_MAPS, {"metadata": {"name": name, "namespace": SERVING}, "data": data})
 
     def revision(
         self, name: str = "rev", *, replicas: int = 0, annotations: dict[str, str] | None = None, **status: Any
     ) -> None:
-        """A revision as its controller makes it: a Deployment, and the PodAutoscaler."""
+        """Create a revision as its controller does: a Deployment and the PodAutoscaler."""
         labels = {"serving.knative.dev/revision": name, "serving.knative.dev/revisionUID": f"uid-of-{name}"}
         metadata = {"namespace": "ns", "labels": labels}
         deployment = {"metadata": {**metadata, "name": f"{name}-deployment"}, "spec": {"replicas": replicas}}
@@ -77,7 +77,7 @@ class Knative:
         self.server.put(POD_AUTOSCALERS, autoscaler)
 
     def idle_revision(self, name: str = "rev", *, annotations: dict[str, str] | None = None) -> None:
-        """One that has been at zero for an hour."""
+        """Create a revision that has been at zero for an hour."""
         since = time_text(time.time() - 3600.0)
         quiet = {
             "status": "False",
@@ -103,19 +103,19 @@ class Knative:
         )
 
     def replicas(self, name: str = "rev") -> int:
-        """What the Deployment asks for."""
+        """Return the replicas in the Deployment's spec."""
         found = self.server.get(DEPLOYMENTS, "ns", f"{name}-deployment")
         assert found is not None
         replicas: int = found["spec"]["replicas"]
         return replicas
 
     def scaled(self, name: str = "rev") -> list[int]:
-        """The numbers that the Deployment was given, in order."""
+        """Return the numbers that were written to the Deployment, in order."""
         patches = self.server.writes(DEPLOYMENTS, "scale")
         return [one.body[0]["value"] for one in patches if one.name == f"{name}-deployment"]
 
     def condition(self, kind: str, name: str = "rev") -> tuple[str, str]:
-        """Status and reason of a condition of the PodAutoscaler."""
+        """Return status and reason of a condition of the PodAutoscaler."""
         found = self.server.get(POD_AUTOSCALERS, "ns", name)
         assert found is not None
         for one in found.get("status", {}).get("conditions", []):
@@ -124,17 +124,17 @@ class Knative:
         return "", ""
 
     def mode(self, name: str = "rev") -> str:
-        """Where requests go."""
+        """Return the ServerlessService's mode."""
         found = self.server.get(SERVERLESS_SERVICES, "ns", name)
         return "" if found is None else str(found["spec"]["mode"])
 
     def holder(self) -> str:
-        """Who holds the bucket."""
+        """Return the holder of the bucket's Lease."""
         found = self.server.get(LEASES, SERVING, BUCKET)
         return "" if found is None else str(found["spec"]["holderIdentity"])
 
     def give_lease(self, holder: str) -> None:
-        """Somebody else takes it."""
+        """Write the Lease as another holder would."""
         spec = {"holderIdentity": holder, "leaseDurationSeconds": 600, "renewTime": "2020-01-01T00:00:00.000000Z"}
         self.server.put(LEASES, {"metadata": {"name": BUCKET, "namespace": SERVING}, "spec": spec})
 
@@ -147,7 +147,7 @@ class Knative:
             self._serve(found["metadata"]["labels"]["serving.knative.dev/revision"])
 
     def _serve(self, name: str) -> None:
-        """The ServerlessService's status."""
+        """Write the ServerlessService's status."""
         sks = self.server.get(SERVERLESS_SERVICES, "ns", name)
         if sks is None:
             return
@@ -312,7 +312,7 @@ class QueueProxies:
 
 
 def frame(revision: str = "rev", *, concurrency: float = 1.0, requests: float = 1.0, time_s: int = 0) -> bytes:
-    """A report as it is sent."""
+    """Return a report as it is sent."""
     stat = Stat(
         key=f"ns/{revision}",
         pod="activator",

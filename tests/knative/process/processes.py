@@ -69,7 +69,7 @@ def run(main: Main, folder: Path, *, within_s: float = 20.0, addresses: Sequence
 
 @asynccontextmanager
 async def clustered(folder: Path, addresses: Sequence[str]) -> AsyncIterator[Cluster]:
-    """A cluster whose pods get these addresses."""
+    """Start a cluster whose pods get these addresses."""
     async with ApiServer(folder / "kubeconfig") as server:
         knative = Knative(server=server, addresses=list(addresses))
         activator, pods = Activator(), QueueProxies(addresses)
@@ -95,7 +95,7 @@ async def autoscaling(
     settles_s: float = 0.0,
     **more: Any,
 ) -> AsyncIterator[Process]:
-    """An autoscaler of that cluster; the activator reports to it."""
+    """Run an autoscaler in that cluster; the activator reports to it."""
     monkeypatch.setattr(process_module, "GetClient", RoutedClient)
     monkeypatch.setattr(process_module, "SETTLES_S", settles_s)
     settings = ProcessSettings(
@@ -125,5 +125,5 @@ async def autoscaling(
 
 
 async def for_a_while(seconds: float) -> None:
-    """Time in which nothing is to happen."""
+    """Wait for a time in which nothing must happen."""
     await asyncio.sleep(seconds)
