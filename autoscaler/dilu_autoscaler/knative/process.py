@@ -43,9 +43,9 @@ from dilu_kube.resources import CONFIG_MAPS
 
 COMPONENT: Final = "dilu-autoscaler"
 SETTLES_S: Final = 15.0
-"""For so long after a bucket became ours nothing is made smaller: activators have to find us first. Pods are asked at
-once, but say nothing of the requests that come by way of an activator."""
-_MOST_KNOWN: Final = 65_536  # revisions whose bucket is remembered: with several buckets, finding it takes a while
+"""The time after a bucket became ours in which nothing is scaled down: activators have to find us first. Pods are
+scraped at once, but do not report the requests that pass through an activator."""
+_MAX_KNOWN: Final = 65_536  # revisions whose bucket is remembered: with several buckets, finding it takes a while
 _log = logging.getLogger(__name__)
 
 
@@ -97,7 +97,7 @@ class Autoscaler:
             config=lambda: self.config.config,
             is_ours=self.is_ours,
             note=self._planned,
-            on_gone=self._gone,
+            on_removed=self._removed,
             settles_for_s=self._settles_for_s,
             probe_client=self._probe_client,
             cluster_domain=settings.cluster_domain,
@@ -138,7 +138,7 @@ class Autoscaler:
         return self.leases is not None and self.leases.holds(self.bucket_of(key))
 
     def bucket_of(self, key: str) -> str:
-        """The bucket of a revision."""
+        """Return the bucket of a revision."""
         return self._bucket_of(key)
 
     def learned_rps(self, key: str, now_s: float) -> float | None:
@@ -155,7 +155,7 @@ class Autoscaler:
         """Know the buckets, and try to hold them."""
         count = self.config.config.leader_election.buckets
         self.buckets = buckets = tuple(bucket_name(ordinal, count) for ordinal in range(count))
-        self._bucket_of = lru_cache(maxsize=_MOST_KNOWN)(lambda key: owner(key, buckets))
+        self._bucket_of = lru_cache(maxsize=_MAX_KNOWN)(lambda key: owner(key, buckets))
         settings = self._settings
         self.leases = BucketLeases(
             self._client,
@@ -204,7 +204,7 @@ class Autoscaler:
             self.events.record(CONFIG_MAPS, meta, type="Warning", reason="InvalidConfiguration", message=error)
 
     def _lease_changed(self, bucket: str, holds_it: bool, holder: str) -> None:
-        _log.info("bucket=%s holder=%s ours=%s", bucket, holder or "nobody", holds_it)
+        _log.info("bucket=%s holder=%s ours=%s", bucket, holder or "none", holds_it)
         if holds_it:
             self._held_since_s[bucket] = time.monotonic()
         if self._settings.mode.writes:
@@ -214,7 +214,9 @@ class Autoscaler:
                 continue
             if holds_it or not self._settings.mode.writes:
                 self.reconciler.queue.add(key)
-            elif holder and holder != self._settings.identity:  # another decides; where nobody does, the API is away
+            elif (
+                holder and holder != self._settings.identity
+            ):  # another decides; without a holder the API is unavailable
                 self.reconciler.forget(key)
 
     def _settles_for_s(self, key: str) -> float:
@@ -236,7 +238,7 @@ class Autoscaler:
     def _scrape_runtime(self, key: str) -> None:
         self.runtimes.poll(key, self.view.ready_pods(key))
 
-    def _gone(self, key: str) -> None:
+    def _removed(self, key: str) -> None:
         self.explaining.forget(key)
         self.runtimes.forget(key)
         self.writer.forget(key)

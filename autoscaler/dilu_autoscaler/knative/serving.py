@@ -101,7 +101,7 @@ async def _until(stopped: asyncio.Event, autoscaler: Autoscaler, traffic: StatTr
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if not running.done():
-        _log.info("stopping: the buckets are given back")
+        _log.info("stopping: releasing the leases")
         running.cancel()
         await traffic.stop()
     try:

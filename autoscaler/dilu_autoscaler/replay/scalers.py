@@ -74,7 +74,7 @@ class KpaScaler:
             self._state = with_points(self._state, **points)
 
     def decide(self, now_s: float) -> Decision:
-        """What Knative decides from the line's averages, or else from the windows."""
+        """Return what Knative decides from the line's averages, or else from the windows."""
         assert self._state is not None
         assert self._settings is not None
         spec, given = self._settings.spec, self._given
@@ -123,7 +123,7 @@ class PolicyScaler:
             self._seconds[second] = _with_loads(self._seconds.get(second), float(second), line.loads)
 
     def decide(self, now_s: float) -> Decision:
-        """The policy's decision; unless the file says what was desired, that is what it decided last."""
+        """Return the policy's decision; the desired number is the file's, or else the one decided last."""
         if self._replicas["ready"] is None:
             return Decision(replicas=None, reason="hold: the number of ready replicas is unknown")
         replicas = {"desired": self._replicas["ready"] if self._desired is None else self._desired, **self._replicas}

@@ -168,13 +168,13 @@ def test_our_release_may_have_another_name(tmp_path: Path) -> None:
         cluster(tmp_path, lease(BUCKET, "gpu-autoscaler-1-2_127.0.0.1")) as kubeconfig,
     ):
         arguments = (KEY, "--kubeconfig", str(kubeconfig), "--port", str(port))
-        assert error(*arguments).startswith("somebody else holds")
+        assert error(*arguments).startswith("another program holds")
         assert run(*arguments, "--deployment", "gpu-autoscaler").exit_code == 0
 
 
 def test_a_lease_that_nobody_holds_is_said(tmp_path: Path) -> None:
     with cluster(tmp_path, lease(BUCKET, "")) as kubeconfig:
-        assert f"nobody holds {BUCKET}" in error(KEY, "--kubeconfig", str(kubeconfig))
+        assert f"{BUCKET} has no holder" in error(KEY, "--kubeconfig", str(kubeconfig))
 
 
 def test_a_cluster_without_leases_of_knative_is_said(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ async def looking(folder: Path, config: Config) -> AsyncIterator[Looking]:
                 config=lambda: config,
                 is_ours=lambda key: looked.ours,
                 note=note,
-                on_gone=lambda key: looked.gone.append(key),
+                on_removed=lambda key: looked.gone.append(key),
                 settles_for_s=lambda key: 0.0,
                 probe_client=probe,
                 cluster_domain="corp.example",

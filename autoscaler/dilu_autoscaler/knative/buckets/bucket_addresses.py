@@ -44,7 +44,7 @@ class BucketAddresses:
     def __init__(
         self, client: KubeClient, *, namespace: str, pod_ip: str, holds: Callable[[str], bool], retry_s: float = 2.0
     ) -> None:
-        """`holds` is called before each write. Raises `ConfigError` for an invalid address."""
+        """Call `holds` before each write. Raises `ConfigError` for an invalid address."""
         try:
             version = ipaddress.ip_address(pod_ip).version
         except ValueError as error:

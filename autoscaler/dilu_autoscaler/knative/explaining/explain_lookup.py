@@ -52,7 +52,7 @@ def responsible_for(key: str, leases: Iterable[Lease], namespace: str, ours: str
             f"namespace {namespace} has no Lease {bucket_name(0, 1)} or the like: no autoscaler has run there. "
             "Is Knative Serving in another namespace (--namespace)?"
         )
-    # After the number of buckets was changed, the Leases of before are still there, and nobody renews them.
+    # After a change of the number of buckets the former Leases still exist, but are not renewed.
     total = max(totals, key=lambda number: _last_renewed(by_name.values(), number))
     bucket = owner(key, [bucket_name(ordinal, total) for ordinal in range(total)])
     lease = by_name.get(bucket)
@@ -62,7 +62,7 @@ def responsible_for(key: str, leases: Iterable[Lease], namespace: str, ours: str
 
 
 def _last_renewed(leases: Iterable[Lease], total: int) -> str:
-    """When one of so many buckets was renewed last; these times compare as texts."""
+    """Return when one of `total` buckets was last renewed, as text; these texts compare like times."""
     suffix = f"-of-{total:02d}"
     named = (
         lease for lease in leases if lease.metadata.name.endswith(suffix) and _BUCKET.fullmatch(lease.metadata.name)
@@ -79,19 +79,19 @@ def default_kubeconfig(environment: Mapping[str, str]) -> Path | None:
 
 
 def ip_of(responsible: Responsible, key: str, namespace: str) -> str:
-    """Whom to ask about `key`. Raises `DiluError` where nobody of ours decides on it."""
+    """Return the address of the pod that decides on `key`. Raises `DiluError` if none of ours does."""
     holder, bucket = responsible.holder, responsible.bucket
     if holder.side is Side.NONE:
         raise DiluError(
-            f"nobody holds {bucket}, so nobody decides on {key} now. Are the autoscaler's pods well? "
+            f"{bucket} has no holder, so no autoscaler decides on {key} now. Are the autoscaler's pods ready? "
             f"kubectl get pods -n {namespace} -l app=autoscaler"
         )
     if holder.side is not Side.OURS:
-        whose = "Knative's own autoscaler" if holder.side is Side.STOCK else "somebody else"
+        whose = "Knative's own autoscaler" if holder.side is Side.STOCK else "another program"
         renewed = f", renewed {responsible.renewed}" if responsible.renewed else ""
         raise DiluError(
             f"{whose} holds {bucket} (pod {holder.pod}{renewed}) and decides on {key}. "
-            "Dilu, where it is installed, takes over when that pod ends or renews no more: "
+            "Dilu, where it is installed, takes over when that pod ends or stops renewing: "
             f"kubectl get pods -n {namespace} -l app=autoscaler"
         )
     if not holder.ip:
@@ -100,7 +100,7 @@ def ip_of(responsible: Responsible, key: str, namespace: str) -> str:
 
 
 def way_in(responsible: Responsible, key: str, namespace: str, kubeconfig: Path | None, port: int) -> str:
-    """What to type where the pods' network cannot be reached."""
+    """Return what to type where the pods' network cannot be reached."""
     flag = "" if kubeconfig is None else f" --kubeconfig {shlex.quote(str(kubeconfig))}"
     pod = shlex.quote(f"pod/{responsible.holder.pod}")
     return (

@@ -37,7 +37,7 @@ def _escaped(value: str) -> str:
 
 
 def line(sample: Sample) -> str:
-    """A sample's line in Prometheus' text."""
+    """Return a sample's line in Prometheus' text format."""
     labels = sample.labels
     text = (labels if isinstance(labels, Labels) else Labels(labels)).text
     braced = f"{{{text}}}" if text else ""
@@ -47,7 +47,7 @@ def line(sample: Sample) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """One name with all its samples, which are to be taken once."""
+    """One name with all its samples, which can be iterated once."""
 
     name: str
     text: str
@@ -55,7 +55,7 @@ class Family:
     samples: Iterable[Sample]
 
     def metric(self, samples: Iterable[Sample]) -> Metric:
-        """The family with these of its samples."""
+        """Return the family with these of its samples."""
         metric = Metric(self.name, self.text, self.kind)
         metric.samples = list(samples)
         return metric
@@ -70,7 +70,7 @@ def revision_family(
     *,
     kind: str = "gauge",
 ) -> Family:
-    """A family with one sample for each revision that has a value."""
+    """Return a family with one sample for each revision that has a value."""
     sample_name = f"{name}_total" if kind == "counter" else name
     values = ((value_of(one), own) for one, own in zip(revisions, labels, strict=True))
     samples = (Sample(sample_name, own, float(value)) for value, own in values if value is not None)

@@ -1,9 +1,9 @@
-"""The autoscaler's numbers as Prometheus families, made only when somebody looks.
+"""The autoscaler's numbers as Prometheus families, computed at each scrape.
 
-Ours begin with `dilu_`. Where Knative's `metrics-protocol` is `prometheus`, those that its own autoscaler has are there
-too, under the names and labels that its exporter gives them, so that dashboards go on.
+Ours start with `dilu_`. Where Knative's `metrics-protocol` is `prometheus`, the metrics of its own autoscaler are
+included, under the names and labels of its exporter, so that dashboards keep working.
 
-Thousands of lines take a while to write, and the process has other things to do: `pieces` makes them bit by bit.
+Thousands of lines take a while to write and must not block the loop: `pieces` yields them a part at a time.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ SAMPLES_IN_A_PIECE: Final = 200
 
 
 class NumbersCollector(Collector):
-    """Collects what `numbers` says at that moment; `ours` is the name of our Deployment."""
+    """Collects what `numbers` returns at that moment; `ours` is the name of our Deployment."""
 
     def __init__(self, numbers: Callable[[], Numbers], *, ours: str = OUR_DEPLOYMENT) -> None:
         self._numbers = numbers
         self._ours = ours
 
     def collect(self) -> Iterator[PrometheusMetric]:
-        """All families."""
+        """Yield all families."""
         for family in self._families():
             yield family.metric(family.samples)
 
     def pieces(self) -> Iterator[bytes]:
-        """The text of all families, some hundred lines at a time."""
+        """Yield the text of all families, some hundred lines at a time."""
         for family in self._families():
             samples = iter(family.samples)
             head = generate_latest(_One(family.metric(()))).decode()
@@ -142,7 +142,7 @@ def _bucket_families(buckets: Iterable[BucketNumbers], ours: str) -> Iterator[Fa
     held = [Sample("dilu_bucket_held", {"bucket": one.bucket}, float(one.is_held)) for one in buckets]
     yield Family(name="dilu_bucket_held", text="Whether this process holds the bucket.", kind="gauge", samples=held)
     holders = [Sample("dilu_bucket_holder", _holder_labels(one, ours), 1) for one in buckets]
-    text = "Who holds the bucket, by its Lease: a pod of ours, of Knative's own autoscaler (stock), or nobody."
+    text = "The bucket's holder, by its Lease: a pod of ours, of Knative's own autoscaler (stock), or none."
     yield Family(name="dilu_bucket_holder", text=text, kind="gauge", samples=holders)
     for name, text, count_of in _BUCKET_COUNTS:
         samples = [Sample(f"{name}_total", {"bucket": one.bucket}, count_of(one)) for one in buckets]

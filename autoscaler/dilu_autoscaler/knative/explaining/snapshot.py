@@ -1,6 +1,6 @@
-"""The autoscaler's numbers at one moment, as its owner says them to whoever looks: `metrics`, `explain_server`.
+"""The autoscaler's numbers at one moment, for `metrics` and `explain_server`.
 
-They are collected when somebody looks, and at no other time; only `ScrapeTimes` is written as things happen.
+They are collected on request only; only `ScrapeTimes` is written as things happen.
 Counts are since the start of the process.
 """
 
@@ -49,7 +49,7 @@ class BucketNumbers:
     """One bucket's lease."""
 
     bucket: str
-    holder: str = ""  # its identity, POD_IP; "": nobody's
+    holder: str = ""  # its identity, POD_IP; "": it has none
     is_held: bool = False  # by this process, now
     renewals: int = 0
     failures: int = 0

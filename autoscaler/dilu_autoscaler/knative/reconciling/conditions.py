@@ -52,7 +52,7 @@ class Conditions:
     """The conditions of one status during one reconciliation: read once, marked, written once."""
 
     def __init__(self, stored: Iterable[Condition]) -> None:
-        """`stored` are the object's conditions. Missing ones become Unknown, or True if Ready is True."""
+        """Start from the object's conditions. Missing ones become Unknown, or True if Ready is True."""
         self._stored = {one.type: one for one in stored}
         self._now = dict(self._stored)
         self._order: dict[str, int] = {}  # by type: the order of marks in this reconciliation

@@ -45,14 +45,14 @@ class Reconciler:
         config: Callable[[], Config],
         is_ours: Callable[[str], bool],
         note: Callable[[RevisionView, RevisionPlan], None],
-        on_gone: Callable[[str], None],
+        on_removed: Callable[[str], None],
         settles_for_s: Callable[[str], float],
         probe_client: GetClient,
         cluster_domain: str,
     ) -> None:
-        """`note` is told each plan and what became of it, `on_gone` each revision that is to be scaled no more.
+        """`note` gets each plan and its outcome, `on_removed` each revision that is no longer scaled.
 
-        `settles_for_s` says for how long still a revision is not made smaller, for too little is known of its load.
+        `settles_for_s` returns for how long a revision is still not scaled down, as too little is known of its load.
         """
         self.errors = 0
         self.queue = WorkQueue(self._counted)
@@ -63,20 +63,20 @@ class Reconciler:
         self._config = config
         self._is_ours = is_ours
         self._note = note
-        self._on_gone = on_gone
+        self._on_removed = on_removed
         self._settles_for_s = settles_for_s
         self._probe_client = probe_client
         self._cluster_domain = cluster_domain
         self._prober = ActivatorProber(probe_client, self._probed)
-        self._uids: dict[str, str] = {}  # of the PodAutoscalers that were looked at last
+        self._uids: dict[str, str] = {}  # of the PodAutoscalers that were reconciled last
 
     async def close(self) -> None:
-        """Reconcile no more; what is under way is ended."""
+        """Stop reconciling; cancel what is under way."""
         await self.queue.close()
         await self._prober.close()
 
     def forget(self, key: str) -> None:
-        """Neither decide on a revision nor ask its pods any more."""
+        """Stop deciding on a revision and scraping its pods."""
         self._deciders.forget(key)
         self._schedule.forget(key)
 
@@ -94,10 +94,10 @@ class Reconciler:
             self._end(key)
             return
         if self._uids.setdefault(key, autoscaler.metadata.uid) != autoscaler.metadata.uid:
-            self._end(key)  # deleted and made anew: what was known is not about this one
+            self._end(key)  # deleted and created again: what was known is about the former one
             self._uids[key] = autoscaler.metadata.uid
         if not self._is_ours(key):
-            return  # looked at again when it is; what is decided meanwhile stays, for the API may only be away
+            return  # reconciled again when it is; decisions stay, since the API may only be unavailable
         settings = settings_of(autoscaler, self._config())
         services = self._view.services.get(key)
         if services is not None and services.status.private_service_name:
@@ -112,7 +112,7 @@ class Reconciler:
             await self._writer.write(key, self._writes(key, world, made), going=_going(world, made))
         except LostBucketError:
             return
-        except Conflict:  # we were quicker than our watch; the next try knows more, and nobody need be told
+        except Conflict:  # our watch was behind; the next try knows more, and there is nothing to report
             raise
         except KubeError as error:
             self._note(world, replace(made, error=str(error)))
@@ -121,13 +121,13 @@ class Reconciler:
         self._afterwards(key, autoscaler, made)
 
     def _end(self, key: str) -> None:
-        """It is gone, or somebody else's."""
+        """Forget a revision that was deleted or is not ours."""
         self._uids.pop(key, None)
         self.forget(key)
-        self._on_gone(key)
+        self._on_removed(key)
 
     def _writes(self, key: str, world: RevisionView, made: RevisionPlan) -> Sequence[Write]:
-        """The plan's, and what the Metric says of the collection."""
+        """Return the plan's writes, and the one of the Metric's status."""
         if world.metric is None or made.error is not None or not made.wants_decider:
             return made.writes
         status = metric_status(world.metric, failure=self._schedule.failure(key), now_s=world.now_s)

@@ -53,19 +53,19 @@ class RevisionView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevisionPlan:
-    """What to do: the writes in this order, and then when to look again."""
+    """What to do: the writes in this order, and when to reconcile again."""
 
     writes: tuple[Write, ...]
     status: PodAutoscalerStatus
-    """As it is to be; among the writes only where it differs."""
+    """The planned status; among the writes only if it differs."""
     again_after_s: float | None
-    """When to look again by the clock alone, with an error or without."""
+    """When to reconcile again by the clock alone, with an error or without; None: not by the clock."""
     starts_probe: bool
-    """Whether to probe the public Service from now on, and to look again when an activator answers or none did."""
+    """Whether to probe the public Service from now on, and to reconcile when an activator answers or none did."""
     error: str | None
-    """What keeps the plan from being whole. To be tried again, with back-off; what is in it is written nonetheless."""
+    """Why the plan is incomplete. It is retried with back-off; its writes are made nonetheless."""
     wants_decider: bool
-    """Whether the load is to be collected and decided upon. False: not yet; what is collected already goes on."""
+    """Whether to collect the load and decide on it. False: not yet; a collection that runs continues."""
     want: int = UNKNOWN_SCALE
     """What the policy's number became; -1: not known."""
     mode: str = PROXY
@@ -88,15 +88,15 @@ def needs_activator_answer(world: RevisionView) -> bool:
 
 
 def plan(world: RevisionView) -> RevisionPlan:
-    """What the world asks for."""
+    """Return the plan for a revision as seen."""
     draft = _Draft(world)
     if world.sks is None or not has_private_service(world.sks):
-        return draft.finished(_begin(draft), wants_decider=False)
-    return draft.finished(_go_on(draft, world.sks), wants_decider=True)
+        return draft.finished(_start(draft), wants_decider=False)
+    return draft.finished(_continue(draft, world.sks), wants_decider=True)
 
 
-def _begin(draft: _Draft) -> str | None:
-    """The ServerlessService comes first. What is in the way, if anything is."""
+def _start(draft: _Draft) -> str | None:
+    """Plan the ServerlessService, which comes first; return an error or None."""
     error = draft.ensure_sks(PROXY, MIN_ACTIVATORS)
     if error is None:
         draft.status.mark_sks_not_ready("No Private Service Name")
@@ -104,8 +104,8 @@ def _begin(draft: _Draft) -> str | None:
     return error
 
 
-def _go_on(draft: _Draft, sks: ServerlessService) -> str | None:
-    """All the rest, in Knative's order. What is in the way, if anything is."""
+def _continue(draft: _Draft, sks: ServerlessService) -> str | None:
+    """Plan all the rest, in Knative's order; return an error or None."""
     world, status = draft.world, draft.status
     status.metrics_service_name = sks.status.private_service_name
     error = draft.ensure_metric() or draft.apply_scale(sks)
@@ -138,7 +138,7 @@ class _Draft:
         self._writes: list[Write] = []
 
     def ensure_metric(self) -> str | None:
-        """The Metric as it is to be. What is in the way, if anything is."""
+        """Plan the Metric write; return an error or None."""
         pa, metric, settings = self.world.pa, self.world.metric, self.world.settings
         if _is_foreign(metric, pa):
             return self._not_owned("Metric", "Metric")
@@ -147,7 +147,7 @@ class _Draft:
         return None
 
     def ensure_sks(self, mode: str, count: int) -> str | None:
-        """The ServerlessService as it is to be. What is in the way, if anything is."""
+        """Plan the ServerlessService write; return an error or None."""
         pa, sks = self.world.pa, self.world.sks
         self._mode, self._activators = mode, count
         if _is_foreign(sks, pa):
@@ -158,7 +158,7 @@ class _Draft:
         return None
 
     def apply_scale(self, sks: ServerlessService) -> str | None:
-        """The number of replicas, where it is to be applied now. What is in the way, if anything is."""
+        """Plan the scale write, if the number applies now; return an error or None."""
         world, target = self.world, self.world.pa.spec.scale_target_ref
         revision = _revision(world, sks, self.status)
         self.scaling = replica_count(world.desired, self.status.bounds, revision, replicas=world.replicas)
@@ -174,7 +174,7 @@ class _Draft:
         return None
 
     def finished(self, error: str | None, *, wants_decider: bool) -> RevisionPlan:
-        """The plan."""
+        """Return the finished plan."""
         status = self.status.status()
         put = status_write(self.world.pa, status)
         return RevisionPlan(
