@@ -49,16 +49,29 @@ def test_what_was_accepted_is_finished_and_the_replica_exits_0(serve_function: S
     assert replica.log().count("unloaded once") == 1
 
 
-def test_new_connections_are_refused_while_the_last_requests_finish(serve_function: ServeFunction) -> None:
-    replica = serve_function(SLOW)
+def test_new_connections_are_refused_while_the_last_requests_finish(
+    serve_function: ServeFunction, tmp_path: Path
+) -> None:
+    release = tmp_path / "release"
+    replica = serve_function(
+        """
+        import pathlib, time, dilu
+
+        @dilu.function
+        def hold(path: str):
+            while not pathlib.Path(path).exists():
+                time.sleep(0.01)
+        """
+    )
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(replica.post, 3.0)
+        answer = pool.submit(replica.post, str(release))
         wait_until(lambda: replica.stats()["in_flight"] == 1, "one request in flight")
         replica.terminate()
         replica.wait_for("draining")
         assert replica.request("GET", "/readyz", port=replica.stats_port).status == 503
         wait_until(lambda: not _accepts(replica.port), "the port is closed")
         assert not answer.done()
+        release.touch()
         assert answer.result().status == 200
     assert replica.wait() == 0
 

@@ -165,7 +165,7 @@ def _foreign_class(info: Any, seen: set[int]) -> Any:
 
 
 def _is_model(cls: Any) -> bool:
-    """Whether it is a pydantic model, recognized by its method, because pydantic is not a dependency."""
+    """Return whether it is a pydantic model, recognized by its method, because pydantic is not a dependency."""
     return isinstance(cls, type) and callable(getattr(cls, "model_validate", None))
 
 
