@@ -27,10 +27,10 @@ _SCENARIO: Final = ("vertical", "placement", "csv_folder", "plot")
 
 @click.command()
 @click.argument("scenario", required=False, metavar="[SCENARIO.yaml]")
-@click.option("--preset", metavar="NAME", help="A scenario that comes with the simulator; `list` lists them.")
-@click.option("--models", is_flag=True, help="Show what is known of each model, and where each number is from.")
+@click.option("--preset", metavar="NAME", help="A scenario that comes with the simulator; `list` prints their names.")
+@click.option("--models", is_flag=True, help="Print the numbers of each model with their sources.")
 @click.option("--policy", help="A policy's name, or FILE.py:FUNCTION.  [default: the scenario's; dilu]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Same seed: same result.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same result.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--vertical", help="Scenario: a vertical policy.  [default: the scenario's]")
 @click.option("--placement", help="Scenario: where replicas go.  [default: the scenario's]")
@@ -44,12 +44,12 @@ _SCENARIO: Final = ("vertical", "placement", "csv_folder", "plot")
     show_default=True,
     help="One rate a line, each for a second; or arrival times (.csv, .jsonl).",
 )
-@click.option("--scale", type=float, default=1.0, show_default=True, help="Times the rate of the workload.")
+@click.option("--scale", type=float, default=1.0, show_default=True, help="Factor for the rate of the workload.")
 @click.option("--arrivals", type=click.Choice(["even", "poisson"]), default="even", show_default=True, help="Spacing.")
 @click.option("--capacity-rps", type=float, help="Requests per second of one replica, in full batches.  [required]")
 @click.option("--batch", type=click.IntRange(min=1), default=4, show_default=True, help="Largest batch.")
 @click.option("--slo-ms", type=float, default=250.0, show_default=True, help="Latency objective.")
-@click.option("--cold-start-s", type=float, default=10.0, show_default=True, help="From being asked for to ready.")
+@click.option("--cold-start-s", type=float, default=10.0, show_default=True, help="From creation to ready.")
 @click.option("--min-scale", type=click.IntRange(min=0), default=1, show_default=True, help="Fewest replicas.")
 @click.option("--max-scale", type=click.IntRange(min=1), help="Most replicas.  [default: unbounded]")
 @click.option("--warm", type=click.IntRange(min=0), default=1, show_default=True, help="Replicas ready at the start.")
@@ -58,7 +58,7 @@ _SCENARIO: Final = ("vertical", "placement", "csv_folder", "plot")
     type=click.Choice(["slo", "queue"]),
     default="slo",
     show_default=True,
-    help="slo: replicas refuse what they would answer too late, as they do when deployed. queue: everything waits.",
+    help="slo: replicas refuse requests that they would answer late, as in a deployment. queue: all requests wait.",
 )
 @click.pass_context
 def simulate(ctx: click.Context, /, **options: Any) -> None:
@@ -91,7 +91,7 @@ def simulate(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _refuse_options(ctx: click.Context, asked: str) -> None:
-    """Options of the other way of simulating would be left out without a word."""
+    """Refuse options of the other way of simulating, which would have no effect."""
     foreign = _SCENARIO if asked == "workload" else _ONE_FUNCTION
     for name in foreign:
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
@@ -191,7 +191,7 @@ def _simulate_scenario(options: dict[str, Any]) -> None:
 
 
 def _require(module: str, flag: str) -> None:
-    """Before a long run rather than after it."""
+    """Raise `ConfigError` before a long run rather than after it if the module is missing."""
     import importlib.util
 
     if importlib.util.find_spec(module) is None:

@@ -1,4 +1,4 @@
-"""The results of a run that is over."""
+"""The results of a run that has ended."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Final
 from dilu_simulator.event_queue import US_PER_S
 from dilu_simulator.latencies import Latencies
 from dilu_simulator.results import FunctionResult, Results, TotalResult, TrainingResult
-from dilu_simulator.run_state import Gpus, RunningFunction, RunState, Snapshot
+from dilu_simulator.run_state import GpuTime, RunningFunction, RunState, Snapshot
 from dilu_simulator.scenario.scenarios import Scenario
 from dilu_simulator.training_jobs import SimulatedTraining
 
 _MILLI_US: Final = 1000 * US_PER_S
 
 
-def gathered(
+def collected_results(
     running: RunState,
     at_end: Snapshot,
     *,
@@ -24,7 +24,7 @@ def gathered(
     placement: str,
     seed: int,
 ) -> Results:
-    """All results."""
+    """Return the results of all functions and jobs, and their totals."""
     functions = tuple(
         _function(function, gpus) for function, gpus in zip(running.functions, at_end.functions, strict=True)
     )
@@ -45,7 +45,7 @@ def gathered(
     )
 
 
-def _function(function: RunningFunction, gpus: Gpus) -> FunctionResult:
+def _function(function: RunningFunction, gpus: GpuTime) -> FunctionResult:
     simulated = function.simulated
     latencies = simulated.latencies
     requests = latencies.count + simulated.refused + simulated.outstanding
@@ -71,7 +71,7 @@ def _function(function: RunningFunction, gpus: Gpus) -> FunctionResult:
     )
 
 
-def _training(job: SimulatedTraining, gpus: Gpus, iterations: float, ends_us: int) -> TrainingResult:
+def _training(job: SimulatedTraining, gpus: GpuTime, iterations: float, ends_us: int) -> TrainingResult:
     done_us = ends_us if job.done_us is None else min(ends_us, job.done_us)
     trained_s = 0.0 if job.began_us is None else max(0.0, (done_us - job.began_us) / US_PER_S)
     per_s = iterations / trained_s if trained_s else 0.0

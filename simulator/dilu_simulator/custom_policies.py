@@ -1,4 +1,4 @@
-"""A horizontal policy by name, or a researcher's own from a file."""
+"""A horizontal policy by name, or one from a researcher's file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dilu_autoscaler.policy.horizontal import (
 )
 
 MAX_REPLICAS: Final = 1_000_000
-"""A policy that asks for more has a fault, and the simulation would only end when memory does."""
+"""A policy that decides on more has a fault; the simulation would run out of memory."""
 _Answer = TypeVar("_Answer")
 
 
@@ -49,7 +49,7 @@ def policy_for(text: str) -> AnyPolicy:
         raise ConfigError(f"policy = {text!r}, must name what to take from that file: {text}:decide")
     if text not in POLICIES:
         raise ConfigError(
-            f"policy = {text!r}, must be one of: {', '.join(sorted(POLICIES))}; or FILE.py:FUNCTION for one's own"
+            f"policy = {text!r}, must be one of: {', '.join(sorted(POLICIES))}; or FILE.py:FUNCTION for your own"
         )
     return policy_named(text)
 
@@ -88,7 +88,7 @@ def _module(path: Path, text: str) -> ModuleType:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _CheckedPolicy:
-    """Calls a policy, and turns its failures into `PolicyFailed`."""
+    """A policy whose failures become `PolicyFailed`."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""What happens next: events in the order of time, and at one moment in one order that is written down."""
+"""Events in the order of time; those of one moment in a fixed order."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Order(IntEnum):
     GRANTED = 2  # shares of a GPU are decided again
     ARRIVED = 3
     CLOSED = 4  # an open batch has waited long enough; what arrived now is in it
-    LOOKED = 5  # the scale loop sees all that happened
+    TICKED = 5  # the scale loop sees all that happened
 
 
 Action = Callable[[], None]
 
 
-class Events:
+class EventQueue:
     """The schedule of one simulation and its clock."""
 
     def __init__(self) -> None:
@@ -33,14 +33,14 @@ class Events:
         self._scheduled = 0
 
     def at(self, time_us: int, order: Order, action: Action) -> None:
-        """Let `action` happen then; not before now."""
+        """Schedule an action; the time must not be before now."""
         if time_us < self.now_us:
             raise ValueError(f"event at {time_us} µs, must not be before now, {self.now_us} µs")
         self._scheduled += 1
         heapq.heappush(self._heap, (time_us, order, self._scheduled, action))
 
     def run_until(self, until_us: int) -> None:
-        """Everything that happens up to and including that time."""
+        """Run every event up to and including that time."""
         heap, pop = self._heap, heapq.heappop
         while heap and heap[0][0] <= until_us:
             self.now_us, _, _, action = pop(heap)

@@ -44,8 +44,8 @@ class ReplicaPlaces(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pokes:
-    """Whom a function tells that something changed between two samples."""
+class LoopPokes:
+    """Callbacks that tell the loop of a change between two samples."""
 
     now: Callable[[], None]
     """A request waits, a replica became ready or has ended."""

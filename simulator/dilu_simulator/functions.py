@@ -1,4 +1,4 @@
-"""One simulated function: a gateway that requests wait at, and replicas that come up and go."""
+"""One simulated function: a gateway where requests wait, and replicas that start and stop."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from dilu.batching import BatchRule
 from dilu_autoscaler.load_sampler import LoadSampler
 from dilu_autoscaler.policy.horizontal import Observation
 from dilu_simulator.arrivals.tokens import Tokens
-from dilu_simulator.event_queue import US_PER_S, Events, Order
-from dilu_simulator.function_settings import FunctionSetting, Pokes, ReplicaPlaces
+from dilu_simulator.event_queue import US_PER_S, EventQueue, Order
+from dilu_simulator.function_settings import FunctionSetting, LoopPokes, ReplicaPlaces
 from dilu_simulator.latencies import Latencies
 from dilu_simulator.replicas import Phase, SimulatedReplica, SimulatedRequest
 
 BATCHES_IN_FLIGHT: Final = 2
-"""Without admission a replica is given one batch to work on and one that gathers; the rest waits at the gateway."""
+"""Without admission a replica takes one batch to run and one to collect; the rest waits at the gateway."""
 _MAX_BATCHES: Final = 64
-"""With admission the replicas themselves say what is too much, long before this."""
+"""With admission the replicas refuse long before this."""
 
 
 class SimulatedFunction:
-    """Requests in, latencies and replica time out. Its owner says how many replicas there should be."""
+    """Requests in, latencies and replica time out. Its owner decides the number of replicas."""
 
-    def __init__(self, setting: FunctionSetting, *, events: Events, places: ReplicaPlaces, pokes: Pokes) -> None:
+    def __init__(
+        self, setting: FunctionSetting, *, events: EventQueue, places: ReplicaPlaces, pokes: LoopPokes
+    ) -> None:
         self.setting = setting
         self.desired = setting.warm_replicas
         self.cold_starts = 0
@@ -87,7 +89,7 @@ class SimulatedFunction:
         return self.refused + self.late
 
     def arrive(self, tokens: Tokens | None = None) -> None:
-        """One request comes now."""
+        """Take one request now."""
         now_us = self._events.now_us
         self._load.arrived(now_us)
         self.outstanding += 1
@@ -133,10 +135,7 @@ class SimulatedFunction:
             self._stop_one()
 
     def find_places(self) -> bool:
-        """Room has become free: those that wait for it try again, in the order in which they were asked for.
-
-        Whether some still wait after that.
-        """
+        """Place the replicas that wait for room, oldest first; return whether some still wait."""
         while self._unplaced and self._find_place(self._unplaced[0]):
             self._unplaced.popleft()
         return bool(self._unplaced)
@@ -165,7 +164,7 @@ class SimulatedFunction:
         return replica
 
     def _find_place(self, replica: SimulatedReplica) -> bool:
-        """Whether there is a place; from then on it loads. Else it waits for one."""
+        """Place the replica and let it load, or let it wait for a place; return whether it is placed."""
         replica.execution = self._places.place(self.setting.spec)
         if replica.execution is None:
             if replica not in self._unplaced:
@@ -194,16 +193,16 @@ class SimulatedFunction:
             replica, _ = self._starting.popitem()
             if replica.execution is None:
                 self._unplaced.remove(replica)
-            self._bury(replica)
+            self._end(replica)
             return
         bucket = next(bucket for bucket in self._by_load if bucket)
         replica, _ = bucket.popitem()
         self._ready -= 1
         replica.phase = Phase.DRAINING
         if not replica.load:
-            self._bury(replica)
+            self._end(replica)
 
-    def _bury(self, replica: SimulatedReplica) -> None:
+    def _end(self, replica: SimulatedReplica) -> None:
         replica.phase = Phase.ENDED
         del self._living[replica]
         self._ended_us += self._counted_us(replica)
@@ -256,5 +255,5 @@ class SimulatedFunction:
             self._by_load[replica.load][replica] = None
             self._give_waiting()
         elif not replica.load:
-            self._bury(replica)
+            self._end(replica)
             self._pokes.now()

@@ -17,7 +17,7 @@ class Latencies:
         self._counts: dict[tuple[int, int], int] = {}
 
     def add(self, latency_us: int) -> None:
-        """One more latency, 0 or more."""
+        """Count one latency, 0 or more."""
         self.count += 1
         self.sum_us += latency_us
         shift = max(0, latency_us.bit_length() - _KEPT_BITS)
@@ -25,7 +25,7 @@ class Latencies:
         self._counts[key] = self._counts.get(key, 0) + 1
 
     def merge(self, others: Latencies) -> None:
-        """All of those as well."""
+        """Count all of the others as well."""
         self.count += others.count
         self.sum_us += others.sum_us
         for key, count in others._counts.items():

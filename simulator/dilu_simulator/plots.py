@@ -10,7 +10,7 @@ from dilu.errors import ConfigError
 from dilu_simulator.results import Results, TimelineRow
 
 _MAX_LINES = 12
-"""More functions than that are drawn as their sum."""
+"""More functions are drawn as their sum."""
 
 
 def plot_timeline(results: Results, path: str | Path) -> None:

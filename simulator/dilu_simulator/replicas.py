@@ -15,14 +15,14 @@ from typing import Final, NamedTuple, Protocol
 from dilu.answer_prediction import RunningBatch, answer_after_s, budget_s
 from dilu.batching import BatchRule, ExecutionFit, ExecutionModel, batch_wait_s
 from dilu_simulator.arrivals.tokens import Tokens
-from dilu_simulator.event_queue import US_PER_S, Events, Order
+from dilu_simulator.event_queue import US_PER_S, EventQueue, Order
 
 _RATE_ARRIVALS: Final = 16
 """The number of arrivals over which their rate is taken, as in the SDK's queue."""
 
 
 class SimulatedRequest(NamedTuple):
-    """One request, as the times that count."""
+    """One request: its times."""
 
     arrived_us: int
     taken_us: int
@@ -41,7 +41,7 @@ class Phase(Enum):
 
 
 class BatchOwner(Protocol):
-    """Whose batches run on an execution."""
+    """The replica whose batches run on an execution."""
 
     @property
     def oldest_waiting_us(self) -> int | None:
@@ -55,17 +55,17 @@ class BatchOwner(Protocol):
 
 
 class BatchRunner(Protocol):
-    """What batches run on."""
+    """The device that runs a replica's batches."""
 
     @property
     def start_delay_us(self) -> int:
         """How much longer coming up takes here, as where the image has to be fetched first."""
 
     def start(self, batch: Sequence[SimulatedRequest], owner: BatchOwner) -> None:
-        """Run that batch from now on."""
+        """Start that batch now."""
 
     def queued(self) -> None:
-        """One more request waits behind the running batch."""
+        """Note that one more request waits behind the running batch."""
 
     def grantable_rps(self) -> float | None:
         """Return the throughput at the share that it could be granted now. None: it shares its device with no other."""
@@ -76,12 +76,12 @@ class FixedExecution:
 
     start_delay_us: Final = 0
 
-    def __init__(self, events: Events, batch_us: int) -> None:
+    def __init__(self, events: EventQueue, batch_us: int) -> None:
         self._events = events
         self._batch_us = batch_us
 
     def start(self, batch: Sequence[SimulatedRequest], owner: BatchOwner) -> None:
-        """Run a batch from now on."""
+        """Start a batch now."""
         self._events.at(self._events.now_us + self._batch_us, Order.FINISHED, owner.finished)
 
     def queued(self) -> None:
@@ -101,7 +101,7 @@ class SimulatedReplica:
         rule: BatchRule,
         fit: ExecutionFit,
         learned: ExecutionModel | None,
-        events: Events,
+        events: EventQueue,
         on_answered: Callable[[SimulatedReplica, list[SimulatedRequest]], None],
     ) -> None:
         self.number = number
@@ -122,7 +122,7 @@ class SimulatedReplica:
         self._running_size = 0
         self._began_us = 0
         self._taken_us: deque[int] = deque(maxlen=_RATE_ARRIVALS)
-        self._looks_at_us = -1
+        self._closes_at_us = -1
 
     @property
     def oldest_waiting_us(self) -> int | None:
@@ -147,7 +147,7 @@ class SimulatedReplica:
         return answer_s > budget_s(slo_s)
 
     def take(self, arrived_us: int, tokens: Tokens | None = None) -> None:
-        """One more request."""
+        """Queue one more request."""
         now_us = self._events.now_us
         self.load += 1
         self._queue.append(SimulatedRequest(arrived_us, now_us, tokens))
@@ -168,7 +168,7 @@ class SimulatedReplica:
             fit=self._fit,
         )
         if wait_s > 0.0 and self.phase is Phase.READY:
-            self._look_again(now_us + max(1, round(wait_s * US_PER_S)))
+            self._close_at(now_us + max(1, round(wait_s * US_PER_S)))
             return
         size = min(self._size, len(self._queue))
         self._running = [self._queue.popleft() for _ in range(size)]
@@ -177,13 +177,13 @@ class SimulatedReplica:
         assert self.execution is not None, "it is ready, so it has a place"
         self.execution.start(self._running, self)
 
-    def _look_again(self, at_us: int) -> None:
-        if self._looks_at_us != at_us:
-            self._looks_at_us = at_us
-            self._events.at(at_us, Order.CLOSED, self._look)
+    def _close_at(self, at_us: int) -> None:
+        if self._closes_at_us != at_us:
+            self._closes_at_us = at_us
+            self._events.at(at_us, Order.CLOSED, self._close_if_due)
 
-    def _look(self) -> None:
-        if self._looks_at_us == self._events.now_us and self._queue and not self._running:
+    def _close_if_due(self) -> None:
+        if self._closes_at_us == self._events.now_us and self._queue and not self._running:
             self._close_batch()
 
     def answered(self, requests: list[SimulatedRequest]) -> None:

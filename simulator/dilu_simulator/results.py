@@ -1,4 +1,4 @@
-"""What came of a run: numbers by function and in all, as plain values."""
+"""The results of a run, by function and in total, as plain values."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Results:
         return next(job for job in self.training if job.name == name)
 
     def as_mapping(self) -> Mapping[str, object]:
-        """All but the timeline, as JSON has it."""
+        """Return all but the timeline, for JSON."""
         whole = asdict(self)
         del whole["timeline"]
         return whole

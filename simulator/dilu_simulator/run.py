@@ -16,7 +16,7 @@ from dilu_autoscaler.policy.horizontal import (
 )
 from dilu_autoscaler.policy.vertical import VerticalPolicy, vertical_policy_named
 from dilu_simulator.arrivals import stream_for
-from dilu_simulator.collect_results import gathered
+from dilu_simulator.collect_results import collected_results
 from dilu_simulator.custom_policies import policy_for
 from dilu_simulator.devices import (
     BatchWork,
@@ -27,8 +27,8 @@ from dilu_simulator.devices import (
     ShareTimes,
     placement_named,
 )
-from dilu_simulator.devices.shared_places import SharedPlaces
-from dilu_simulator.event_queue import US_PER_S, Events
+from dilu_simulator.devices.gpu_places import GpuPlaces
+from dilu_simulator.event_queue import US_PER_S, EventQueue
 from dilu_simulator.function_settings import FunctionSetting
 from dilu_simulator.results import Results
 from dilu_simulator.run_state import RunningFunction, RunState
@@ -45,7 +45,7 @@ from dilu_simulator.workloads import arrivals_us
 from dilu_simulator.world import NO_TOKENS, SimulatedWorld
 
 _DRAIN_S: Final = 600.0
-"""How long after the end requests may still be answered; who waits longer than that waits for room in vain."""
+"""How long after the end requests may still be answered; one that waits longer waits for room in vain."""
 
 
 def run_scenario(
@@ -62,7 +62,7 @@ def run_scenario(
     None stands for the scenario's own. With `timeline_s` there is a row for each function in each such period, which is
     the only thing that makes memory grow with time.
     """
-    events = Events()
+    events = EventQueue()
     named = scenario.vertical if vertical is None else vertical
     chosen = vertical_policy_named(named) if isinstance(named, str) else named
     place = placement or scenario.placement or default_placement(chosen)
@@ -82,7 +82,7 @@ def run_scenario(
     events.run_until(ends_us)
     at_end = running.snapshot()
     world.drain(ends_us + round(_DRAIN_S * US_PER_S))
-    results = gathered(
+    results = collected_results(
         running,
         at_end,
         scenario=scenario,
@@ -95,7 +95,7 @@ def run_scenario(
 
 
 def books_for(size: ClusterSize) -> Books:
-    """Empty books of a cluster of that size."""
+    """Return empty books of a cluster of that size."""
     return Books(
         gpus_per_node=size.gpus_per_node,
         memory_mib=size.gpu_memory_mib,
@@ -118,7 +118,7 @@ def _added(
     """Add a function to the world, under its load."""
     work = work_of(function)
     spec = rated(function.spec, work, cluster.vertical, function)
-    places = SharedPlaces(cluster, world.events, function.demand, work, round(function.cold_start.image_s * US_PER_S))
+    places = GpuPlaces(cluster, world.events, function.demand, work, round(function.cold_start.image_s * US_PER_S))
     scaled = ScaleSpec(
         name=spec.name,
         policy=policy,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dilu_simulator.devices import Cluster, ClusterTotals
-from dilu_simulator.devices.shared_places import SharedPlaces
-from dilu_simulator.event_queue import Events
+from dilu_simulator.devices.gpu_places import GpuPlaces
+from dilu_simulator.event_queue import EventQueue
 from dilu_simulator.functions import SimulatedFunction
 from dilu_simulator.scenario.scenarios import InferenceFunction
 from dilu_simulator.training_jobs import SimulatedTraining
@@ -18,12 +18,12 @@ class RunningFunction:
 
     entry: InferenceFunction
     simulated: SimulatedFunction
-    places: SharedPlaces
+    places: GpuPlaces
     policy: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gpus:
+class GpuTime:
     """GPU time in milli-GPU microseconds."""
 
     granted: int
@@ -32,19 +32,19 @@ class Gpus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """What has to be read at the end, before the last requests are waited for."""
+    """Counters at the end of the scenario, before the last requests drain."""
 
-    functions: tuple[Gpus, ...]
-    jobs: tuple[Gpus, ...]
+    functions: tuple[GpuTime, ...]
+    jobs: tuple[GpuTime, ...]
     iterations: tuple[float, ...]
     cluster: ClusterTotals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunState:
-    """All of a run."""
+    """Functions, jobs and devices of a run."""
 
-    events: Events
+    events: EventQueue
     cluster: Cluster
     functions: list[RunningFunction]
     jobs: list[SimulatedTraining]
@@ -57,10 +57,10 @@ class RunState:
         iterations = tuple(job.iterations for job in self.jobs)
         return Snapshot(
             functions=tuple(
-                Gpus(granted=function.places.usage.granted, used=function.places.usage.used)
+                GpuTime(granted=function.places.usage.granted, used=function.places.usage.used)
                 for function in self.functions
             ),
-            jobs=tuple(Gpus(granted=job.usage.granted, used=job.usage.used) for job in self.jobs),
+            jobs=tuple(GpuTime(granted=job.usage.granted, used=job.usage.used) for job in self.jobs),
             iterations=iterations,
             cluster=self.cluster.totals(),
         )

@@ -12,7 +12,7 @@ from dilu.errors import ConfigError
 from dilu.load.arrivals import Arrivals
 from dilu.spec import FunctionSpec, function_spec
 from dilu_autoscaler.policy.horizontal import AnyPolicy, Bounds, ScaleSpec
-from dilu_simulator.event_queue import US_PER_S, Events
+from dilu_simulator.event_queue import US_PER_S, EventQueue
 from dilu_simulator.function_settings import FunctionSetting
 from dilu_simulator.replicas import BatchRunner, FixedExecution
 from dilu_simulator.workloads import arrivals_us
@@ -63,7 +63,7 @@ class SingleRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SingleResult:
-    """What came of it."""
+    """The result of one run."""
 
     requests: int
     slo_violation_ratio: float
@@ -83,7 +83,7 @@ class SingleResult:
 class _OwnDevices:
     """Every replica gets a device of its own."""
 
-    def __init__(self, events: Events, batch_us: int) -> None:
+    def __init__(self, events: EventQueue, batch_us: int) -> None:
         self._execution = FixedExecution(events, batch_us)
 
     def place(self, spec: FunctionSpec) -> BatchRunner:
@@ -111,7 +111,7 @@ def simulate_single(run: SingleRun, arrivals: Arrivals) -> SingleResult:
         bounds=Bounds(min_replicas=run.min_replicas, max_replicas=run.max_replicas),
     )
     ends_us = math.ceil(arrivals.duration_s * US_PER_S)
-    events = Events()
+    events = EventQueue()
     world = SimulatedWorld(events)
     setting = FunctionSetting(
         spec=spec,

@@ -34,7 +34,7 @@ _CURVE: Final = "a={a_ms:g} c={c_ms:g} d={d_ms:g} b={b_ms:g} p={p:g}"
 
 
 def print_results(results: Results) -> None:
-    """Tables of functions, training and GPUs on the terminal."""
+    """Print tables of functions, training and GPUs."""
     from rich.console import Console
     from rich.table import Table
 
@@ -83,7 +83,7 @@ def _text(field: str, value: float | None) -> str:
 
 
 def write_csv(results: Results, folder: str | Path) -> None:
-    """functions.csv, training.csv and timeline.csv in that folder, which is made where it is missing."""
+    """Write functions.csv, training.csv and timeline.csv to that folder; create it if it is missing."""
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def _plain(value: Any) -> object:
 
 
 def print_models() -> None:
-    """Each model's numbers, and a line with the source of each."""
+    """Print each model's numbers with their sources."""
     from rich.console import Console
 
     console = Console()

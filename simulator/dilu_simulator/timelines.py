@@ -1,4 +1,4 @@
-"""How a run went over time, for those who ask for it."""
+"""The numbers of a run over time, on request."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Timeline:
         self._running = running
         self._every_us = max(1, round(every_s * US_PER_S))
         self._before = {function.entry.name: (0, 0, 0) for function in running.functions}
-        self._look_next()
+        self._schedule_next()
 
-    def _look_next(self) -> None:
+    def _schedule_next(self) -> None:
         events = self._running.events
         if events.now_us + self._every_us <= self._running.ends_us:
-            events.at(events.now_us + self._every_us, Order.LOOKED, self._look)
+            events.at(events.now_us + self._every_us, Order.TICKED, self._record)
 
-    def _look(self) -> None:
+    def _record(self) -> None:
         for function in self._running.functions:
             self.rows.append(self._row(function))
-        self._look_next()
+        self._schedule_next()
 
     def _row(self, function: RunningFunction) -> TimelineRow:
         simulated = function.simulated

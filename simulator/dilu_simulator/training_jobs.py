@@ -1,4 +1,4 @@
-"""A training job in the simulated world: it waits for room, comes up, trains, and leaves when it is done."""
+"""A training job in the simulated world: it waits for room, starts, trains, and leaves when it is done."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import math
 from collections.abc import Sequence
 
 from dilu_simulator.devices import Cluster, Demand, ShareTimes, TrainingExecution, Usage
+from dilu_simulator.devices.gpu_places import join_all
 from dilu_simulator.devices.gpus import Gpu
-from dilu_simulator.devices.shared_places import join_all
-from dilu_simulator.event_queue import US_PER_S, Events, Order
+from dilu_simulator.event_queue import US_PER_S, EventQueue, Order
 from dilu_simulator.scenario.scenarios import TrainingJob
 
 
 class SimulatedTraining:
-    """One job; from its start time on it happens by itself."""
+    """One job; it schedules itself from its start time on."""
 
-    def __init__(self, job: TrainingJob, *, events: Events, cluster: Cluster) -> None:
+    def __init__(self, job: TrainingJob, *, events: EventQueue, cluster: Cluster) -> None:
         self.job = job
         self.usage = Usage()
         self.placed_us: int | None = None

@@ -10,8 +10,8 @@ from typing import Final
 from dilu_autoscaler.loop import ScaleLoop
 from dilu_autoscaler.policy.horizontal import Decision, Observation, ScaleSpec
 from dilu_simulator.arrivals.tokens import Tokens
-from dilu_simulator.event_queue import US_PER_S, Events, Order
-from dilu_simulator.function_settings import FunctionSetting, Pokes, ReplicaPlaces
+from dilu_simulator.event_queue import US_PER_S, EventQueue, Order
+from dilu_simulator.function_settings import FunctionSetting, LoopPokes, ReplicaPlaces
 from dilu_simulator.functions import SimulatedFunction
 
 NO_TOKENS: Final[Iterator[Tokens | None]] = repeat(None)
@@ -32,11 +32,11 @@ def first_us_at(at_s: float) -> int:
 class SimulatedWorld:
     """Functions under load, scaled by the real loop on a virtual clock."""
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: EventQueue) -> None:
         self.events = events
         self.functions: dict[str, SimulatedFunction] = {}
         self._loop = ScaleLoop(clock=self, metrics=self, actuator=self)
-        self._looks_at_us: int | None = None
+        self._ticks_at_us: int | None = None
 
     def now_s(self) -> float:
         """Return the loop's clock."""
@@ -59,17 +59,17 @@ class SimulatedWorld:
         places: ReplicaPlaces,
         tokens: Iterator[Tokens | None] = NO_TOKENS,
     ) -> SimulatedFunction:
-        """One more function, its load (ascending times, and tokens for each) and where its replicas run."""
+        """Add a function, its load (ascending times, and tokens for each) and the places of its replicas."""
         name = setting.spec.name
         function = SimulatedFunction(
             setting,
             events=self.events,
             places=places,
-            pokes=Pokes(now=lambda: self._poke(name), at_next_second=lambda: self._poke_at_next_second(name)),
+            pokes=LoopPokes(now=lambda: self._poke(name), at_next_second=lambda: self._poke_at_next_second(name)),
         )
         self.functions[name] = function
         self._loop.add(scaled)
-        self._look_when_due()
+        self._schedule_tick()
         self._arrive_next(function, arrivals_us, tokens)
         return function
 
@@ -79,7 +79,7 @@ class SimulatedWorld:
         return any(function.outstanding for function in self.functions.values())
 
     def drain(self, until_us: int) -> None:
-        """Everything until the last request is answered, in whole seconds, but nothing after that time."""
+        """Run until the last request is answered, in whole seconds, but nothing after that time."""
         while self.has_outstanding and self.events.now_us < until_us:
             self.events.run_until(min(until_us, self.events.now_us + US_PER_S))
 
@@ -99,26 +99,26 @@ class SimulatedWorld:
 
     def _poke(self, name: str) -> None:
         self._loop.poke(name)
-        self._look_when_due()
+        self._schedule_tick()
 
     def _poke_at_next_second(self, name: str) -> None:
         at_us = (self.events.now_us // US_PER_S + 1) * US_PER_S
-        self.events.at(at_us, Order.LOOKED, lambda: self._poke(name))
+        self.events.at(at_us, Order.TICKED, lambda: self._poke(name))
 
-    def _look_when_due(self) -> None:
+    def _schedule_tick(self) -> None:
         due_s = self._loop.next_due_s()
         if due_s is None:
             return
         due_us = max(self.events.now_us, first_us_at(due_s))
-        if self._looks_at_us is None or due_us < self._looks_at_us:
-            self._looks_at_us = due_us
-            self.events.at(due_us, Order.LOOKED, self._look)
+        if self._ticks_at_us is None or due_us < self._ticks_at_us:
+            self._ticks_at_us = due_us
+            self.events.at(due_us, Order.TICKED, self._tick)
 
-    def _look(self) -> None:
-        if self._looks_at_us != self.events.now_us:  # an earlier look took its place
+    def _tick(self) -> None:
+        if self._ticks_at_us != self.events.now_us:  # an earlier tick was scheduled instead
             return
-        self._looks_at_us = None
+        self._ticks_at_us = None
         for tick in self._loop.run_due():
             if tick.failed:  # in production the loop continues; here the numbers would be another policy's
                 raise RuntimeError(f"{tick.function}, at {tick.now_s:g} s: {tick.decision.reason}")
-        self._look_when_due()
+        self._schedule_tick()

@@ -9,24 +9,24 @@ from hypothesis import strategies as st
 from dilu.load.arrivals import RecordedArrivals
 from dilu_autoscaler.policy.horizontal import POLICIES
 from dilu_simulator.arrivals import stream_for
-from dilu_simulator.event_queue import US_PER_S, Events, Order
+from dilu_simulator.event_queue import US_PER_S, EventQueue, Order
 from dilu_simulator.latencies import Latencies
 from dilu_simulator.single_function import SingleRun, simulate_single
 from dilu_simulator.world import first_us_at
 
 
 def test_events_of_one_moment_come_in_the_written_order_and_then_as_they_were_scheduled() -> None:
-    events, seen = Events(), list[str]()
-    for order, name in [(Order.LOOKED, "look"), (Order.ARRIVED, "first"), (Order.ARRIVED, "second")]:
+    events, seen = EventQueue(), list[str]()
+    for order, name in [(Order.TICKED, "look"), (Order.ARRIVED, "first"), (Order.ARRIVED, "second")]:
         events.at(10, order, lambda name=name: seen.append(name))  # type: ignore[misc]  # a default binds the name
     events.at(10, Order.READY, lambda: seen.append("ready"))
-    events.at(9, Order.LOOKED, lambda: seen.append("earlier"))
+    events.at(9, Order.TICKED, lambda: seen.append("earlier"))
     events.run_until(10)
     assert seen == ["earlier", "ready", "first", "second", "look"]
 
 
 def test_nothing_can_be_scheduled_before_now() -> None:
-    events = Events()
+    events = EventQueue()
     events.run_until(5)
     with pytest.raises(ValueError, match="event at 4 µs, must not be before now, 5 µs"):
         events.at(4, Order.ARRIVED, lambda: None)

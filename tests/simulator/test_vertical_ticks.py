@@ -13,7 +13,7 @@ from dilu_autoscaler.policy.vertical import (
     vertical_policy_named,
 )
 from dilu_simulator.devices.gpus import TICK_US, Gpu, Tenant
-from dilu_simulator.event_queue import Events
+from dilu_simulator.event_queue import EventQueue
 
 
 class Bystander:
@@ -29,9 +29,9 @@ class Bystander:
         return 1_000_000
 
 
-def gpu_of(name: str) -> tuple[Gpu, list[Tenant], Events]:
+def gpu_of(name: str) -> tuple[Gpu, list[Tenant], EventQueue]:
     """Two inference tenants and one that trains; none has work."""
-    events = Events()
+    events = EventQueue()
     gpu = Gpu(0, vertical_policy_named(name), events)
     tenants = [
         gpu.join(Bystander(), request_milli=300, limit_milli=limit, sensitive=sensitive)
@@ -79,7 +79,7 @@ def test_deciding_again_within_a_tick_changes_nothing(name: str) -> None:
 
 
 def test_shares_go_on_moving_from_tick_to_tick_until_they_are_where_the_rule_wants_them() -> None:
-    events = Events()
+    events = EventQueue()
     gpu = Gpu(0, vertical_policy_named("dilu"), events)
     tenants = [gpu.join(Bystander(), request_milli=100, limit_milli=900, sensitive=True) for _ in range(2)]
     set_work(gpu, 1)
@@ -101,7 +101,7 @@ def test_a_rule_that_remembers_time_is_told_of_all_of_it() -> None:
         counted[:] = state.counter
         return Grants([100] * len(inputs.work), TICK_US)
 
-    events = Events()
+    events = EventQueue()
     gpu = Gpu(0, VerticalPolicy(name="counting", decide=counting), events)
     gpu.join(Bystander(), request_milli=100, limit_milli=100, sensitive=True)
     events.run_until(7 * TICK_US + 100)

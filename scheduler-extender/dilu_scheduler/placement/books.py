@@ -1,4 +1,4 @@
-"""What a replica demands, what is booked on each GPU, and the port that every placement rule fills."""
+"""What a replica demands, what is booked on each GPU, and the protocol of a placement rule."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dilu.spec import Kind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
-    """What one replica asks for, on each of its GPUs."""
+    """What one replica demands on each of its GPUs."""
 
     function: str
     kind: Kind
@@ -30,16 +30,16 @@ class Books:
     memory_mib: int
     """Of one GPU."""
     omega_milli: int
-    """The most that requests may add up to."""
+    """Ω: the largest sum of requests on a GPU."""
     gamma_milli: int
-    """The most that limits may add up to."""
+    """γ: the largest sum of limits on a GPU."""
     request_milli: list[int]
     limit_milli: list[int]
     booked_mib: list[int]
     tenants: list[int]
 
     def has_room(self, gpu: int, demand: Demand) -> bool:
-        """Whether one more fits: Σ request ≤ Ω, Σ limit ≤ γ, Σ memory ≤ M."""
+        """Tell whether one more fits: Σ request ≤ Ω, Σ limit ≤ γ, Σ memory ≤ M."""
         return (
             self.request_milli[gpu] + demand.request_milli <= self.omega_milli
             and self.limit_milli[gpu] + demand.limit_milli <= self.gamma_milli
@@ -48,8 +48,8 @@ class Books:
 
 
 class Placement(Protocol):
-    """Chooses GPUs; it books nothing itself."""
+    """A rule that chooses GPUs; the caller books them."""
 
     def choose(self, demand: Demand, books: Books) -> Sequence[int] | None:
-        """As many different GPUs as asked for, with room on each. None: there is no room now."""
+        """Return as many different GPUs as demanded, each with room. None: there is no room now."""
         ...

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dilu_simulator.devices.executions import NO_SLACK_US, Execution, ShareTimes, Usage
-from dilu_simulator.event_queue import US_PER_S, Events
+from dilu_simulator.event_queue import US_PER_S, EventQueue
 from dilu_simulator.replicas import BatchOwner, SimulatedRequest
 
 
@@ -22,7 +22,7 @@ class BatchWork:
     """Of a request; of a language model per output token. None: no objective."""
 
     def batch_us(self, size: int, share_milli: int) -> float:
-        """How long a batch of typical requests takes, alone."""
+        """Return the duration of a batch of typical requests, alone."""
         return self.times.us(size, share_milli)
 
     @property
@@ -36,7 +36,7 @@ class BatchExecution(Execution):
 
     __slots__ = ("_began_us", "_ends_batch", "_owner", "batch", "size", "start_delay_us", "work")
 
-    def __init__(self, events: Events, usage: Usage, work: BatchWork, start_delay_us: int = 0) -> None:
+    def __init__(self, events: EventQueue, usage: Usage, work: BatchWork, start_delay_us: int = 0) -> None:
         super().__init__(events, usage)
         self.work = work
         self.start_delay_us = start_delay_us
@@ -47,7 +47,7 @@ class BatchExecution(Execution):
         self._began_us = 0
 
     def start(self, batch: Sequence[SimulatedRequest], owner: BatchOwner) -> None:
-        """Run that batch from now on."""
+        """Start that batch now."""
         self._owner = owner
         self.batch = batch
         self.size = len(batch)
@@ -58,7 +58,7 @@ class BatchExecution(Execution):
             self.decide()
 
     def queued(self) -> None:
-        """One more request waits behind the running batch."""
+        """Note that one more request waits behind the running batch."""
         for tenant in self.tenants:
             tenant.gpu.soon()
 
@@ -102,7 +102,7 @@ class BatchExecution(Execution):
         return self.work.times.us(self.size, share_milli)
 
     def part_done(self) -> bool:
-        """Whether that was all of the batch; else the next part of it is in hand now."""
+        """Tell whether the whole batch is done; if not, begin its next part."""
         return True
 
     def done(self) -> None:
@@ -127,7 +127,7 @@ class BatchExecution(Execution):
         self._owner.answered(items)
 
     def min_us(self) -> float:
-        """How long the batch takes by its profile, alone at the limit."""
+        """Return the duration of the batch by its profile, alone at the limit."""
         return self.work.times.us(self.size, self.work.limit_milli)
 
     def _note_cycle(self) -> None:

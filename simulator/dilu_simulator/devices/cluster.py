@@ -1,4 +1,4 @@
-"""All GPUs of a simulation, what is booked on them, and who waits for room."""
+"""All GPUs of a simulation, what is booked on them, and which functions wait for room."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dilu_autoscaler.policy.vertical import VerticalPolicy
 from dilu_scheduler.placement import Books, Demand, Placement
 from dilu_simulator.devices.gpus import Gpu
-from dilu_simulator.event_queue import US_PER_S, Events, Order
+from dilu_simulator.event_queue import US_PER_S, EventQueue, Order
 
 Retry = Callable[[], bool]
 """Tries to place again; returns whether a replica still waits after that."""
@@ -16,7 +16,7 @@ Retry = Callable[[], bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterTotals:
-    """What all GPUs together were used for up to a moment."""
+    """How all GPUs together were used up to a moment."""
 
     whole_gpu_seconds: float
     """GPUs with a tenant x time."""
@@ -29,7 +29,7 @@ class ClusterTotals:
 class Cluster:
     """Books GPUs by a placement, and creates a GPU when a replica is first placed on it."""
 
-    def __init__(self, books: Books, placement: Placement, vertical: VerticalPolicy, events: Events) -> None:
+    def __init__(self, books: Books, placement: Placement, vertical: VerticalPolicy, events: EventQueue) -> None:
         self.books = books
         self.vertical = vertical
         self._placement = placement
@@ -60,11 +60,11 @@ class Cluster:
             self._events.at(self._events.now_us, Order.GRANTED, self._retry)
 
     def wait(self, name: str, retry: Retry) -> None:
-        """Call that when room has become free, after those that waited before."""
+        """Call `retry` when room has become free, after those that waited before."""
         self._waiting.setdefault(name, retry)
 
     def pulls_image(self, name: str, gpus: Sequence[Gpu]) -> bool:
-        """Whether its node does not have the image of that function yet; from now on it has."""
+        """Tell whether the node lacks the image of that function; from now on it has it."""
         key = gpus[0].number // self.books.gpus_per_node, name
         if key in self._images:
             return False
@@ -72,7 +72,7 @@ class Cluster:
         return True
 
     def totals(self) -> ClusterTotals:
-        """Up to now."""
+        """Return the totals up to now."""
         self._settle()
         used_us = self._used_us
         return ClusterTotals(

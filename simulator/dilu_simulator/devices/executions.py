@@ -6,15 +6,15 @@ import math
 from typing import Final
 
 from dilu_simulator.devices.gpus import Tenant
-from dilu_simulator.event_queue import Events, Order
+from dilu_simulator.event_queue import EventQueue, Order
 from dilu_simulator.models.curves import CO_RUNNING, SoloCurve, co_running
 
 _MAX_US: Final = 1e15
-"""Work that would end after that has no end; thirty years are enough."""
+"""Work that would end later never ends: thirty years."""
 _ROUNDING_US: Final = 1e-3
-"""What sums of floats may be off: no reason to end a microsecond later."""
+"""Rounding error of sums of floats: no reason to end a microsecond later."""
 NO_SLACK_US: Final = 1 << 40
-"""Of work that has no objective: twelve days."""
+"""The slack of work without an objective: twelve days."""
 
 
 class Usage:
@@ -30,7 +30,7 @@ class Usage:
 
 
 class ShareTimes:
-    """Microseconds of a batch by size and share; each is worked out once."""
+    """Microseconds of a batch by size and share, each computed once."""
 
     __slots__ = ("_curve", "_known")
 
@@ -39,7 +39,7 @@ class ShareTimes:
         self._known: dict[int, float] = {}
 
     def us(self, size: int, share_milli: int) -> float:
-        """How long a batch of that size takes, alone, at that share (above 0)."""
+        """Return the duration of a batch of that size, alone, at that share (above 0)."""
         key = size << 10 | share_milli
         known = self._known.get(key)
         if known is None:
@@ -48,30 +48,30 @@ class ShareTimes:
 
 
 class Execution:
-    """What a replica's work and training have in common: a rate that follows the slowest GPU, and an end that moves."""
+    """Work of a replica or of a training job: its rate follows the slowest GPU, and its end moves with it."""
 
-    __slots__ = ("_due_us", "_looks_us", "_since_us", "events", "progress", "rate", "remaining", "tenants", "usage")
+    __slots__ = ("_checks_us", "_due_us", "_since_us", "events", "progress", "rate", "remaining", "tenants", "usage")
 
-    def __init__(self, events: Events, usage: Usage) -> None:
+    def __init__(self, events: EventQueue, usage: Usage) -> None:
         self.events = events
         self.usage = usage
         self.tenants: list[Tenant] = []
         self.remaining = 0.0
-        """Of the work in hand, in its own unit; 0 while there is none."""
+        """Of the current work, in its own unit; 0 while there is none."""
         self.rate = 0.0
         """Units a microsecond."""
         self.progress = 0.0
-        """Units done in its life."""
+        """Units done since it was created."""
         self._since_us = events.now_us
         self._due_us = -1
-        self._looks_us = -1
+        self._checks_us = -1
 
     def slack_us(self, now_us: int) -> int:
-        """How much later than expected its oldest request may be answered, had it no more than its request."""
+        """Return how much later than expected its oldest request may be answered, at its requested share."""
         return NO_SLACK_US
 
     def solo_us(self, share_milli: int) -> float:
-        """How long one unit of the work in hand takes, alone, at that share."""
+        """Return the duration of one unit of the current work, alone, at that share."""
         raise NotImplementedError
 
     def done(self) -> None:
@@ -79,7 +79,7 @@ class Execution:
         raise NotImplementedError
 
     def settle(self) -> None:
-        """Book what was done and granted until now."""
+        """Record what was done and granted until now."""
         now_us = self.events.now_us
         passed_us = now_us - self._since_us
         if not passed_us:
@@ -104,22 +104,22 @@ class Execution:
         self._due_us = -1
 
     def end(self) -> None:
-        """There is no work from now on."""
+        """End the work; call `decide` afterwards for the shares."""
         for tenant in self.tenants:
             tenant.gpu.before_change()
             tenant.gpu.inputs.work[tenant.place] = 0
             tenant.worked_us = self.events.now_us
 
     def decide(self) -> None:
-        """Have the shares of all GPUs decided; then the end of the work in hand is where it is."""
+        """Decide the shares on all its GPUs, and move the end of the current work."""
         for tenant in self.tenants:
             tenant.gpu.decide()
         self.rerate()
 
     def rerate(self) -> None:
-        """Take the shares as they are now."""
+        """Follow the shares as they are now."""
         if not self.remaining and self._due_us >= 0:
-            return  # done in this very microsecond, and its end is about to be told
+            return  # done in this microsecond; its end is the next event
         rate = self._rate_now() if self.remaining else 0.0
         if rate and rate == self.rate and self._due_us >= 0:
             return  # the end is where it was
@@ -128,7 +128,7 @@ class Execution:
             due_us = self.remaining / rate
             if due_us < _MAX_US:
                 self._due_us = self.events.now_us + max(1, math.ceil(due_us - _ROUNDING_US))
-                self._look_at(self._due_us)
+                self._check_at(self._due_us)
                 return
         self._due_us = -1
 
@@ -145,18 +145,18 @@ class Execution:
                 slowest = rate
         return slowest
 
-    def _look_at(self, due_us: int) -> None:
-        if not self.events.now_us <= self._looks_us <= due_us:
-            self._looks_us = due_us
-            self.events.at(due_us, Order.FINISHED, self._look)
+    def _check_at(self, due_us: int) -> None:
+        if not self.events.now_us <= self._checks_us <= due_us:
+            self._checks_us = due_us
+            self.events.at(due_us, Order.FINISHED, self._check)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         now_us = self.events.now_us
-        if self._looks_us != now_us:  # another look took its place
+        if self._checks_us != now_us:  # another check was scheduled instead
             return
-        self._looks_us = -1
+        self._checks_us = -1
         if self._due_us > now_us:
-            self._look_at(self._due_us)
+            self._check_at(self._due_us)
         elif self._due_us == now_us:
             self._due_us = -1
             self.settle()

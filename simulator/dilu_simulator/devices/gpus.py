@@ -3,6 +3,9 @@
 The rule sees each GPU as a node of one. A decision belongs to a tick of 5 ms. If an input changes within a tick, the
 decision is computed again from the state at the tick's start, so shares never move further in a tick than the rule
 allows, however often inputs change.
+
+A node agent calls its rule at every tick. Most of those calls change nothing, so a simulation calls it when inputs
+change, and at the ticks at which the rule has said that a share could change by itself.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from dilu_autoscaler.policy.vertical import (
     with_tenant,
     without_tenant,
 )
-from dilu_simulator.event_queue import Events, Order
+from dilu_simulator.event_queue import EventQueue, Order
 
 TICK_US: Final = 5000
 WHOLE_MILLI: Final = 1000
@@ -26,16 +29,16 @@ HEADROOM_US: Final = 1_000_000
 
 
 class TenantRunner(Protocol):
-    """Whose work a tenant is."""
+    """What runs on a tenant's share."""
 
     def slack_us(self, now_us: int) -> int:
-        """How much later than expected its oldest request may be answered."""
+        """Return how much later than expected its oldest request may be answered."""
 
     def settle(self) -> None:
-        """Book what was done until now: shares, or the number of neighbours that run, are about to change."""
+        """Record what was done until now: shares, or the number of working neighbours, are about to change."""
 
     def rerate(self) -> None:
-        """They have changed."""
+        """Follow the shares and the number of working neighbours, which have changed."""
 
 
 class Tenant:
@@ -48,7 +51,7 @@ class Tenant:
         self.place = place
         self.runner = runner
         self.granted_milli = 0
-        """What the rule gives it, used or not."""
+        """What the rule grants it, used or not."""
         self.share_milli = 0
         """The same while it has work, else 0."""
         self.running = 0
@@ -62,8 +65,8 @@ class Gpu:
 
     __slots__ = (
         "_before",
+        "_due_us",
         "_events",
-        "_looks_us",
         "_vertical",
         "inputs",
         "number",
@@ -72,7 +75,7 @@ class Gpu:
         "tick_us",
     )
 
-    def __init__(self, number: int, vertical: VerticalPolicy, events: Events) -> None:
+    def __init__(self, number: int, vertical: VerticalPolicy, events: EventQueue) -> None:
         self.number = number
         self.tenants: list[Tenant] = []
         self.inputs = VerticalInputs(
@@ -88,13 +91,13 @@ class Gpu:
         self.state = initial_state(1)
         self.tick_us = events.now_us
         """When the present tick began."""
-        self._before = initial_state(1)  # the memory at the beginning of the present tick
+        self._before = initial_state(1)  # the state at the beginning of the present tick
         self._vertical = vertical
         self._events = events
-        self._looks_us = -1
+        self._due_us = -1
 
     def join(self, runner: TenantRunner, *, request_milli: int, limit_milli: int, sensitive: bool) -> Tenant:
-        """One more tenant, without work yet."""
+        """Add a tenant, without work yet."""
         self.before_change()
         tenant = Tenant(self, len(self.tenants), runner)
         self.tenants.append(tenant)
@@ -135,7 +138,7 @@ class Gpu:
         self.decide()
 
     def before_change(self) -> None:
-        """To be called before any input changes: the time until now passed under the inputs as they are."""
+        """Account for the time until now; call it before any input changes."""
         elapsed = (self._events.now_us - self.tick_us) // TICK_US
         if not elapsed:
             return
@@ -150,9 +153,9 @@ class Gpu:
         self._apply(0)
 
     def soon(self) -> None:
-        """Something is known that the next tick should look at; not worth a decision of its own."""
-        if self._looks_us < 0 and sum(self.inputs.work) > 1:
-            self._look_at(self.tick_us + TICK_US * ((self._events.now_us - self.tick_us) // TICK_US + 1))
+        """Decide at the next tick, because slack has changed."""
+        if self._due_us < 0 and sum(self.inputs.work) > 1:
+            self._call_at(self.tick_us + TICK_US * ((self._events.now_us - self.tick_us) // TICK_US + 1))
 
     def could_grant(self, tenant: Tenant) -> int:
         """Return the share that a tenant could have now: all but the requests of others that work, or did just now."""
@@ -189,19 +192,19 @@ class Gpu:
             tenant.granted_milli, tenant.share_milli, tenant.running = granted, share, running
             tenant.runner.rerate()
         if running and change_us is not None:
-            self._look_at(self.tick_us + -(-change_us // TICK_US) * TICK_US)
+            self._call_at(self.tick_us + -(-change_us // TICK_US) * TICK_US)
 
-    def _look_at(self, at_us: int) -> None:
+    def _call_at(self, at_us: int) -> None:
         now_us = self._events.now_us
-        if not now_us < self._looks_us <= at_us:
-            self._looks_us = at_us
-            self._events.at(at_us, Order.GRANTED, self._look)
+        if not now_us < self._due_us <= at_us:
+            self._due_us = at_us
+            self._events.at(at_us, Order.GRANTED, self._tick)
 
-    def _look(self) -> None:
+    def _tick(self) -> None:
         now_us = self._events.now_us
-        if self._looks_us != now_us:  # another look took its place
+        if self._due_us != now_us:  # another call was scheduled instead
             return
-        self._looks_us = -1
+        self._due_us = -1
         elapsed = (now_us - self.tick_us) // TICK_US
         if not elapsed or not self.tenants:
             return
@@ -216,7 +219,7 @@ class Gpu:
     def _remember(self) -> None:
         if self._vertical.remembers_time:
             self._before = _copied(self.state)
-        else:  # it remembers grants only, in a new list each time
+        else:  # its state holds only grants, in a new list each time
             self._before.granted_milli = self.state.granted_milli
 
     def _recall(self) -> None:
@@ -226,7 +229,7 @@ class Gpu:
             self.state.granted_milli = self._before.granted_milli
 
     def _part_memories(self) -> None:
-        """Let no column belong to both memories, before a place is made in each or closed."""
+        """Copy the column that both states share, before a place is inserted or deleted in each."""
         self._before.granted_milli = list(self._before.granted_milli)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dilu_simulator.arrivals.tokens import Tokens
 from dilu_simulator.devices.batch_executions import BatchExecution, BatchWork
 from dilu_simulator.devices.executions import Usage
-from dilu_simulator.event_queue import Events
+from dilu_simulator.event_queue import EventQueue
 from dilu_simulator.models.curves import PrefillCurve
 from dilu_simulator.replicas import SimulatedRequest
 
@@ -29,12 +29,12 @@ class LlmWork(BatchWork):
         return prefill_us + steps * self.times.us(active, share_milli)
 
     def batch_us(self, size: int, share_milli: int) -> float:
-        """How long a batch of typical requests takes, alone."""
+        """Return the duration of a batch of typical requests, alone."""
         return self.parts_us(size * self.typical.prompt, self.typical.output, size, share_milli)
 
     @property
     def waiting_slo_us(self) -> int | None:
-        """The objective of a typical request as a whole."""
+        """Objective of a typical request as a whole."""
         return None if self.slo_us is None else self.slo_us * self.typical.output
 
 
@@ -43,7 +43,7 @@ class LlmExecution(BatchExecution):
 
     __slots__ = ("_active", "_llm", "_prompt_tokens", "_shares", "_steps", "_steps_done")
 
-    def __init__(self, events: Events, usage: Usage, work: LlmWork, start_delay_us: int = 0) -> None:
+    def __init__(self, events: EventQueue, usage: Usage, work: LlmWork, start_delay_us: int = 0) -> None:
         super().__init__(events, usage, work, start_delay_us)
         self._llm = work
         self._active: list[SimulatedRequest] = []  # longest answer first

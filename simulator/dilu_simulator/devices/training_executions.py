@@ -1,7 +1,7 @@
 """A training job: iterations one after the other, at the speed of its slowest GPU.
 
-An iteration is no event; what was done by now is the rate summed over time. So a day of training costs no more than
-its neighbours make its rate change.
+An iteration is no event; what was done by now is the rate summed over time. A day of training costs no more events than
+its neighbours cause by changing its rate.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 from dilu_simulator.devices.executions import Execution, ShareTimes, Usage
-from dilu_simulator.event_queue import Events
+from dilu_simulator.event_queue import EventQueue
 
 
 class TrainingExecution(Execution):
@@ -19,7 +19,7 @@ class TrainingExecution(Execution):
     __slots__ = ("_limit_milli", "_on_done", "_times")
 
     def __init__(
-        self, events: Events, usage: Usage, times: ShareTimes, limit_milli: int, on_done: Callable[[], None]
+        self, events: EventQueue, usage: Usage, times: ShareTimes, limit_milli: int, on_done: Callable[[], None]
     ) -> None:
         super().__init__(events, usage)
         self._times = times

@@ -1,4 +1,4 @@
-"""A scenario as frozen values; what cannot be is refused when it is made, with the value and the rule."""
+"""A scenario as frozen values; an impossible one is refused when it is created, with the value and the rule."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class InferenceFunction:
 
     @property
     def demand(self) -> Demand:
-        """What one replica asks for."""
+        """Demand of one replica."""
         return demand_of(self.spec)
 
 
@@ -131,7 +131,7 @@ class TrainingJob:
 
     @property
     def demand(self) -> Demand:
-        """What it asks for."""
+        """Demand of the job."""
         return demand_of(self.spec)
 
 
@@ -173,15 +173,15 @@ class Scenario:
 
 
 def default_placement(vertical: VerticalPolicy) -> str:
-    """Whole GPUs are for one replica each; everything else shares them."""
+    """Return the placement for the policy: `exclusive` needs a whole GPU for each replica, all others share."""
     return "exclusive" if vertical.name == "exclusive" else "first-fit"
 
 
 def demand_of(spec: FunctionSpec) -> Demand:
     """Return the demand of one replica of a function."""
-    assert spec.sm_request is not None, "every entry of a scenario has quotas"
-    assert spec.sm_limit is not None, "every entry of a scenario has quotas"
-    assert spec.gpu_memory_mib is not None, "every entry of a scenario has quotas"
+    assert spec.sm_request is not None, "every entry of a scenario has shares and memory"
+    assert spec.sm_limit is not None, "every entry of a scenario has shares and memory"
+    assert spec.gpu_memory_mib is not None, "every entry of a scenario has shares and memory"
     return Demand(
         function=spec.name,
         kind=spec.kind,

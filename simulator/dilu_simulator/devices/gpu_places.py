@@ -1,4 +1,4 @@
-"""Where the replicas of one function run: on GPUs that they share with others."""
+"""Where the replicas of one function run: GPUs that they share with others."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dilu_simulator.devices.cluster import Cluster
 from dilu_simulator.devices.executions import Execution, Usage
 from dilu_simulator.devices.gpus import Gpu
 from dilu_simulator.devices.llm_executions import LlmExecution, LlmWork
-from dilu_simulator.event_queue import Events
+from dilu_simulator.event_queue import EventQueue
 
 
-class SharedPlaces:
-    """Places of one function, as its replicas come and go."""
+class GpuPlaces:
+    """The GPUs of one function's replicas, as they come and go."""
 
-    def __init__(self, cluster: Cluster, events: Events, demand: Demand, work: BatchWork, image_us: int) -> None:
+    def __init__(self, cluster: Cluster, events: EventQueue, demand: Demand, work: BatchWork, image_us: int) -> None:
         self.usage = Usage()
         self.retry: Callable[[], bool] = _no_request_waits
         """Called when room has become free; returns whether a replica still waits after that."""
@@ -48,7 +48,7 @@ class SharedPlaces:
         self._cluster.leave(self._demand, gpus)
 
     def settle(self) -> None:
-        """Book what was granted until now."""
+        """Record what was granted until now."""
         for execution in self._gpus:
             execution.settle()
 

@@ -1,4 +1,4 @@
-"""Where replicas go: caps hold at every moment, and everything that comes goes again."""
+"""Where replicas go: caps hold at every moment, and the books return to zero."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dilu.spec import Kind
 from dilu_autoscaler.policy.vertical import vertical_policy_named
 from dilu_simulator.devices import PLACEMENTS, Books, Demand, placement_named
 from dilu_simulator.devices.cluster import Cluster
-from dilu_simulator.event_queue import Events
+from dilu_simulator.event_queue import EventQueue
 from dilu_simulator.run import books_for
 from dilu_simulator.scenario import ClusterSize
 
@@ -51,7 +51,7 @@ def test_no_gpu_is_ever_booked_beyond_its_caps_and_the_books_return_to_zero(
     steps: list[tuple[Demand, bool]], name: str
 ) -> None:
     books = books_for(SIZE)
-    cluster = Cluster(books, placement_named(name), vertical_policy_named("dilu"), Events())
+    cluster = Cluster(books, placement_named(name), vertical_policy_named("dilu"), EventQueue())
     placed = []
     for asked, leaves in steps:
         gpus = cluster.place(asked)
@@ -68,7 +68,7 @@ def test_no_gpu_is_ever_booked_beyond_its_caps_and_the_books_return_to_zero(
 
 
 def places(name: str, *demands: Demand) -> list[list[int] | None]:
-    cluster = Cluster(books_for(SIZE), placement_named(name), vertical_policy_named("dilu"), Events())
+    cluster = Cluster(books_for(SIZE), placement_named(name), vertical_policy_named("dilu"), EventQueue())
     found = [cluster.place(asked) for asked in demands]
     return [None if gpus is None else [gpu.number for gpu in gpus] for gpus in found]
 
