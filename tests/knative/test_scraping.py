@@ -154,6 +154,15 @@ def test_only_the_mode_auto_changes_over_to_the_service() -> None:
     assert not any(by_service(head) for _, head in seen.requests)
 
 
+def test_with_one_pod_that_answers_it_is_no_mesh_and_the_service_is_left_alone() -> None:
+    result, seen = one_round(
+        local("auto"), Targets(old=addresses(3)), lambda at, _: report(at) if at == "127.0.0.1" else MESH
+    )
+    assert result.error is not None
+    assert not result.might_be_mesh
+    assert not any(by_service(head) for _, head in seen.requests)
+
+
 def test_the_service_is_asked_until_enough_pods_were_met() -> None:
     def answers(_: str, before: int) -> bytes:
         return report(f"pod-{before // 2}", concurrency=1.0, uptime_s=100.0)
@@ -162,6 +171,15 @@ def test_the_service_is_asked_until_enough_pods_were_met() -> None:
     assert result == Scraped(load=Load(concurrency=3.0, rps=0.0))
     assert all(by_service(head) for _, head in seen.requests)
     assert len(seen.requests) in (5, 6)
+
+
+def test_a_pod_that_is_up_for_exactly_a_stable_window_is_old_for_the_service_too() -> None:
+    def answers(_: str, before: int) -> bytes:
+        return report(f"pod-{before}", concurrency=1.0, uptime_s=60.0)
+
+    result, seen = one_round(local("enabled"), Targets(old=("a", "b", "c")), answers, up=1)
+    assert result == Scraped(load=Load(concurrency=3.0, rps=0.0))
+    assert len(seen.requests) == 3  # a young pod would have made its chain go on
 
 
 def test_young_pods_fill_up_where_the_service_has_no_old_ones() -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import aiohttp
+import pytest
 
 from dilu_autoscaler.knative.reports.forwarding import Forwarder, StatRouter, holder_urls
 from dilu_autoscaler.knative.reports.stat_server import StatServer
@@ -105,6 +106,25 @@ def test_without_a_holder_reports_wait_for_one(run: Run) -> None:
             forwarder.point_to([holder.url])  # does not wait until it would try again
             await until(lambda: len(holder.taken) == 1)
         await holder.server.stop()
+
+    run(main)
+
+
+def test_reports_of_a_failed_frame_wait_in_their_order(run: Run) -> None:
+    async def main() -> None:
+        holder = Holder()
+        await holder.start()
+        sent = [stat(f"ns/{number}") for number in range(5)]
+        async with aiohttp.ClientSession() as session, forwarding() as forwarder:
+            broken = await session.ws_connect(holder.url)
+            await broken.close()
+            for one in sent:
+                forwarder.send(one)
+            with pytest.raises(aiohttp.ClientError):
+                await forwarder._send_batch(broken)
+            waiting = forwarder.take_queued()
+        await holder.server.stop()
+        assert waiting == tuple(sent)
 
     run(main)
 

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 import aiohttp
 import pytest
 
-from dilu_autoscaler.knative.reports.stat_server import MAX_FRAME_BYTES, StatServer
+from dilu_autoscaler.knative.reports.stat_server import FRAMES_IN_A_ROW, MAX_FRAME_BYTES, StatServer
 from dilu_autoscaler.knative.reports.stats import Stat, write_frame
 from loops import Run, until
 
@@ -352,3 +352,27 @@ def test_who_takes_many_connections_leaves_some_for_others(run: Run) -> None:
 async def connected(served: Served, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A connection from that address."""
     return await asyncio.open_connection("127.0.0.1", served.port, local_addr=(address, 0))
+
+
+def test_a_flood_leaves_the_loop_to_others_after_some_frames(run: Run) -> None:
+    class Watched(Served):
+        taken_first = 0
+
+        def take(self, stats: Sequence[Stat]) -> None:
+            super().take(stats)
+            if len(self.taken) == 1:
+                asyncio.get_running_loop().call_soon(self.others_run)
+
+        def others_run(self) -> None:
+            self.taken_first = len(self.taken)
+
+    async def main() -> None:
+        served = Watched()
+        async with serving(served):
+            _, writer = await raw_websocket(served.port)
+            writer.write(frame(BINARY, write_frame([stat()])) * 500)
+            await took(served, 500)
+            writer.close()
+        assert 0 < served.taken_first <= FRAMES_IN_A_ROW
+
+    run(main)

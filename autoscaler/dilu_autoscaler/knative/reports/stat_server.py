@@ -83,7 +83,7 @@ class StatServer:
         self._owns = owns
         self._now_s = now_s
         self._first_request_within_s = first_request_within_s
-        self._silent_for_s = max_silence_s
+        self._max_silence_s = max_silence_s
         self._max_connections = max_connections
         self._places = ConnectionSlots(max_per_address)
         self._server: web.Server | None = None
@@ -161,7 +161,7 @@ class StatServer:
             await self._read(ws, self._on_forwarded if _is_of_a_peer(host) else self._on_stats)
         except TimeoutError:
             self.counts.cut += 1
-            _log.warning("stat server: closed %s, idle or not reading for %g s", request.remote, self._silent_for_s)
+            _log.warning("stat server: closed %s, idle or not reading for %g s", request.remote, self._max_silence_s)
             cut(request.protocol)
         finally:
             self._sockets.discard(ws)
@@ -171,7 +171,7 @@ class StatServer:
         """Receive messages until the client disconnects. `receive` answers pings."""
         in_a_row = 0
         while True:
-            async with asyncio.timeout(self._silent_for_s):
+            async with asyncio.timeout(self._max_silence_s):
                 message = await ws.receive()
             if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
                 return
