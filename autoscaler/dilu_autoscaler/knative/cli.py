@@ -1,4 +1,4 @@
-"""`dilu autoscaler`: the process that scales the revisions of a Knative."""
+"""`dilu autoscaler`: the process that scales revisions on Knative."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ _MODES: Final = ("replace", "coexist", "observe")
     envvar="DILU_AUTOSCALER_MODE",
     default="replace",
     show_default=True,
-    help="replace: be the autoscaler. coexist: Knative's own takes the websockets and stands by. "
-    "observe: say what would be done, and write nothing. Or $DILU_AUTOSCALER_MODE.",
+    help="replace: be the autoscaler. coexist: Knative's accepts the websockets and stands by. "
+    "observe: log what would be done, and write nothing. Or $DILU_AUTOSCALER_MODE.",
 )
 @click.option("--dry-run", is_flag=True, help="The same as --mode observe.")
 @click.option(
     "--kubeconfig",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="How the cluster is reached. Default: $KUBECONFIG, or the pod's service account.",
+    help="How to reach the cluster. Default: $KUBECONFIG, or the pod's service account.",
 )
 @click.option(
     "--policy",
     envvar="DILU_AUTOSCALER_POLICY",
-    help="Decides on revisions with dilu.dev/sm-request; all others are KPA's. Or $DILU_AUTOSCALER_POLICY.  "
+    help="The policy of revisions with dilu.dev/sm-request; KPA decides on all others. Or $DILU_AUTOSCALER_POLICY.  "
     "[default: dilu]",
 )
 @click.option(
     "--record",
     type=click.Path(file_okay=False, path_type=Path),
     envvar="DILU_AUTOSCALER_RECORD",
-    help="Write what is seen of every revision there, for `dilu policy replay`. Or $DILU_AUTOSCALER_RECORD.",
+    help="Record every revision there, for `dilu policy replay`. Or $DILU_AUTOSCALER_RECORD.",
 )
-@click.option("--stat-port", default=8080, show_default=True, help="Where activators report.")
-@click.option("--explain-port", default=9090, show_default=True, help="Metrics and the last decisions.")
+@click.option("--stat-port", default=8080, show_default=True, help="The port that activators report to.")
+@click.option("--explain-port", default=9090, show_default=True, help="The port of metrics and of the last decisions.")
 @click.option(
     "--log-format",
     type=click.Choice(("json", "plain")),
@@ -63,10 +63,10 @@ def autoscaler(
     explain_port: int,
     log_format: str,
 ) -> None:
-    """Scale the revisions of a Knative, in the place of its own autoscaler.
+    """Scale the revisions of a cluster with Knative, in place of Knative's own autoscaler.
 
-    Runs in a pod (charts/dilu), or anywhere that reaches the pods. $SYSTEM_NAMESPACE, $POD_NAME and $POD_IP say where
-    it is; other replicas, and Knative's own autoscaler, find it by them.
+    Runs in a pod (charts/dilu), or anywhere that reaches the pods. $SYSTEM_NAMESPACE, $POD_NAME and $POD_IP are its
+    identity, by which other replicas and Knative's own autoscaler find it.
     """
     from dilu_autoscaler.knative.serving import configure_logs, serve
     from dilu_autoscaler.policy.horizontal import DEFAULT_POLICY

@@ -21,7 +21,7 @@ UNKNOWN_SCALE: Final = -1
 
 
 class PodAutoscalerSpec(ApiStruct, frozen=True):
-    """Written by Knative's Revision controller only."""
+    """A PodAutoscaler's spec, written only by Knative's Revision controller."""
 
     container_concurrency: int = 0
     scale_target_ref: TargetReference = TargetReference()
@@ -30,7 +30,7 @@ class PodAutoscalerSpec(ApiStruct, frozen=True):
 
 
 class PodAutoscalerStatus(ApiStruct, frozen=True, omit_defaults=False):
-    """Written by us. The two names must be there even when they are empty."""
+    """A PodAutoscaler's status, written by us. The two names must be present even if empty."""
 
     observed_generation: int = 0
     conditions: tuple[ConditionObject, ...] = ()
@@ -42,7 +42,7 @@ class PodAutoscalerStatus(ApiStruct, frozen=True, omit_defaults=False):
 
 
 class PodAutoscaler(ApiStruct, frozen=True):
-    """What Knative wants scaled: one revision."""
+    """One revision that Knative wants to be scaled."""
 
     metadata: Meta
     spec: PodAutoscalerSpec = PodAutoscalerSpec()
@@ -50,7 +50,7 @@ class PodAutoscaler(ApiStruct, frozen=True):
 
 
 class ServerlessServiceSpec(ApiStruct, frozen=True):
-    """Where a revision's requests go: to its pods (Serve), or to activators first (Proxy)."""
+    """Where a revision's requests go: to its pods (Serve), or first to activators (Proxy)."""
 
     mode: str = ""
     object_ref: TargetReference = TargetReference()
@@ -59,7 +59,7 @@ class ServerlessServiceSpec(ApiStruct, frozen=True):
 
 
 class ServerlessServiceStatus(ApiStruct, frozen=True):
-    """Written by Knative's ServerlessService controller."""
+    """A ServerlessService's status, written by Knative's controller."""
 
     observed_generation: int = 0
     conditions: tuple[ConditionObject, ...] = ()
@@ -76,7 +76,7 @@ class ServerlessService(ApiStruct, frozen=True):
 
 
 class MetricSpec(ApiStruct, frozen=True, omit_defaults=False):
-    """What is collected. Windows are nanoseconds; an empty target is not scraped."""
+    """What is collected of a revision. Windows are nanoseconds; an empty target is not scraped."""
 
     stable_window: int = 0
     panic_window: int = 0
@@ -84,14 +84,14 @@ class MetricSpec(ApiStruct, frozen=True, omit_defaults=False):
 
 
 class MetricStatus(ApiStruct, frozen=True):
-    """Whether the collection works."""
+    """Whether the collection of the load works."""
 
     observed_generation: int = 0
     conditions: tuple[ConditionObject, ...] = ()
 
 
 class Metric(ApiStruct, frozen=True):
-    """A revision's load, as it is collected."""
+    """The collection of a revision's load."""
 
     metadata: Meta
     spec: MetricSpec = MetricSpec()

@@ -1,7 +1,7 @@
-"""The autoscaler's process: everything wired together, brought up in the order that Knative needs, and ended in order.
+"""The autoscaler's process: wires all parts, starts them in the order that Knative needs, and ends them in order.
 
-The stat server is up before anything else is known, for activators that do not reach it turn unready; a lease is taken
-only when all that is watched is known and the configuration can be read.
+The stat server listens before anything else is known, because activators that cannot connect turn unready. A lease is
+taken only when all informers have synced and the configuration is valid.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _log = logging.getLogger(__name__)
 
 
 class Autoscaler:
-    """One process's parts. `run` brings them up, and ends them when it is cancelled."""
+    """The parts of one process. `run` starts them, and ends them when it is cancelled."""
 
     def __init__(self, settings: ProcessSettings, client: KubeClient, traffic: StatTraffic) -> None:
         self._settings = settings
@@ -104,25 +104,25 @@ class Autoscaler:
         )
         self.buckets: tuple[str, ...] = ()
         self._bucket_of: Callable[[str], str] = lambda key: ""
-        self._silent: set[str] = set()  # revisions whose pods did not answer the last time
+        self._silent: set[str] = set()  # revisions whose last scrape failed
         self._held_since_s: dict[str, float] = {}  # bucket: when it became ours (monotonic)
         self.leases: BucketLeases | None = None
         self._addresses: BucketAddresses | None = None
 
     async def run(self) -> None:
-        """Decide and act until cancelled; raises what stops a part from working."""
+        """Decide and act until cancelled. Raises the error that ended a part."""
         explains = ExplainServer(self.explaining)
         try:
             await explains.start(self._settings.host, self._settings.explain_port)
         except OSError as error:
             port = self._settings.explain_port
-            raise ConfigError(f"port {port} cannot be listened on: {error.strerror}") from None
+            raise ConfigError(f"cannot listen on port {port}: {error.strerror}") from None
         self.config.start()
         self.view.start()
         try:
             await self.config.complete()
             await self.view.synced()
-            self._begin_to_hold()
+            self._start_leases()
             self.reconciler.queue.start()
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(self.deciders.run())
@@ -132,7 +132,7 @@ class Autoscaler:
             await explains.close()
 
     def is_ours(self, key: str) -> bool:
-        """Whether we decide on that revision at this moment; of who only observes every revision is."""
+        """Return whether we decide on a revision now. In mode observe, every revision is ours."""
         if not self._settings.mode.writes:
             return True
         return self.leases is not None and self.leases.holds(self.bucket_of(key))
@@ -147,12 +147,12 @@ class Autoscaler:
         return None if stats is None else stats.learned_rps
 
     def informer_ages_s(self) -> dict[str, float]:
-        """How old what is known of each kind may be."""
+        """Return the maximum age of the known objects of each kind."""
         ages = {kind: informer.last_contact_s for kind, informer in self.view.informers.items()}
         return ages | {"ConfigMap": self.config.informer.last_contact_s}
 
-    def _begin_to_hold(self) -> None:
-        """Know the buckets, and try to hold them."""
+    def _start_leases(self) -> None:
+        """Compute the buckets, and start to take their leases."""
         count = self.config.config.leader_election.buckets
         self.buckets = buckets = tuple(bucket_name(ordinal, count) for ordinal in range(count))
         self._bucket_of = lru_cache(maxsize=_MAX_KNOWN)(lambda key: owner(key, buckets))
@@ -177,7 +177,7 @@ class Autoscaler:
         self.leases.start()
 
     async def _end(self) -> None:
-        """Stop deciding, give the buckets back, and only then let go of the rest."""
+        """Stop deciding, release the buckets, and only then close the rest."""
         await self.reconciler.close()
         self.explaining.close()
         if self.leases is not None:
@@ -188,7 +188,7 @@ class Autoscaler:
         for client in (self._scrape_client, self._probe_client, self._stats_client):
             await client.close()
 
-    # --- what the parts tell each other -----------------------------------------------------------------------------
+    # --- callbacks of the parts -------------------------------------------------------------------------------------
 
     def _changed(self, key: str) -> None:
         self.reconciler.queue.add(key)
@@ -226,12 +226,12 @@ class Autoscaler:
     def _targets(self, key: str, stable_window_s: float, now_s: float) -> Targets:
         return self.view.targets(key, stable_window_s=stable_window_s, now_s=now_s)
 
-    def _scraped(self, key: str, result: Scraped, asked_s: float) -> None:
-        if (result.error is None) is (key in self._silent):  # another state than before, which the Metric's status says
+    def _scraped(self, key: str, result: Scraped, began_s: float) -> None:
+        if (result.error is None) is (key in self._silent):  # it changed, so the Metric's status changes
             self._silent ^= {key}
             self.reconciler.queue.add(key)
         if result.load is not None:
-            self.deciders.collector.record_scraped(key, result.load, asked_s)
+            self.deciders.collector.record_scraped(key, result.load, began_s)
             if result.load.concurrency or result.load.rps:
                 self.deciders.poke_at_rest(key)
 
@@ -261,9 +261,9 @@ class Autoscaler:
             )
 
     def _accept_waiting(self, key: str, world: RevisionView) -> None:
-        """Let requests that wait since before we held the bucket count at once.
+        """Record the reports that were queued before we held the bucket.
 
-        Only at zero: of a revision with pods activators do not see all, and less than all would scale it down.
+        Only at zero: activators do not see all load of a revision with pods, and a part of it would scale it down.
         """
         waiting = self.traffic.take_waiting(key)
         if not world.pods.ready:

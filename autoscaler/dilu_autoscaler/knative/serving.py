@@ -1,4 +1,4 @@
-"""Runs the autoscaler's process: signals, event loop, listeners, exit code."""
+"""Runs the autoscaler's process: signals, event loop, stat server, exit code."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 def configure_logs(log_format: str) -> None:
-    """One line an event to stderr: JSON for collectors, plain for people."""
+    """Log one line per event to stderr: JSON for collectors, plain for people."""
     handler = logging.StreamHandler(sys.stderr)
     plain = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
     handler.setFormatter(JsonFormatter(None, None) if log_format == "json" else plain)
@@ -51,7 +51,7 @@ def serve(
     stat_port: int,
     explain_port: int,
 ) -> int:
-    """Serve until a signal comes; the exit code. Raises `ConfigError` for what cannot be used."""
+    """Serve until a signal and return the exit code. Raises `ConfigError` for invalid settings."""
     settings = ProcessSettings(
         pod_name=required(environment, "POD_NAME"),
         pod_ip=required(environment, "POD_IP"),
@@ -65,7 +65,7 @@ def serve(
         explain_port=explain_port,
         map_names=map_names(environment),
     )
-    gc.freeze()  # what was imported stays: it need not be looked at again
+    gc.freeze()  # imported modules stay: the garbage collector need not scan them
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(settings))
 
@@ -78,7 +78,7 @@ async def _serve(settings: ProcessSettings) -> int:
     try:
         port = await traffic.start()
     except OSError as error:
-        raise ConfigError(f"port {settings.stat_port} cannot be listened on: {error.strerror}") from None
+        raise ConfigError(f"cannot listen on port {settings.stat_port}: {error.strerror}") from None
     _log.info("mode=%s identity=%s port=%d policy=%s", settings.mode, settings.identity, port, settings.policy)
     try:
         client = await KubeClient.connect(settings.kubeconfig, user_agent=COMPONENT)
@@ -91,10 +91,10 @@ async def _serve(settings: ProcessSettings) -> int:
 
 
 async def _until(stopped: asyncio.Event, autoscaler: Autoscaler, traffic: StatTraffic) -> int:
-    """Run it until the event; 1 if it ends before.
+    """Run the autoscaler until the event and return the exit code; 1 if it ends earlier.
 
-    Activators are sent away at once: nothing is decided here any more, and an API that hangs may keep us for a while.
-    Peers keep what they have for us until another holds the buckets.
+    Activators are disconnected at once: nothing is decided here any more, and the rest may take long if the API hangs.
+    Peers queue reports for us until another process holds the buckets.
     """
     running = asyncio.create_task(autoscaler.run())
     stopping = asyncio.create_task(stopped.wait())
@@ -109,7 +109,7 @@ async def _until(stopped: asyncio.Event, autoscaler: Autoscaler, traffic: StatTr
     except asyncio.CancelledError:
         return 0
     except BaseExceptionGroup as errors:
-        _log.exception("a part has failed; a new process starts afresh", exc_info=errors)
+        _log.exception("a part failed; the process ends and must be restarted", exc_info=errors)
         return 1
-    _log.error("the autoscaler has ended by itself")
+    _log.error("the autoscaler ended without a signal")
     return 1

@@ -92,7 +92,7 @@ def test_the_holder_of_a_bucket_is_told_apart_from_knatives_own() -> None:
         BucketNumbers(bucket="b-0", holder="dilu-autoscaler-7d9c-x2v_10.0.0.7", is_held=True, renewals=9, taken=1),
         BucketNumbers(bucket="b-1", holder="autoscaler-5f6b-qq8_10.0.0.8", lost=1),
         BucketNumbers(bucket="b-2"),
-        BucketNumbers(bucket="b-3", holder="somebody"),
+        BucketNumbers(bucket="b-3", holder="another-1"),
     )
     found = samples(Numbers(buckets=buckets))
     assert [value for _, value in found["dilu_bucket_held"]] == [1, 0, 0, 0]
@@ -100,7 +100,7 @@ def test_the_holder_of_a_bucket_is_told_apart_from_knatives_own() -> None:
         {"bucket": "b-0", "holder": "dilu-autoscaler-7d9c-x2v", "side": "ours"},
         {"bucket": "b-1", "holder": "autoscaler-5f6b-qq8", "side": "stock"},
         {"bucket": "b-2", "holder": "", "side": "none"},
-        {"bucket": "b-3", "holder": "somebody", "side": "other"},
+        {"bucket": "b-3", "holder": "another-1", "side": "other"},
     ]
     assert found["dilu_bucket_renewals_total"][0][1] == 9
     assert found["dilu_bucket_lost_total"][1][1] == 1

@@ -119,7 +119,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path, option: str) -> None:
         free = [] if option == "--stat-port" else ["--stat-port", "0"]
         code, line = refused(tmp_path, NOBODY, option, port, *free)
     assert code == 2
-    assert f"port {port} cannot be listened on: " in line
+    assert f"cannot listen on port {port}: " in line
 
 
 def test_a_policy_that_does_not_exist_a_folder_that_is_none_and_a_bad_kubeconfig_are_named(tmp_path: Path) -> None:

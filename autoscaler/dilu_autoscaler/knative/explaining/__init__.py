@@ -1,1 +1,1 @@
-"""Says what was decided and why: the log of decisions, metrics, and `dilu explain`."""
+"""Metrics, and what the explain server knows of revisions; the decision log is in `dilu_autoscaler.explaining`."""

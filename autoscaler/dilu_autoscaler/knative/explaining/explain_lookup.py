@@ -1,4 +1,4 @@
-"""Who decides on a revision, by the cluster: its bucket's Lease names the pod to ask."""
+"""Finds the process that decides on a revision: the Lease of its bucket names the pod."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _BUCKET: Final = re.compile(r"autoscaler-bucket-\d\d-of-(\d\d)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Responsible:
-    """Who decides on a revision."""
+    """The holder of a revision's bucket."""
 
     bucket: str
     holder: Holder
-    renewed: str  # as the Lease has it; "": never
+    renewed: str  # time in the Lease; "": never
 
 
 async def find_responsible(key: str, namespace: str, kubeconfig: Path | None, ours: str) -> Responsible:
-    """Who decides on `key`, by the Leases in Knative's namespace. Raises `DiluError` where that cannot be known."""
+    """Find the process that decides on `key`, by the Leases in Knative's namespace. Raises `DiluError` if unknown."""
     client = await KubeClient.connect(
         kubeconfig or default_kubeconfig(os.environ), user_agent="dilu-explain", request_s=REQUEST_S
     )
@@ -43,13 +43,13 @@ async def find_responsible(key: str, namespace: str, kubeconfig: Path | None, ou
 
 
 def responsible_for(key: str, leases: Iterable[Lease], namespace: str, ours: str) -> Responsible:
-    """Who decides on `key`, by these Leases, of which those of buckets count."""
+    """Find the process that decides on `key` by a list of Leases; those that are not of buckets are ignored."""
     by_name = {lease.metadata.name: lease for lease in leases}
     totals = {int(match[1]): lease for name, lease in by_name.items() if (match := _BUCKET.fullmatch(name))}
     totals.pop(0, None)
     if not totals:
         raise DiluError(
-            f"namespace {namespace} has no Lease {bucket_name(0, 1)} or the like: no autoscaler has run there. "
+            f"namespace {namespace} has no Lease such as {bucket_name(0, 1)}: no autoscaler has run there. "
             "Is Knative Serving in another namespace (--namespace)?"
         )
     # After a change of the number of buckets the former Leases still exist, but are not renewed.
@@ -71,7 +71,7 @@ def _last_renewed(leases: Iterable[Lease], total: int) -> str:
 
 
 def default_kubeconfig(environment: Mapping[str, str]) -> Path | None:
-    """Where kubectl would look without a flag. None: `$KUBECONFIG`, or inside a pod its service account."""
+    """Return the kubeconfig that kubectl uses by default. None: `$KUBECONFIG`, or a pod's service account."""
     if environment.get("KUBECONFIG") or environment.get("KUBERNETES_SERVICE_HOST"):
         return None
     usual = Path("~/.kube/config").expanduser()
@@ -95,7 +95,7 @@ def ip_of(responsible: Responsible, key: str, namespace: str) -> str:
             f"kubectl get pods -n {namespace} -l app=autoscaler"
         )
     if not holder.ip:
-        raise DiluError(f"{bucket} is held by {holder.pod}, whose address is not known")
+        raise DiluError(f"{bucket} is held by {holder.pod}, whose address is unknown")
     return holder.ip
 
 

@@ -1,4 +1,4 @@
-"""Prometheus families whose samples are made as they are taken, so that thousands need not be there at once."""
+"""Prometheus families that make their samples on iteration, so that thousands need not be in memory at once."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from prometheus_client.utils import floatToGoString
 from dilu_autoscaler.knative.explaining.snapshot import RevisionNumbers
 
 Value: TypeAlias = Callable[[RevisionNumbers], float | None]
-"""A revision's value. None: it has none, and no sample."""
+"""Returns a revision's value. None: no sample."""
 
 
 class Labels(dict[str, str]):
-    """Labels that many samples share: their text is made once."""
+    """Labels that many samples share; their text is made once."""
 
     __slots__ = ("_text",)
     _text: str
 
     @property
     def text(self) -> str:
-        """As they stand in a line, without the braces."""
+        """Return the labels as in a line of text, without the braces."""
         try:
             return self._text
         except AttributeError:

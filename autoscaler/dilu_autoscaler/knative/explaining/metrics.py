@@ -57,7 +57,7 @@ class NumbersCollector(Collector):
 
 
 class _One(Collector):
-    """One metric by itself."""
+    """A collector of one metric."""
 
     def __init__(self, metric: PrometheusMetric) -> None:
         self._metric = metric
@@ -69,47 +69,51 @@ class _One(Collector):
 # --- the process -----------------------------------------------------------------------------------------------------
 
 _PROCESS_COUNTS: Final[tuple[tuple[str, str, Callable[[ProcessNumbers], int]], ...]] = (
-    ("dilu_stats_received", "Reports that came over websockets.", lambda of: of.stats_received),
+    ("dilu_stats_received", "Reports received over websockets.", lambda of: of.stats_received),
     (
         "dilu_stats_dropped",
-        "Reports about revisions that are not collected, or without numbers.",
+        "Reports about revisions that are not collected, or with invalid numbers.",
         lambda of: of.stats_dropped,
     ),
-    ("dilu_stat_frames_undecodable", "Websocket messages that are no reports.", lambda of: of.frames_undecodable),
+    (
+        "dilu_stat_frames_undecodable",
+        "Websocket messages that are not valid reports.",
+        lambda of: of.frames_undecodable,
+    ),
     (
         "dilu_connections_cut",
-        "Connections that were ended for what they did, or did not.",
+        "Connections that were refused, or closed for being idle or not reading.",
         lambda of: of.connections_cut,
     ),
-    ("dilu_stats_forwarded", "Reports that were sent on to their bucket's holder.", lambda of: of.forwarded),
+    ("dilu_stats_forwarded", "Reports forwarded to their bucket's holder.", lambda of: of.forwarded),
     (
         "dilu_stats_forward_dropped",
-        "Reports that could not be sent on, and were too many or too old to wait.",
+        "Reports that could not be forwarded, dropped by age or by a full queue.",
         lambda of: of.forward_dropped,
     ),
     ("dilu_ticks", "Decisions.", lambda of: of.ticks),
-    ("dilu_tick_overruns", "Decisions that came later than they were due.", lambda of: of.tick_overruns),
-    ("dilu_reconcile_errors", "Reconciliations that failed and are tried again.", lambda of: of.reconcile_errors),
+    ("dilu_tick_overruns", "Decisions that were late by more than a second.", lambda of: of.tick_overruns),
+    ("dilu_reconcile_errors", "Reconciliations that failed and are retried.", lambda of: of.reconcile_errors),
 )
 _PROCESS_GAUGES: Final[tuple[tuple[str, str, Callable[[ProcessNumbers], int]], ...]] = (
-    ("dilu_websocket_clients", "Websockets that are open.", lambda of: of.websocket_clients),
-    ("dilu_stats_forward_queued", "Reports that wait to be sent on.", lambda of: of.forward_queued),
-    ("dilu_work_queue_length", "Revisions that wait to be reconciled.", lambda of: of.work_queue),
+    ("dilu_websocket_clients", "Open websockets.", lambda of: of.websocket_clients),
+    ("dilu_stats_forward_queued", "Reports that wait to be forwarded.", lambda of: of.forward_queued),
+    ("dilu_work_queue_length", "Revisions that wait for reconciliation.", lambda of: of.work_queue),
 )
 _PROCESS_MAPPINGS: Final[tuple[tuple[str, str, str, str, Callable[[ProcessNumbers], Mapping[str, float]]], ...]] = (
-    ("dilu_api_errors", "counter", "verb", "Calls of the Kubernetes API that failed.", lambda of: of.api_errors),
+    ("dilu_api_errors", "counter", "verb", "Failed calls of the Kubernetes API.", lambda of: of.api_errors),
     (
         "dilu_config_errors",
         "gauge",
         "config_map",
-        "ConfigMaps whose newest contents cannot be used; the contents before are in force.",
+        "ConfigMaps whose newest contents are invalid; the previous contents are in force.",
         lambda of: of.config_errors,
     ),
     (
         "dilu_informer_age_seconds",
         "gauge",
         "kind",
-        "Since the API server was last heard about objects of a kind.",
+        "Seconds since the API server last sent anything about a kind.",
         lambda of: of.informer_age_s,
     ),
 )
@@ -133,7 +137,7 @@ def _process_families(process: ProcessNumbers) -> Iterator[Family]:
 _BUCKET_COUNTS: Final[tuple[tuple[str, str, Callable[[BucketNumbers], int]], ...]] = (
     ("dilu_bucket_renewals", "Renewals of the bucket's lease by this process.", lambda of: of.renewals),
     ("dilu_bucket_failures", "Renewals that failed.", lambda of: of.failures),
-    ("dilu_bucket_taken", "Times that this process got the bucket's lease.", lambda of: of.taken),
+    ("dilu_bucket_taken", "Times that this process took the bucket's lease.", lambda of: of.taken),
     ("dilu_bucket_lost", "Times that this process lost it.", lambda of: of.lost),
 )
 
@@ -158,20 +162,20 @@ def _holder_labels(bucket: BucketNumbers, ours: str) -> dict[str, str]:
 
 _REVISION_GAUGES: Final[tuple[tuple[str, str, Value], ...]] = (
     ("dilu_revision_desired_replicas", "Replicas that the policy decided on.", lambda of: of.desired),
-    ("dilu_revision_requested_replicas", "Replicas that the Deployment was asked for.", lambda of: of.requested),
+    ("dilu_revision_requested_replicas", "Replicas that the Deployment was set to.", lambda of: of.requested),
     ("dilu_revision_ready_replicas", "Pods that are ready.", lambda of: of.ready),
-    ("dilu_revision_not_ready_replicas", "Pods that run and are not ready.", lambda of: of.not_ready),
+    ("dilu_revision_not_ready_replicas", "Pods that run but are not ready.", lambda of: of.not_ready),
     ("dilu_revision_pending_replicas", "Pods that do not run yet.", lambda of: of.pending),
     ("dilu_revision_terminating_replicas", "Pods that are stopping.", lambda of: of.terminating),
     ("dilu_revision_panic", "Whether the policy is in panic mode.", lambda of: of.panicking),
     (
         "dilu_revision_excess_burst_capacity",
-        "Requests in flight that the ready pods could take on top of the burst target.",
+        "Requests in flight that the ready pods could take beyond the burst target.",
         lambda of: of.excess_burst_capacity,
     ),
     ("dilu_revision_queue_depth", "Requests that wait in Dilu runtimes.", lambda of: of.queue_depth),
-    ("dilu_revision_oldest_wait_seconds", "How long the first of them has waited.", lambda of: of.oldest_wait_s),
-    ("dilu_revision_refused_rps", "Requests that Dilu runtimes refuse, each second.", lambda of: of.refused_rps),
+    ("dilu_revision_oldest_wait_seconds", "Seconds that the oldest of them has waited.", lambda of: of.oldest_wait_s),
+    ("dilu_revision_refused_rps", "Requests per second that Dilu runtimes refuse.", lambda of: of.refused_rps),
     (
         "dilu_revision_learned_rps",
         "Requests per second that one Dilu runtime has shown it sustains.",
@@ -181,7 +185,7 @@ _REVISION_GAUGES: Final[tuple[tuple[str, str, Value], ...]] = (
 _LOAD_GAUGES: Final[tuple[tuple[str, str, Value], ...]] = (
     ("dilu_revision_load_stable", "Load over the stable window, all pods together.", lambda of: of.stable),
     ("dilu_revision_load_panic", "Load over the panic window, all pods together.", lambda of: of.panic),
-    ("dilu_revision_load_target", "Load to aim for with one pod.", lambda of: of.target),
+    ("dilu_revision_load_target", "Target load of one pod.", lambda of: of.target),
 )
 
 
@@ -189,7 +193,7 @@ def _revision_families(revisions: tuple[RevisionNumbers, ...]) -> Iterator[Famil
     labels = [_labels(one) for one in revisions]
     for name, text, value_of in _REVISION_GAUGES:
         yield revision_family(name, text, value_of, revisions, labels)
-    errors = "Rounds of asking a revision's pods that brought nothing."
+    errors = "Scrapes of a revision's pods that failed."
     yield revision_family(
         "dilu_revision_scrape_errors", errors, lambda of: of.scrape_errors, revisions, labels, kind="counter"
     )
@@ -197,7 +201,9 @@ def _revision_families(revisions: tuple[RevisionNumbers, ...]) -> Iterator[Famil
     for name, text, value_of in _LOAD_GAUGES:
         yield revision_family(name, text, value_of, revisions, of_load)
     of_policy = [Labels({**own, "policy": one.policy}) for one, own in zip(revisions, labels, strict=True)]
-    yield revision_family("dilu_revision_policy", "Which policy scales it.", lambda _: 1, revisions, of_policy)
+    yield revision_family(
+        "dilu_revision_policy", "The policy that scales the revision.", lambda _: 1, revisions, of_policy
+    )
 
 
 def _labels(revision: RevisionNumbers) -> Labels:

@@ -80,6 +80,8 @@ def revision_status(
         settings=None if settings is None else dict(settings),
         bucket=bucket,
     )
+    if entries:
+        status.grantable_rps = entries[-1].last.grantable_rps
     if numbers is not None:
         _fill(status, numbers)
     return status

@@ -15,18 +15,18 @@ from dilu_autoscaler.policy.horizontal.kpa.settings import ScalingMetric
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevisionNumbers:
-    """One revision."""
+    """The numbers of one revision."""
 
     namespace: str
     revision: str
-    service: str = ""  # by the PodAutoscaler's labels; "": it has none
+    service: str = ""  # by the PodAutoscaler's labels; "": none
     configuration: str = ""
     policy: str = "kpa"
     min_replicas: int = 0
     max_replicas: int | None = None  # None: unbounded
     metric: ScalingMetric = ScalingMetric.CONCURRENCY
-    desired: int | None = None  # what the policy decided; None: nothing yet
-    requested: int | None = None  # what the Deployment was last asked for; None: not known
+    desired: int | None = None  # by the policy; None: nothing decided yet
+    requested: int | None = None  # what the Deployment was last set to; None: not known
     ready: int = 0
     not_ready: int = 0
     pending: int = 0
@@ -36,7 +36,7 @@ class RevisionNumbers:
     stable: float | None = None
     panic: float | None = None
     target: float | None = None  # load per replica, utilisation included
-    queue_depth: int | None = None  # in its runtimes, and so on; None: none said anything in the last seconds
+    queue_depth: int | None = None  # by its runtimes, as the next three; None: no report in the last seconds
     oldest_wait_s: float | None = None
     refused_rps: float | None = None
     learned_rps: float | None = None  # of one replica
@@ -46,7 +46,7 @@ class RevisionNumbers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BucketNumbers:
-    """One bucket's lease."""
+    """The numbers of one bucket's lease."""
 
     bucket: str
     holder: str = ""  # its identity, POD_IP; "": it has none
@@ -59,11 +59,11 @@ class BucketNumbers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessNumbers:
-    """The process as a whole."""
+    """The numbers of the process as a whole."""
 
     mode: str = "replace"
     version: str = ""
-    stock_names: bool = False  # whether config-observability asks for Prometheus, so that Knative's names are there too
+    stock_names: bool = False  # whether config-observability has Prometheus, so that Knative's names are exported
     stats_received: int = 0
     stats_dropped: int = 0
     frames_undecodable: int = 0
@@ -77,13 +77,15 @@ class ProcessNumbers:
     work_queue: int = 0
     reconcile_errors: int = 0
     api_errors: Mapping[str, int] = field(default_factory=dict)  # by verb
-    config_errors: Mapping[str, int] = field(default_factory=dict)  # by ConfigMap: 1 while it is unusable
-    informer_age_s: Mapping[str, float] = field(default_factory=dict)  # by kind: since the API server was last heard
+    config_errors: Mapping[str, int] = field(default_factory=dict)  # by ConfigMap: 1 while it is invalid
+    informer_age_s: Mapping[str, float] = field(
+        default_factory=dict
+    )  # by kind: since the API server last sent anything
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numbers:
-    """All of them."""
+    """All numbers."""
 
     process: ProcessNumbers = ProcessNumbers()
     buckets: tuple[BucketNumbers, ...] = ()

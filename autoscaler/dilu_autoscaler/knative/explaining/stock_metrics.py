@@ -1,8 +1,8 @@
-"""The numbers that Knative's autoscaler exports, under the names that its exporter gives them for Prometheus.
+"""The metrics of Knative's autoscaler, under the names of its Prometheus exporter.
 
 Its instruments are `kn.revision.pods.desired` and so on. The exporter turns dots into underscores, drops units in
-braces, and appends `_per_second` to those of `{request}/s` and `_seconds` to those of `s`. Its labels about the
-instrumentation's scope (`otel_scope_name` and so on), the same on every line, are not here.
+braces, and appends `_per_second` to those of `{request}/s` and `_seconds` to those of `s`. Its labels of the
+instrumentation scope (`otel_scope_name` and others), the same on every line, are left out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _GAUGES: Final[tuple[tuple[str, str, Value], ...]] = (
     ("kn_revision_capacity_excess", "Excess burst capacity", lambda of: of.excess_burst_capacity),
     ("kn_revision_panic_mode", "1 in panic mode, else 0", lambda of: of.panicking),
 )
-# A revision has those of the metric that it is scaled by.
+# A revision has only those of the metric that it is scaled by.
 _LOADS: Final[tuple[tuple[str, str, ScalingMetric, Value], ...]] = (
     (
         "kn_revision_concurrency_stable",
@@ -59,7 +59,7 @@ _SCRAPE: Final = "kn_autoscaler_scrape_duration_seconds"
 
 
 def stock_families(revisions: tuple[RevisionNumbers, ...]) -> Iterator[Family]:
-    """Knative's families."""
+    """Yield Knative's families."""
     labels = [_labels(one) for one in revisions]
     for name, text, value_of in _GAUGES:
         yield revision_family(name, text, value_of, revisions, labels)
