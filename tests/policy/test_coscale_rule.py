@@ -18,7 +18,7 @@ from dilu_autoscaler.policy.horizontal import (
 )
 from dilu_autoscaler.policy.horizontal.demand import UNKNOWN_THROUGHPUT
 from dilu_autoscaler.policy.horizontal.dilu.paper_shadow import PaperShadow, shadow_after
-from dilu_autoscaler.policy.horizontal.dilu.prices import MOST_STARTS, MOST_TIME_S, MOST_UNMET, credit_now
+from dilu_autoscaler.policy.horizontal.dilu.prices import MAX_STARTS, MAX_TIME_S, MAX_UNMET, credit_now
 from dilu_autoscaler.policy.horizontal.dilu.rule import capacity_now_rps
 from dilu_autoscaler.policy.horizontal.dilu.settings import CoscaleSpec
 from dilu_autoscaler.policy.horizontal.dilu_paper import DiluPaperSpec
@@ -109,9 +109,9 @@ def test_what_was_saved_or_owed_long_ago_does_not_count(starts: int, replica_s: 
     state = rule.initial_state(DILU, seen, 1.0)._replace(shadow=shadow, starts=starts, replica_s=replica_s, unmet=unmet)
     _, after = rule.decide(DILU, seen, state, 1.0)
     credit = credit_now(DILU, after.shadow, starts=after.starts, replica_s=after.replica_s, unmet=after.unmet)
-    assert abs(credit.starts) <= MOST_STARTS
-    assert abs(credit.time_s) <= MOST_TIME_S + 1
-    assert abs(credit.unmet) <= MOST_UNMET
+    assert abs(credit.starts) <= MAX_STARTS
+    assert abs(credit.time_s) <= MAX_TIME_S + 1
+    assert abs(credit.unmet) <= MAX_UNMET
 
 
 def test_the_last_replica_goes_after_forty_quiet_seconds_and_comes_back_for_who_asks() -> None:

@@ -1,4 +1,4 @@
-"""How long a load that is above what replicas take goes on, given how long it has been: heavy-tailed, so the longer the
+"""How long a load above the replicas' throughput lasts, given how long it has lasted: heavy-tailed, so the longer the
 longer."""
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from typing import Final, NamedTuple
 
 _EDGES_S: Final = (2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 21, 25, 30, 40, 60, 100)
 _MIDDLES_S: Final = (1.0, 2.5, 3.5, 4.5, 5.5, 7.0, 9.0, 11.0, 13.5, 16.5, 19.5, 23.0, 27.5, 35.0, 50.0, 80.0, 150.0)
-MOST_S: Final = 150
+MAX_S: Final = 150
 """Nothing is known of what lasts longer."""
 
 
 class Outlook(NamedTuple):
-    """Of a burst that goes on now, on average."""
+    """Of a burst that lasts now, on average."""
 
     rest_s: float
     """How much longer it lasts."""
@@ -23,13 +23,13 @@ class Outlook(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def outlook(lasted_s: int, cold_start_s: int, scale_s: float, shape: float) -> Outlook:
-    """What is to come of a burst that has lasted so long: P(longer than t) = (1 + t / scale) ** -shape.
+    """Return the expected rest of a burst that has lasted that long: P(longer than t) = (1 + t / scale) ** -shape.
 
     >>> outlook(3, 10, 7.4, 1.15).rest_s < outlook(12, 10, 7.4, 1.15).rest_s
     True
     """
     longer = [(1.0 + edge / scale_s) ** -shape for edge in (0, *_EDGES_S)] + [0.0]
-    lasted_s = min(lasted_s, MOST_S)
+    lasted_s = min(lasted_s, MAX_S)
     weight = rest = after = 0.0
     for place, middle_s in enumerate(_MIDDLES_S):
         if middle_s >= lasted_s:

@@ -10,7 +10,7 @@ ASSUMED_S: Final = 10.0
 """Until one was seen to become ready."""
 _WEIGHT: Final = 0.4
 """Of the newest one."""
-_MOST_PENDING: Final = 64
+_MAX_PENDING: Final = 64
 
 
 class ColdStartTimes(NamedTuple):
@@ -21,7 +21,7 @@ class ColdStartTimes(NamedTuple):
     ready: int = 0
     """As last seen."""
     begun_s: tuple[float, ...] = ()
-    """When each that is starting was first seen, oldest first; at most so many."""
+    """When each that is starting was first seen, oldest first; at most `_MAX_PENDING`."""
 
 
 def cold_start_times_first(seen: Observation) -> ColdStartTimes:
@@ -39,5 +39,5 @@ def cold_start_times_then(seen: Observation, before: ColdStartTimes, now_s: floa
         took_s = max(0.0, now_s - begun_s[0])
         begun_s, count = begun_s[1:], count + 1
         typical_s = took_s if count == 1 else typical_s + _WEIGHT * (took_s - typical_s)
-    begun_s = (*begun_s, *[now_s] * min(_MOST_PENDING, seen.starting - len(begun_s)))
-    return ColdStartTimes(typical_s, count, seen.ready, begun_s[: min(seen.starting, _MOST_PENDING)])
+    begun_s = (*begun_s, *[now_s] * min(_MAX_PENDING, seen.starting - len(begun_s)))
+    return ColdStartTimes(typical_s, count, seen.ready, begun_s[: min(seen.starting, _MAX_PENDING)])

@@ -1,7 +1,7 @@
 """How long it takes until replicas that are not needed are needed again, as a histogram that forgets, and what that
 says about how long to keep them.
 
-What was never seen is assumed: gaps are heavy-tailed, so the longer one has lasted, the longer it goes on.
+Before any gap was seen they are assumed heavy-tailed: the longer one has lasted, the longer it will last.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PLACES: Final = tuple(zip(_KEEPS_S, _MIDDLES_S, strict=True))
 
 @lru_cache(maxsize=16)
 def assumed_gaps(scale_s: float, shape: float, weight: float) -> Gaps:
-    """Before any was seen: P(longer than t) = (1 + t / scale) ** -shape, worth so many seen ones.
+    """Return the gaps assumed at first: P(longer than t) = (1 + t / scale) ** -shape, weighing as `weight` seen ones.
 
     >>> [round(part, 2) for part in assumed_gaps(25.0, 1.2, 1.0)[:4]]
     [0.13, 0.07, 0.09, 0.09]
@@ -33,7 +33,7 @@ def assumed_gaps(scale_s: float, shape: float, weight: float) -> Gaps:
 
 
 def gaps_with(gaps: Gaps, length_s: float, memory_ratio: float) -> Gaps:
-    """The gaps with one more that ended; each earlier one weighs `memory_ratio` times what it weighed."""
+    """Return the gaps with one more that ended; each earlier one weighs `memory_ratio` times what it weighed."""
     at = bisect_left(EDGES_S, length_s)
     faded = [memory_ratio * part for part in gaps]
     faded[at] += 1.0

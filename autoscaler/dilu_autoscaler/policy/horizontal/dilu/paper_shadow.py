@@ -45,7 +45,7 @@ def shadow_after(
     is_quiet: bool = False,
     cold_start_samples: int = 0,
 ) -> PaperShadow:
-    """The shadow after one more second at that rate, in which its starts take so long."""
+    """Return the shadow after one more second at that rate, with starts of that length."""
     before, history, above, below, starts, replica_s, counted_rps, quiet, sample, due, unmet = shadow
     replicas = before if before == 1 == bounds.min_replicas else _present(before, bounds)
     replica_s += replicas
@@ -91,7 +91,7 @@ def rests(shadow: PaperShadow, capacity_rps: float, bounds: Bounds) -> bool:
 
 
 def shadow_at_rest(shadow: PaperShadow, seconds: int, bounds: Bounds) -> PaperShadow:
-    """The shadow after so many quiet seconds, where it rests: what `shadow_after` gives for one after the other."""
+    """Return the shadow at rest after that many quiet seconds, as `shadow_after` would second by second."""
     replicas, history, above, below, starts, replica_s, capacity_rps, quiet, sample, due, unmet = shadow
     to_zero = max(1, WINDOW_SAMPLES - quiet)
     quiet, sample = quiet + seconds, sample + seconds

@@ -14,12 +14,12 @@ LAGS: Final = 120
 """Longest period, in steps."""
 HISTORY: Final = 2 * LAGS + 1
 FIRST_STEP_S: Final = 4
-LONGEST_STEP_S: Final = 1024
+MAX_STEP_S: Final = 1024
 """With this a day is 84 steps."""
 _FADE: Final = 0.95
 _DIP: Final = 0.2
 """The correlation has to fall below this first: what was a moment ago is alike without any period."""
-_LEAST_STEPS: Final = 14
+_MIN_STEPS: Final = 14
 
 
 class Rhythm(NamedTuple):
@@ -33,7 +33,7 @@ class Rhythm(NamedTuple):
     steps_rps: tuple[float, ...] = ()
     """Mean rate of each complete step, oldest first, at most HISTORY."""
     products: tuple[float, ...] = ()
-    """For each lag: the faded sum of products of deviations so many steps apart."""
+    """For each lag: the faded sum of products of deviations that many steps apart."""
     period: int = 0
     """In steps. 0: none was found."""
 
@@ -41,8 +41,8 @@ class Rhythm(NamedTuple):
 NO_RHYTHM: Final = Rhythm()
 
 
-def rhythm_after(rhythm: Rhythm, rps: float, least_correlation: float) -> Rhythm:
-    """The rhythm after one more second at that rate."""
+def rhythm_after(rhythm: Rhythm, rps: float, min_correlation: float) -> Rhythm:
+    """Return the rhythm after one more second at that rate."""
     step_s, filled_s, sum_rps, mean_rps, steps, products, period = rhythm
     filled_s += 1
     sum_rps += rps
@@ -62,17 +62,17 @@ def rhythm_after(rhythm: Rhythm, rps: float, least_correlation: float) -> Rhythm
             for product, earlier in zip(products, newest_first, strict=True)
         ]
     )
-    period = _period(products, len(steps), least_correlation)
-    if not period and len(steps) == HISTORY and step_s < LONGEST_STEP_S:
+    period = _period(products, len(steps), min_correlation)
+    if not period and len(steps) == HISTORY and step_s < MAX_STEP_S:
         coarser = tuple([(one + two) / 2 for one, two in zip(steps[1::2], steps[2::2], strict=True)])
         return Rhythm(step_s=2 * step_s, mean_rps=mean_rps, steps_rps=coarser)
     return Rhythm(step_s, 0, 0.0, mean_rps, steps, products, period)
 
 
-def _period(products: tuple[float, ...], steps: int, least_correlation: float) -> int:
-    """The lag of the highest correlation after the first dip; 0 where it is not high enough, or at the very end."""
+def _period(products: tuple[float, ...], steps: int, min_correlation: float) -> int:
+    """Return the lag of the highest correlation after the first dip; 0 if it is too low or the last lag."""
     most = min(LAGS, steps // 2)
-    if most < _LEAST_STEPS // 2 or len(products) < most or not products[0] > 1e-9:
+    if most < _MIN_STEPS // 2 or len(products) < most or not products[0] > 1e-9:
         return 0
     dip = _DIP * products[0]
     lag = next((lag for lag in range(1, most) if products[lag] <= dip), most)
@@ -80,11 +80,11 @@ def _period(products: tuple[float, ...], steps: int, least_correlation: float) -
         return 0
     highest = max(products[lag:most])
     found = products.index(highest, lag)
-    return found if highest > least_correlation * products[0] and found < most - 1 else 0
+    return found if highest > min_correlation * products[0] and found < most - 1 else 0
 
 
 def expected_rps(rhythm: Rhythm, from_s: float, to_s: float) -> list[float]:
-    """The rates to expect from so many seconds ahead to so many, a step each: of the last two periods the lower one.
+    """Return the expected rates between two times ahead, one per step: the lower one of the last two periods.
 
     Empty where there is no period, or less than two of them.
     """

@@ -19,14 +19,14 @@ _START_STEEPNESS: Final = 0.9
 _SECOND_PRICE: Final = 0.26
 _SECOND_STEEPNESS: Final = 0.02
 _UNMET_STEEPNESS: Final = 0.18
-_MOST_UNMET_EXPONENT: Final = 0.66
-_MOST_EXPONENT: Final = 4.0
+_MAX_UNMET_EXPONENT: Final = 0.66
+_MAX_EXPONENT: Final = 4.0
 STARTS_RATIO: Final = 1.0
 """Starts to spend, of the paper's."""
 _MORE_STARTS: Final = 8.0
 """Share of starts that one more share of replica time allows."""
 PLENTY: Final = 1e6
-MOST_STARTS, MOST_TIME_S, MOST_UNMET = 12, 900, 300.0
+MAX_STARTS, MAX_TIME_S, MAX_UNMET = 12, 900, 300.0
 """The most that counts as in hand, or as owed: what was saved last week is not spent in one night."""
 
 
@@ -49,7 +49,7 @@ UNBOUNDED: Final = Credit(starts=PLENTY, time_s=PLENTY, unmet=0.0)
 
 
 def credit_now(spec: CoscaleSpec, shadow: PaperShadow, *, starts: int, replica_s: int, unmet: float) -> Credit:
-    """What is left after so much was spent."""
+    """Return what is left after that spending."""
     if not spec.keeps_budget:
         return UNBOUNDED
     return Credit(
@@ -62,18 +62,18 @@ def credit_now(spec: CoscaleSpec, shadow: PaperShadow, *, starts: int, replica_s
 def remembered(
     spec: CoscaleSpec, shadow: PaperShadow, *, starts: int, replica_s: int, unmet: float
 ) -> tuple[int, int, float]:
-    """What was spent, so that no credit of it is beyond what counts."""
+    """Return the spending, limited so that no credit exceeds its maximum."""
     if not spec.keeps_budget:
         return starts, replica_s, unmet
     credit = credit_now(spec, shadow, starts=starts, replica_s=replica_s, unmet=unmet)
-    if abs(credit.starts) < MOST_STARTS and abs(credit.time_s) < MOST_TIME_S and abs(credit.unmet) < MOST_UNMET:
+    if abs(credit.starts) < MAX_STARTS and abs(credit.time_s) < MAX_TIME_S and abs(credit.unmet) < MAX_UNMET:
         return starts, replica_s, unmet  # as nearly always
     starts_even = math.floor(_starts_ratio(spec) * shadow.starts)
     time_even_s = math.floor(spec.time_ratio * shadow.replica_s)
     return (
-        min(max(starts, starts_even - MOST_STARTS), starts_even + MOST_STARTS),
-        min(max(replica_s, time_even_s - MOST_TIME_S), time_even_s + MOST_TIME_S),
-        min(max(unmet, shadow.unmet - MOST_UNMET), shadow.unmet + MOST_UNMET),
+        min(max(starts, starts_even - MAX_STARTS), starts_even + MAX_STARTS),
+        min(max(replica_s, time_even_s - MAX_TIME_S), time_even_s + MAX_TIME_S),
+        min(max(unmet, shadow.unmet - MAX_UNMET), shadow.unmet + MAX_UNMET),
     )
 
 
@@ -82,17 +82,17 @@ def _starts_ratio(spec: CoscaleSpec) -> float:
 
 
 def prices_at(credit: Credit) -> Prices:
-    """The prices of a second and of unmet load."""
+    """Return the prices of a second and of unmet load."""
     if credit is UNBOUNDED:
         return Prices(_SECOND_PRICE, 1.0)
-    owed = min(_MOST_EXPONENT, max(-_MOST_EXPONENT, -_SECOND_STEEPNESS * credit.time_s))
-    behind = min(_MOST_UNMET_EXPONENT, max(0.0, -_UNMET_STEEPNESS * credit.unmet))
+    owed = min(_MAX_EXPONENT, max(-_MAX_EXPONENT, -_SECOND_STEEPNESS * credit.time_s))
+    behind = min(_MAX_UNMET_EXPONENT, max(0.0, -_UNMET_STEEPNESS * credit.unmet))
     return Prices(_SECOND_PRICE * math.exp(owed), math.exp(behind) if behind else 1.0)
 
 
 def start_price(credit: Credit, further: int = 0) -> float:
-    """The price of a start, after so many further ones."""
+    """Return the price of a start after that many further ones."""
     if credit is UNBOUNDED:
         return START_PRICE
     owed = -_START_STEEPNESS * (credit.starts - further)
-    return START_PRICE * math.exp(min(_MOST_EXPONENT, max(-_MOST_EXPONENT, owed)))
+    return START_PRICE * math.exp(min(_MAX_EXPONENT, max(-_MAX_EXPONENT, owed)))

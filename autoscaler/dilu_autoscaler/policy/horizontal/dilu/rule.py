@@ -1,11 +1,11 @@
 """Dilu's own horizontal rule: the paper's moves, made when they pay most, within what the paper's rule would spend.
 
 A shadow of the paper's rule runs along (`paper_shadow`): its starts, its replica time and the load that it leaves over
-are the budget. What is left of each sets prices (`coscale_prices`), and every move has to be worth them:
+are the budget. What is left of each sets prices (`prices`), and every move has to be worth them:
 
-* a replica starts when the load that it will meet, as long as bursts last (`burst_outlook`) and a start takes
+* a replica starts when the load that it will meet, as long as bursts last (`burst_duration`) and a start takes
   (`cold_start_times`), is worth the start and its time; several at once where each of them is worth it;
-* it starts ahead of a load that comes back in a known period (`rhythm`);
+* it starts ahead of a load that comes back in a known period (`periodicity`);
 * what is not needed is kept for as long as the gaps so far say (`gap_histogram`), the last replica too;
 * as long as less load was not left over than by the paper's rule, it does not stay below that rule.
 
@@ -46,9 +46,9 @@ from dilu_autoscaler.policy.horizontal.dilu_paper import WINDOW_SAMPLES
 from dilu_autoscaler.policy.horizontal.observations import Decision, Observation, Sample
 
 _DRAIN_S: Final = 3
-"""In so many seconds, what waits too long for the objective is to be worked off."""
+"""Seconds within which requests that wait too long for the objective should be served."""
 _GAP_SCALE_S, _GAP_SHAPE, _GAP_WEIGHT, _GAP_MEMORY = 43.0, 1.185, 7.4, 0.95
-_LEAST_GAP_S: Final = 3
+_MIN_GAP_S: Final = 3
 """Shorter ones of the last replica are pauses."""
 _AHEAD_UNMET: Final = 5.0
 """Replica seconds of load left over, less than by the shadow, up to which it is followed."""
@@ -71,7 +71,7 @@ class CoscaleState(NamedTuple):
     """Load that came while the ready replicas could not take it, in replicas x seconds."""
     gaps: Gaps = ()
     last_gaps: Gaps = ()
-    """Of the last replica: for how long nobody asked."""
+    """Of the last replica: lengths of the times without a request."""
     last_keep_s: int = WINDOW_SAMPLES
     quiet: Quiet = NEVER_QUIET
     cold_starts: ColdStartTimes = ColdStartTimes()
@@ -79,7 +79,7 @@ class CoscaleState(NamedTuple):
 
 
 def initial_state(spec: CoscaleSpec, seen: Observation, now_s: float) -> CoscaleState:
-    """The state of a function first looked at now."""
+    """Return the state of a function that is observed for the first time."""
     gaps = assumed_gaps(_GAP_SCALE_S, _GAP_SHAPE, _GAP_WEIGHT)
     return CoscaleState(
         shadow=PaperShadow(replicas=max(1, seen.desired)),
@@ -108,7 +108,7 @@ def decide(spec: CoscaleSpec, seen: Observation, state: CoscaleState, now_s: flo
 
 
 def capacity_now_rps(spec: CoscaleSpec, seen: Observation) -> float | None:
-    """What a replica can take: what it could be granted now, between its request and its limit.
+    """Return the throughput that a replica could be granted now, between its request and its limit.
 
     >>> seen = Observation(ready=1, desired=1, grantable_rps=30.0)
     >>> [capacity_now_rps(CoscaleSpec(rps_limit=limit, rps_request=40.0), seen) for limit in (56.0, None)]
@@ -120,8 +120,8 @@ def capacity_now_rps(spec: CoscaleSpec, seen: Observation) -> float | None:
         return limit_rps
     if granted_rps is None:
         return spec.rps_request
-    least_rps = spec.rps_request or (0.5 * limit_rps if limit_rps is not None else 0.0)
-    return max(least_rps, granted_rps if limit_rps is None else min(limit_rps, granted_rps))
+    min_rps = spec.rps_request or (0.5 * limit_rps if limit_rps is not None else 0.0)
+    return max(min_rps, granted_rps if limit_rps is None else min(limit_rps, granted_rps))
 
 
 class _Course:
@@ -226,14 +226,14 @@ class _Course:
         self._change(spec.bounds.clamp(wanted))
 
     def keep_last(self, *, needs_one: bool) -> None:
-        """Go to zero when nobody has asked for long enough, and to one when somebody asks."""
+        """Go to zero after a long enough time without a request, and to one at a request."""
         if needs_one and self.replicas == 0:
             self._change(1)
         elif not needs_one and self.replicas == 1 and self._spec.bounds.min_replicas == 0:
             self._change(0)
 
     def state(self, quiet: Quiet) -> CoscaleState:
-        """What to remember."""
+        """Return the next state."""
         shadow = self._shadow
         starts, replica_s, unmet = remembered(
             self._spec, shadow, starts=self._starts, replica_s=self._replica_s, unmet=self._unmet
@@ -255,7 +255,7 @@ class _Course:
         )
 
     def reason(self, before: int) -> str:
-        """One line for people, when it was so many before."""
+        """Return the reason of the change from `before`, one line for operators."""
         if self.replicas == 0 == before:
             return "zero: no demand"
         text = f"{_move(before, self.replicas)}: {self._recent[-1]:.1f} rps at {self._capacity_rps:.1f} each"
@@ -276,7 +276,7 @@ class _Course:
         return self.replicas <= 1 and self._above < 2 and not self._rhythm.period and self._shadow.replicas <= 1
 
     def _rest(self, seconds: int) -> int:
-        """Pass so many quiet seconds at once, or the first of them, after a quiet one: what they count, and no more.
+        """Pass that many quiet seconds at once, or the first of them, after a quiet one.
 
         Returns how many were passed; the others may change more than that.
         """
@@ -312,7 +312,7 @@ class _Course:
         )
 
     def _count(self, sample: Sample) -> None:
-        """What that second brought, and what it cost."""
+        """Count the load of a second and its cost."""
         rps, replicas, capacity_rps = sample.rps, self.replicas, self._capacity_rps
         self._shadow = shadow_after(
             self._shadow,
@@ -336,7 +336,7 @@ class _Course:
             self._count_step(rps)
 
     def _count_step(self, rps: float) -> None:
-        """The rhythm's seconds are counted here, so that one of them costs next to nothing."""
+        """Count a second of the rhythm; here, because it costs less than a new `Rhythm`."""
         if self._filled_s + 1 < self._rhythm.step_s:
             self._filled_s += 1
             self._sum_rps += rps
@@ -349,13 +349,13 @@ class _Course:
         return Rhythm(step_s, self._filled_s, self._sum_rps, mean_rps, steps_rps, products, period)
 
     def _count_quiet(self, credit: Callable[[], Credit], *, is_quiet: bool) -> None:
-        """How long the last replica is kept is decided when nobody asks any more, and stays so until somebody does."""
+        """Decide the keep-alive of the last replica at the first quiet second; it stays until the next request."""
         if is_quiet:
             self._quiet_samples += 1
             if self._quiet_samples == 1:
                 self.last_keep_s = last_keep_s(self._spec, credit(), self._last_gaps, self._cold_s)
             return
-        if self._quiet_samples > _LEAST_GAP_S:
+        if self._quiet_samples > _MIN_GAP_S:
             self._last_gaps = gaps_with(self._last_gaps, self._quiet_samples, _GAP_MEMORY)
         self._quiet_samples = 0
 
@@ -377,12 +377,12 @@ class _Course:
 
 
 def _quiet_until(samples: Sequence[Sample], begin: int) -> int:
-    """The place of the first sample from there on that is not quiet."""
+    """Return the place of the first sample from `begin` on that is not quiet."""
     return next((at for at in range(begin, len(samples)) if not samples[at].is_quiet), len(samples))
 
 
 def _move(before: int, replicas: int) -> str:
-    """What a change is called.
+    """Return the name of a change.
 
     >>> [_move(before, after) for before, after in ((0, 1), (1, 3), (3, 3), (3, 1), (1, 0))]
     ['from zero', 'out', 'steady', 'in', 'to zero']
@@ -395,17 +395,18 @@ def _move(before: int, replicas: int) -> str:
 
 
 def _without_a_course(spec: CoscaleSpec, seen: Observation, state: CoscaleState, now_s: float) -> Decision:
-    """While no second is over, or nobody knows what a replica takes: the first one comes, and the last ones go."""
+    """Decide without a new sample or a known throughput: start the first replica, and remove the last ones."""
     needs_one = keeps_last(seen, state.quiet, state.last_keep_s)
     if seen.desired == 0 and needs_one:
         asked = f"{seen.waiting} waiting" if seen.waiting else f"{len(seen.samples)} new samples with demand"
         return Decision(replicas=1, reason=f"from zero: {asked}")
     if seen.desired == 0:
         return Decision(replicas=0, reason="zero: no demand")
-    least = spec.bounds.min_replicas
-    if seen.samples and not needs_one and seen.desired > least:
-        reason = f"{_move(seen.desired, least)}: the last {state.quiet.samples} samples without demand"
-        return Decision(replicas=least, reason=reason)
+    min_replicas = spec.bounds.min_replicas
+    if seen.samples and not needs_one and seen.desired > min_replicas:
+        quiet = f"no demand in the last {state.quiet.samples} samples, limit {state.last_keep_s}"
+        reason = f"{_move(seen.desired, min_replicas)}: {quiet}"
+        return Decision(replicas=min_replicas, reason=reason)
     reason = UNKNOWN_THROUGHPUT if seen.samples else "hold: no new sample"
     next_change_s = _next_change_s(spec, seen, state.quiet, state.last_keep_s, seen.desired, now_s)
     return Decision(replicas=None, reason=reason, next_change_s=next_change_s)

@@ -57,7 +57,7 @@ class CoscaleSpec:
 
 
 def coscale_spec_for(function: FunctionSpec) -> CoscaleSpec:
-    """The rule's settings for a function."""
+    """Return the rule's settings for a function."""
     return CoscaleSpec(
         rps_limit=function.rps_limit,
         rps_request=function.rps_request,

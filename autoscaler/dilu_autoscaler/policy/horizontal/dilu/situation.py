@@ -16,10 +16,10 @@ RECENT_SAMPLES: Final = 12
 FULL_RATIO: Final = 0.998
 """Of its throughput, what a replica is planned for."""
 SPARE: Final = 0.014
-"""Of a replica: for so little none is kept."""
+"""Load below this fraction of a replica's throughput keeps no replica."""
 TAIL_S: Final = 12
-"""For so long at least a replica stays after its burst."""
-MOST_DEBT_S: Final = 58.0
+"""Minimum time that a replica stays after its burst."""
+MAX_DEBT_S: Final = 58.0
 """Replica seconds that may be owed when one more starts than the shadow has."""
 EVEN: Final = 0.5
 """Starts are whole, their credit is not: from here on one counts as there."""

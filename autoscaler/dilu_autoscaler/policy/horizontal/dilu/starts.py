@@ -8,22 +8,22 @@ from typing import Final
 from dilu_autoscaler.policy.horizontal.dilu.burst_duration import outlook
 from dilu_autoscaler.policy.horizontal.dilu.periodicity import expected_rps
 from dilu_autoscaler.policy.horizontal.dilu.prices import Credit, start_price
-from dilu_autoscaler.policy.horizontal.dilu.situation import EVEN, LATELY_SAMPLES, MOST_DEBT_S, TAIL_S, Situation
+from dilu_autoscaler.policy.horizontal.dilu.situation import EVEN, LATELY_SAMPLES, MAX_DEBT_S, TAIL_S, Situation
 
 _BURST_SCALE_S, _BURST_SHAPE = 10.0, 1.15
-_LEAST_UNMET: Final = 0.02
+_MIN_UNMET: Final = 0.02
 """Of a replica: for less than that none starts, whatever it costs."""
 _OVERLOAD: Final = 8
 """Times what its replicas take: a load so high is answered at once."""
-_MOST_ASKED: Final = 64
-"""So many more are asked for one by one; where a load needs others too, they come a second later."""
+_MAX_ASKED: Final = 64
+"""Replicas that are weighed one by one; if a load needs more, they are started a second later."""
 _LEAD_ABOVE: Final = 6
 """Samples above all replicas with which the shadow counts as on its way out; it needs 20."""
 _LEAD_STARTS, _FORECAST_STARTS, _CATCH_UP_STARTS = 0.78, 1.64, 0.6
 """Starts that may be owed when one more comes ahead of the shadow, of a known period, and after the shadow's."""
 _FOLLOW_RATIO: Final = 0.36
 """Of the price of a start, where the shadow has made it already."""
-_BUY_S, _MOST_BOUGHT = 67.0, 2.0
+_BUY_S, _MAX_BOUGHT = 67.0, 2.0
 """Saved replica seconds that pay for a start, and the most starts at a time."""
 _FORECAST_UNMET: Final = 0.163
 """Of a replica: for less than that none starts ahead."""
@@ -43,10 +43,10 @@ def worth_starting(now: Situation) -> int:
     most = most if now.spec.right_number else min(1, most)
     pays = prices.unmet * after_s >= start_price(credit) + time_price
     more = max(0, min(most, _at_once(now, min(loads), pays=pays)))
-    most = min(most, more + _MOST_ASKED)
+    most = min(most, more + _MAX_ASKED)
     while more < most:
         unmet = sum([min(1.0, load - there - more) for load in loads if load > there + more]) / LATELY_SAMPLES
-        if unmet <= _LEAST_UNMET or not _may_start(now, more):
+        if unmet <= _MIN_UNMET or not _may_start(now, more):
             break
         follows = now.shadow.replicas > now.replicas + more and credit.starts - more > -EVEN
         price = start_price(credit, more) * (_FOLLOW_RATIO if follows else 1.0)
@@ -78,14 +78,14 @@ def _may_start(now: Situation, more: int) -> bool:
     if shadow.replicas > now.replicas + more:
         return left + _bought(credit) >= -_CATCH_UP_STARTS
     on_its_way = left >= EVEN or shadow.above >= _LEAD_ABOVE
-    return spec.leads and on_its_way and left >= EVEN - _LEAD_STARTS and credit.time_s >= -MOST_DEBT_S
+    return spec.leads and on_its_way and left >= EVEN - _LEAD_STARTS and credit.time_s >= -MAX_DEBT_S
 
 
 def _bought(credit: Credit) -> float:
-    """Starts that saved replica time pays for, where load was left over that the paper's rule would have met."""
+    """Return the starts that saved replica time pays for while the paper's rule would have met more load."""
     if credit.unmet >= 0 or credit.time_s <= 0:
         return 0.0
-    return min(_MOST_BOUGHT, credit.time_s / _BUY_S)
+    return min(_MAX_BOUGHT, credit.time_s / _BUY_S)
 
 
 def ahead(now: Situation, wanted: int) -> int:
@@ -99,10 +99,10 @@ def ahead(now: Situation, wanted: int) -> int:
     credit, prices, step_s = now.credit, now.prices, now.rhythm.step_s
     rates = expected_rps(now.rhythm, now.cold_start_s, now.cold_start_s + _FORECAST_AHEAD_S)
     loads = [rps / now.full_rps for rps in rates]
-    while load - wanted > _FORECAST_UNMET and (more := wanted - now.replicas) < _MOST_ASKED:
+    while load - wanted > _FORECAST_UNMET and (more := wanted - now.replicas) < _MAX_ASKED:
         unmet = [min(1.0, load - wanted) for load in loads if load > wanted]
         price = start_price(credit, more) + prices.second * (len(unmet) * step_s + now.cold_start_s)
-        if credit.starts - more < EVEN - _FORECAST_STARTS or credit.time_s < -MOST_DEBT_S:
+        if credit.starts - more < EVEN - _FORECAST_STARTS or credit.time_s < -MAX_DEBT_S:
             break
         if prices.unmet * sum(unmet) * step_s < price:
             break
