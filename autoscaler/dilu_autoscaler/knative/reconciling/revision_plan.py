@@ -1,10 +1,7 @@
-"""What one look at a PodAutoscaler leads to: which objects are written, and what its status becomes.
+"""The plan of one reconcile of a PodAutoscaler: which objects are written, and its new status.
 
-Pure: the cluster as it is known goes in, a plan comes out, and only what differs is in it. Step by step and to the last
-condition as in Knative. Source: the Knative contract, §2.
-
-One thing is kept back that Knative does: as long as nothing is known of the load, a revision that is being activated is
-not made smaller, but for giving up its activation. Knative takes it down to min-scale then.
+Pure: the cluster as the caches know it goes in; the plan that comes out holds only what differs. Steps and conditions
+are Knative's, with the one exception that `replica_count` names. Source: the Knative contract, §2.
 """
 
 from __future__ import annotations
