@@ -19,17 +19,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-PACKAGES = ("dilu", "dilu_kube", "dilu_autoscaler", "dilu_scheduler", "dilu_simulator")
-IMPORT_ALL = """
-import importlib, pkgutil, sys
-for name in sys.argv[1:]:
-    package = importlib.import_module(name)
-    assert "site-packages" in package.__file__, package.__file__
-    for module in pkgutil.walk_packages(package.__path__, f"{name}."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
-            print(module.name)
-"""
 
 
 def uv() -> str:
@@ -62,23 +51,6 @@ def python(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest
     offline = ("--quiet", "--offline", "--no-deps", "--no-build-isolation", "--python", home / "bin" / "python")
     run(uv(), "pip", "install", *offline, ROOT if request.param == "checkout" else wheel)
     return home / "bin" / "python"
-
-
-def test_all_modules_are_installed(python: Path, tmp_path: Path) -> None:
-    found = run(python, "-W", "error", "-c", IMPORT_ALL, *PACKAGES, cwd=tmp_path).split()
-    sources = [
-        path for part in ("sdk", "kube", "autoscaler", "scheduler-extender", "simulator") for path in modules(part)
-    ]
-    assert sorted(found) == sorted(sources)
-
-
-def modules(part: str) -> list[str]:
-    """The names of the modules below a part of the repository, but its packages at the top and `__main__`."""
-    names = [
-        ".".join(path.relative_to(ROOT / part).with_suffix("").parts).removesuffix(".__init__")
-        for path in (ROOT / part).rglob("*.py")
-    ]
-    return [name for name in names if "." in name and not name.endswith("__main__")]
 
 
 def test_the_command_line_explains_itself(python: Path, tmp_path: Path) -> None:

@@ -35,6 +35,16 @@ STATED = [
     ("training.md", f"`DILU_STATS_PORT`, {NUMBER}\\)", "dilu.spec.names:DEFAULT_STATS_PORT"),
     ("local.md", f"1, 2, 4 … {NUMBER} s", "dilu_autoscaler.local.crash_loop:MAX_BACKOFF_S"),
     ("knative.md", f"For {NUMBER} s after a bucket", "dilu_autoscaler.knative.process:SETTLES_S"),
+    ("adr/0003-drain.md", f"for another {NUMBER} ms", "dilu.runtime.replica:_LAST_CONNECTIONS_S * 1000"),
+    ("adr/0003-drain.md", f"each SYN for {NUMBER} ms", "dilu.runtime.replica:_LAST_HANDSHAKES_S * 1000"),
+    ("adr/0003-drain.md", f"until {NUMBER} checks in a row", "dilu.runtime.replica:_QUIET_POLLS"),
+    ("adr/0003-drain.md", f"in a row, {NUMBER} ms apart", "dilu.runtime.replica:_POLL_S * 1000"),
+    ("../README.md", f"Serve it on port {NUMBER}", "dilu.spec.names:DEFAULT_PORT"),
+    (
+        "../CHANGELOG.md",
+        f"{NUMBER} connections per address",
+        "dilu_autoscaler.knative.reports.stat_server:MAX_PER_ADDRESS",
+    ),
 ]
 
 
