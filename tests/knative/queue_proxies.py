@@ -7,12 +7,15 @@ import errno
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 from dilu_autoscaler.knative.reports import stat_pb2
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Answers = Callable[[str, int], bytes | None]
-"""An answer's bytes by the pod's address and how many requests were before, at that pod. None: none, ever."""
+"""An answer's bytes by the pod's address and the number of earlier requests to that pod. None: it never answers."""
+HANG_UP: Final = b""
+"""The answer of a pod that closes the connection."""
 
 
 def report(
@@ -68,6 +71,8 @@ async def pods(answers: Answers, *addresses: str, closes: bool = False) -> Async
                 seen.requests.append((address, head))
                 seen.asked.set()
                 bytes_ = answers(address, before)
+                if bytes_ == HANG_UP:
+                    break
                 if bytes_ is not None:
                     writer.write(bytes_)
                     await writer.drain()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +16,9 @@ from dilu.http.addresses import Address
 from dilu.http.client.gets import GetClient, OnGetResult
 from dilu_autoscaler.knative.objects import POD_AUTOSCALERS, SERVERLESS_SERVICES
 from dilu_autoscaler.knative.reconciling.conditions import time_text
-from dilu_autoscaler.knative.reports import stat_pb2
 from dilu_autoscaler.knative.reports.stats import Stat, write_frame
 from dilu_kube.resources import CONFIG_MAPS, DEPLOYMENTS, LEASES, PODS
+from knative.queue_proxies import HANG_UP, pods, report
 from kube.fake_api_server import ApiServer
 from kube.object_store import Object
 
@@ -261,54 +262,28 @@ class Activator:
 
 
 class QueueProxies:
-    """The queue-proxies of pods, on addresses of 127.0.0.0/8; each says what `concurrency` is then."""
+    """The queue-proxies of pods, on addresses of 127.0.0.0/8; each reports `concurrency`, or closes its connections."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self.addresses = addresses
         self.concurrency = 0.0
         self.answers = True
-        self.asked = 0
-        self._servers: list[asyncio.Server] = []
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._running = contextlib.AsyncExitStack()
 
     async def start(self, port: int = 9090) -> dict[Address, Address]:
-        """Listen; where requests for the queue-proxies' own port are to go."""
-        routes: dict[Address, Address] = {}
-        for address in self.addresses:
-            server = await asyncio.start_server(self._serve, address, 0)
-            routes[address, port] = (address, server.sockets[0].getsockname()[1])
-            self._servers.append(server)
-        return routes
+        """Listen; return where requests for the queue-proxies' own port must go."""
+        if not self.addresses:
+            return {}
+        seen = await self._running.enter_async_context(pods(self._answer, *self.addresses))
+        return {(address, port): (address, seen.port) for address in self.addresses}
 
     async def stop(self) -> None:
-        """End all."""
-        for server in self._servers:
-            server.close()
-        for writer in list(self._writers):
-            writer.transport.abort()
-        await asyncio.gather(*(server.wait_closed() for server in self._servers))
-        while self._writers:
-            await asyncio.sleep(0)
+        """Close all servers and connections."""
+        await self._running.aclose()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
-        try:
-            while self.answers:
-                await reader.readuntil(b"\r\n\r\n")
-                self.asked += 1
-                stat = stat_pb2.Stat(
-                    pod_name=writer.get_extra_info("sockname")[0],
-                    average_concurrent_requests=self.concurrency,
-                    request_count=self.concurrency,
-                    process_uptime=100.0,
-                ).SerializeToString()
-                head = "HTTP/1.1 200 OK\r\nContent-Type: application/protobuf\r\n"
-                writer.write(f"{head}Content-Length: {len(stat)}\r\n\r\n".encode() + stat)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            self._writers.discard(writer)
-            writer.close()
+    def _answer(self, address: str, before: int) -> bytes:
+        load = self.concurrency
+        return report(address, concurrency=load, requests=load) if self.answers else HANG_UP
 
 
 def frame(revision: str = "rev", *, concurrency: float = 1.0, requests: float = 1.0, time_s: int = 0) -> bytes:
