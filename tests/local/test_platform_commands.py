@@ -246,7 +246,7 @@ def test_ps_shows_the_others_when_one_is_silent() -> None:
         assert shown.returncode == 1
         assert re.search(r"first +http://", shown.stdout)
         assert shown.stderr == f"dilu: silent (pid {silent.process.pid}) does not answer within 2 s; is it stopped?\n"
-        assert 2.0 <= took_s < 5.0  # a process has to start, too
+        assert 2.0 <= took_s < 20.0  # a process has to start, too, on a machine that may be busy
         assert called.stdout == "8.0"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_the_environment_and_envoy_bound_requests_too(serve_function: ServeFunct
 
 
 ORDER = """
-    import dilu, time
+    import dilu, os, time
 
     done = []
 
@@ -97,16 +98,18 @@ ORDER = """
     def order(name: str):
         if name == "order":
             return done
-        time.sleep(0.5 if name == "first" else 0.01)
+        while name == "first" and not os.path.exists(os.environ["RELEASE"]):
+            time.sleep(0.01)
         done.append(name)
         return name
 """
 
 
 def test_urgent_requests_go_first_and_displace_the_least_urgent_when_the_queue_is_full(
-    serve_function: ServeFunction,
+    serve_function: ServeFunction, tmp_path: Path
 ) -> None:
-    replica = serve_function(ORDER)
+    release = tmp_path / "release"
+    replica = serve_function(ORDER, RELEASE=str(release))
     answers: dict[str, Answer] = {}
 
     def post(name: str, urgency: int) -> None:
@@ -126,6 +129,7 @@ def test_urgent_requests_go_first_and_displace_the_least_urgent_when_the_queue_i
             ),
             f"{name} arrived",
         )
+    release.touch()
     for thread in threads:
         thread.join()
     assert (answers["least"].status, answers["least"].headers["dilu-refused"]) == (429, "displaced")
