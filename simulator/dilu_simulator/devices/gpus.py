@@ -20,10 +20,10 @@ from dilu_autoscaler.policy.vertical import (
     with_tenant,
     without_tenant,
 )
+from dilu_autoscaler.policy.vertical.node_state import WHOLE_MILLI
 from dilu_simulator.event_queue import EventQueue, Order
 
 TICK_US: Final = 5000
-WHOLE_MILLI: Final = 1000
 HEADROOM_US: Final = 1_000_000
 """A tenant without work for this time is expected to lend its share."""
 
