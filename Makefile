@@ -3,7 +3,8 @@
 .PHONY: help demo test lint format bench docs evaluate lock clean cluster-up cluster-down test-cluster test-cluster-full
 SHELL := /bin/bash
 BIN := .venv/bin
-WORKERS ?= 2
+# One more than the two cores of a small machine: many tests wait for a process or a clock.
+WORKERS ?= 3
 # `$(call pytest,SECONDS)`: a run that takes longer is ended, prints where it hangs, and fails (tools/within.py).
 pytest = $(BIN)/python tools/within.py $(1) $(BIN)/python -m pytest
 

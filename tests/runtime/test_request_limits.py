@@ -72,9 +72,9 @@ def test_an_idle_replica_tries_even_what_looks_hopeless(shared_function: ServeFu
 def test_a_request_whose_time_is_over_gets_504_while_it_runs(serve_function: ServeFunction) -> None:
     replica = sleeping(serve_function)
     began_s = time.monotonic()
-    answer = replica.post(1.5, headers={"X-Request-Timeout-Ms": "300"})
+    answer = replica.post(6.0, headers={"X-Request-Timeout-Ms": "300"})
     assert (answer.status, answer.json()["error"]["code"]) == (504, "deadline-exceeded")
-    assert time.monotonic() - began_s < 1.2
+    assert time.monotonic() - began_s < 5.0
 
 
 @pytest.mark.parametrize("value", ["soon", "-1", "0", "nan", "inf", ""])

@@ -44,7 +44,7 @@ def test_a_request_at_zero_is_answered_by_a_replica_at_once(tmp_path: Path, monk
             await cluster.activator.report()
             began_s = time.monotonic()
             await until(lambda: knative.scaled() == [1])
-            assert time.monotonic() - began_s < 1.0
+            assert time.monotonic() - began_s < 1.8  # and not at the next tick
             assert knative.holder() == OURS
             await until(lambda: knative.condition("Active") == ("True", ""))
             assert knative.mode() == "Proxy"  # the burst target is more than one replica takes
