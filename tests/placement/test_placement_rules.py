@@ -1,21 +1,12 @@
-"""Where replicas go: caps hold at every moment, and the books return to zero."""
+"""Which GPUs each placement rule chooses."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from dilu.errors import ConfigError
 from dilu.spec import Kind
-from dilu_autoscaler.policy.vertical import vertical_policy_named
-from dilu_simulator.devices import PLACEMENTS, Books, Demand, placement_named
-from dilu_simulator.devices.cluster import Cluster
-from dilu_simulator.event_queue import EventQueue
-from dilu_simulator.run import books_for
-from dilu_simulator.scenario import ClusterSize
-
-SIZE = ClusterSize(nodes=2, gpus_per_node=2, gpu_memory_mib=100)
+from dilu_scheduler.placement import PLACEMENTS, Books, Demand, placement_named
 
 
 def demand(request: int, limit: int, memory: int, gpus: int = 1) -> Demand:
@@ -29,48 +20,32 @@ def demand(request: int, limit: int, memory: int, gpus: int = 1) -> Demand:
     )
 
 
-DEMANDS = st.builds(
-    demand,
-    st.integers(min_value=1, max_value=1000),
-    st.integers(min_value=1, max_value=1000),
-    st.integers(min_value=1, max_value=100),
-    st.integers(min_value=1, max_value=4),
-)
-
-
-def check(books: Books) -> None:
-    assert max(books.request_milli) <= books.omega_milli
-    assert max(books.limit_milli) <= books.gamma_milli
-    assert max(books.booked_mib) <= books.memory_mib
-    assert min(*books.request_milli, *books.limit_milli, *books.booked_mib, *books.tenants) >= 0
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(DEMANDS, st.booleans()), max_size=40), st.sampled_from(sorted(PLACEMENTS)))
-def test_no_gpu_is_ever_booked_beyond_its_caps_and_the_books_return_to_zero(
-    steps: list[tuple[Demand, bool]], name: str
-) -> None:
-    books = books_for(SIZE)
-    cluster = Cluster(books, placement_named(name), vertical_policy_named("dilu"), EventQueue())
-    placed = []
-    for asked, leaves in steps:
-        gpus = cluster.place(asked)
-        if gpus is not None:
-            assert len({gpu.number for gpu in gpus}) == asked.gpus
-            placed.append((asked, gpus))
-        check(books)
-        if leaves and placed:
-            cluster.leave(*placed.pop(0))
-            check(books)
-    for asked, gpus in placed:
-        cluster.leave(asked, gpus)
-    assert not any((*books.request_milli, *books.limit_milli, *books.booked_mib, *books.tenants))
+def empty_books() -> Books:
+    """Two nodes of two GPUs."""
+    return Books(
+        gpus_per_node=2,
+        memory_mib=100,
+        omega_milli=1000,
+        gamma_milli=1500,
+        request_milli=[0] * 4,
+        limit_milli=[0] * 4,
+        booked_mib=[0] * 4,
+        tenants=[0] * 4,
+    )
 
 
 def places(name: str, *demands: Demand) -> list[list[int] | None]:
-    cluster = Cluster(books_for(SIZE), placement_named(name), vertical_policy_named("dilu"), EventQueue())
-    found = [cluster.place(asked) for asked in demands]
-    return [None if gpus is None else [gpu.number for gpu in gpus] for gpus in found]
+    """Choose for one demand after the other, and book what was chosen."""
+    books, rule, found = empty_books(), placement_named(name), list[list[int] | None]()
+    for asked in demands:
+        chosen = rule.choose(asked, books)
+        found.append(None if chosen is None else list(chosen))
+        for gpu in chosen or ():
+            books.request_milli[gpu] += asked.request_milli
+            books.limit_milli[gpu] += asked.limit_milli
+            books.booked_mib[gpu] += asked.memory_mib
+            books.tenants[gpu] += 1
+    return found
 
 
 def test_first_fit_takes_the_first_gpu_with_room_for_share_limit_and_memory() -> None:
@@ -101,3 +76,16 @@ def test_an_unknown_placement_is_refused_with_the_names_there_are() -> None:
         ConfigError, match="placement = 'best', must be one of: exclusive, first-fit, first-fit-by-limit"
     ):
         placement_named("best")
+
+
+@pytest.mark.parametrize("name", sorted(PLACEMENTS))
+def test_a_rule_chooses_and_books_nothing(name: str) -> None:
+    books = empty_books()
+    assert placement_named(name).choose(demand(500, 1000, 50, gpus=2), books) == [0, 1]
+    assert books == empty_books()
+
+
+@pytest.mark.parametrize("name", sorted(PLACEMENTS))
+@pytest.mark.parametrize("too_much", [(1001, 1001, 1), (1, 1501, 1), (1, 1, 101)])
+def test_a_demand_beyond_one_cap_alone_finds_no_room(name: str, too_much: tuple[int, int, int]) -> None:
+    assert places(name, demand(*too_much)) == [None]
