@@ -10,7 +10,8 @@ UNDECIDED = "nothing decided yet"
 def sentence(entry: Entry | None) -> str:
     """Say what was decided, why, and what became of it.
 
-    >>> inputs = Inputs("5 for 9.00 in flight", 2, 0, 0, None, 9.0, 9.0, None)
+    >>> from dilu_autoscaler.explaining.decision_log import Inputs
+    >>> inputs = Inputs("5 for 9.00 in flight", 2, 0, 0, None, None, 9.0, 9.0, None)
     >>> outcome = DecisionOutcome(want=3, applied=True, reason="max-scale 3")
     >>> sentence(Entry(kind=DecisionKind.DECIDED, before=2, decided=5, panicking=False, first_s=0.0, last_s=0.0,
     ...     count=1, first=inputs, last=inputs, outcome=outcome))
