@@ -16,7 +16,7 @@ from dilu_autoscaler.policy.horizontal import (
     scale_spec_for,
 )
 
-NAMES = ["dilu", "dilu-paper", "eager", "hpa", "infless", "kpa", "ray-serve"]
+NAMES = ["dilu", "dilu-paper", "dilu-target", "eager", "hpa", "infless", "kpa", "ray-serve"]
 
 
 def test_the_names_are_the_known_ones() -> None:

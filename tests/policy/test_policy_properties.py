@@ -25,6 +25,8 @@ from dilu_autoscaler.policy.horizontal import (
 from dilu_autoscaler.policy.horizontal.dilu.rule import CoscaleState
 from dilu_autoscaler.policy.horizontal.dilu.settings import CoscaleSpec
 from dilu_autoscaler.policy.horizontal.dilu_paper import DiluPaperSpec, DiluPaperState
+from dilu_autoscaler.policy.horizontal.dilu_target.rule import TargetState
+from dilu_autoscaler.policy.horizontal.dilu_target.settings import TargetSettings
 from dilu_autoscaler.policy.horizontal.eager import EagerSpec, EagerState
 from dilu_autoscaler.policy.horizontal.hpa import HpaSpec, HpaState
 from dilu_autoscaler.policy.horizontal.infless import InflessSpec, InflessState
@@ -35,6 +37,7 @@ from dilu_autoscaler.policy.horizontal.ray_serve import RayServeSpec, RayServeSt
 STATE_TYPES: dict[str, type] = {
     "dilu": CoscaleState,
     "dilu-paper": DiluPaperState,
+    "dilu-target": TargetState,
     "eager": EagerState,
     "hpa": HpaState,
     "infless": InflessState,
@@ -66,6 +69,14 @@ dilu_paper_specs = st.builds(
 )
 limits = st.one_of(st.none(), st.floats(min_value=0.1, max_value=1000))
 SPECS: dict[str, st.SearchStrategy[Any]] = {
+    "dilu-target": st.builds(
+        TargetSettings,
+        target_ratio=st.sampled_from([0.5, 0.98, 0.999]),
+        rps_limit=limits,
+        slo_s=st.sampled_from([None, 0.25]),
+        batch=st.sampled_from([1, 8]),
+        bounds=st.sampled_from([Bounds(), Bounds(min_replicas=2), Bounds(max_replicas=5)]),
+    ),
     "dilu": st.builds(
         CoscaleSpec,
         rps_limit=limits,

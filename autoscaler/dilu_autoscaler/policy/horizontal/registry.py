@@ -18,6 +18,8 @@ from dilu_autoscaler.policy.horizontal import (
 from dilu_autoscaler.policy.horizontal.bounds import Bounds
 from dilu_autoscaler.policy.horizontal.dilu import rule as dilu_rule
 from dilu_autoscaler.policy.horizontal.dilu import settings as dilu_settings
+from dilu_autoscaler.policy.horizontal.dilu_target import rule as target_rule
+from dilu_autoscaler.policy.horizontal.dilu_target import settings as target_settings
 from dilu_autoscaler.policy.horizontal.kpa import rule as kpa_rule
 from dilu_autoscaler.policy.horizontal.kpa import settings as kpa_settings
 from dilu_autoscaler.policy.horizontal.observations import Decision, Observation
@@ -55,6 +57,12 @@ POLICIES: Final[dict[str, AnyPolicy]] = {
             settings_for=dilu_paper.dilu_paper_spec_for,
             initial_state=dilu_paper.initial_state,
             decide=dilu_paper.decide,
+        ),
+        Policy(
+            name="dilu-target",
+            settings_for=target_settings.target_settings_for,
+            initial_state=target_rule.initial_state,
+            decide=target_rule.decide,
         ),
         Policy(
             name="eager",
