@@ -22,12 +22,15 @@ from dilu.load.arrivals import Arrivals, RateArrivals
 from dilu.load.rates import Flat
 from dilu_autoscaler.policy.horizontal import POLICIES, AnyPolicy
 from dilu_autoscaler.policy.horizontal.dilu.settings import TIME_RATIO, coscale_spec_for
+from dilu_autoscaler.policy.horizontal.dilu_target.settings import target_settings_for
 from dilu_simulator.single_function import SingleResult, SingleRun, simulate_single
 from dilu_simulator.trials.loads import CAPACITY_RPS, FAMILIES, FIRST_JUDGING_SEED, HELD_OUT, load_rps
 from dilu_simulator.workloads import read_workload
 
 NAME = "policy_quality"
 BASELINES: Final = ("dilu-paper", "kpa", "infless")
+TARGETS: Final = (0.9, 0.95, 0.98)
+"""Of `dilu-target`."""
 TIME_RATIOS: Final = (1.1, 1.4, 1.7)
 """The one knob of `dilu`, beside its default."""
 METRICS: Final = {"violations_percent": "violations", "cold_starts": "cold starts", "replica_s": "replica time"}
@@ -67,8 +70,22 @@ def with_time_ratio(time_ratio: float) -> AnyPolicy:
     return replace(POLICIES["dilu"], name=f"dilu x{time_ratio:g}", settings_for=settings_for)
 
 
+def with_target(target_ratio: float) -> AnyPolicy:
+    """`dilu-target` with that target."""
+
+    def settings_for(function: Any) -> Any:
+        return replace(target_settings_for(function), target_ratio=target_ratio)
+
+    return replace(POLICIES["dilu-target"], name=f"dilu-target {target_ratio:g}", settings_for=settings_for)
+
+
 def contestants() -> list[AnyPolicy]:
-    return [POLICIES["dilu"], *[POLICIES[name] for name in BASELINES], *map(with_time_ratio, TIME_RATIOS)]
+    return [
+        POLICIES["dilu"],
+        *[POLICIES[name] for name in BASELINES],
+        *map(with_time_ratio, TIME_RATIOS),
+        *map(with_target, TARGETS),
+    ]
 
 
 def arrivals_of(rates_rps: list[float]) -> Arrivals:

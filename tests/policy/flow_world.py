@@ -45,7 +45,7 @@ class World:
     due: deque[int] = field(default_factory=deque)
 
     def second(self, at_s: int, arrivals: float) -> Observation:
-        """Pass one second in which so many requests come."""
+        """Pass one second in which those requests come."""
         one = self.function
         self._bring_up(at_s)
         capacity, batch_s = self.ready * one.replica_rps, one.batch / one.replica_rps

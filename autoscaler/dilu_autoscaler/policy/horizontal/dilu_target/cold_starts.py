@@ -21,12 +21,12 @@ class ColdStarts(NamedTuple):
 
 
 def cold_starts_first(seen: Observation) -> ColdStarts:
-    """Return what is known at the first look: when the present starts began is not."""
+    """Return what is known at the first observation: when the present starts began is not."""
     return ColdStarts(ready=seen.ready)
 
 
 def cold_starts_after(before: ColdStarts, seen: Observation, now_s: float) -> ColdStarts:
-    """Return what is known after one more look. The oldest starts are taken to be the first to become ready."""
+    """Return what is known after one more observation. The oldest starts are taken to be the first to become ready."""
     begun_s = before.begun_s
     if seen.ready == before.ready and seen.starting == len(begun_s):
         return before

@@ -8,7 +8,7 @@ from typing import Final
 FADE: Final = 0.95
 """Weight of older evidence with each new one: the last twenty or so count."""
 ALIKE: Final = 1.6
-"""Lengths within this factor are not told apart: a gap may be so much longer than those seen before it is another."""
+"""Lengths within this factor are not told apart: a gap may be longer by it than those seen, and still be like them."""
 _EDGES_S: Final = tuple([round(2 * ALIKE**step) for step in range(19)])
 """Upper edges of the lengths that are told apart, from 2 s to 2.6 h."""
 

@@ -11,8 +11,8 @@ def steady_need(rate: ArrivalRate, *, replica_rps: float, wait_s: float, miss_ra
     """Return the replicas that a steady rate needs.
 
     With a throughput C above the rate r, a queue whose arrivals have the dispersion D holds more than C x wait_s with
-    the probability exp(-2 wait_s C (C - r) / (D r)) (heavy traffic: Kingman 1962, Harrison 1985). That is to be at most
-    the share that may be missed. `used` (0..1) takes the margin back where less is missed than may be.
+    the probability exp(-2 wait_s C (C - r) / (D r)) (heavy traffic: Kingman 1962, Harrison 1985). That must be at
+    most the share that may be missed. `used` (0..1) takes the margin back where less is missed than may be.
 
     >>> poisson = ArrivalRate((), 77.6, 60, 1.0)
     >>> round(steady_need(poisson, replica_rps=10.0, wait_s=0.6, miss_ratio=0.02, used=1.0), 2)

@@ -69,7 +69,7 @@ class TargetState(NamedTuple):
     """Of the first level: gaps between requests."""
 
 
-class Need(NamedTuple):
+class LoadNeed(NamedTuple):
     """Replicas that the load of a second needs, as real numbers."""
 
     steady: float
@@ -188,7 +188,7 @@ def _need(
     slo_s: float,
     used: float,
     state: TargetState,
-) -> Need:
+) -> LoadNeed:
     rate, period, cold_s = state.rate, state.period, state.cold_starts.last_s
     steady = steady_need(
         rate,
@@ -211,11 +211,11 @@ def _need(
     if period.period:
         due = min(expected_rps(period, cold_s, cold_s + period.step_s), default=0.0) / replica_rps
         soon = max(expected_rps(period, 0.0, cold_s + period.step_s), default=0.0) / replica_rps
-    return Need(steady, steady + unsure_rps / replica_rps, max(steady, waiting), waiting > 0, due, soon)
+    return LoadNeed(steady, steady + unsure_rps / replica_rps, max(steady, waiting), waiting > 0, due, soon)
 
 
 def _levels_after(
-    state: TargetState, need: Need, replicas: int, *, is_asked_for: bool
+    state: TargetState, need: LoadNeed, replicas: int, *, is_asked_for: bool
 ) -> tuple[list[float], TargetState]:
     """Return each level's unmet load, and the state with each level's idle time and the gaps that have ended."""
     levels = min(max(replicas, math.ceil(max(need.now, need.due))) + 1, replicas + _MAX_STARTS)
@@ -244,7 +244,7 @@ def _levels_after(
     )
 
 
-def _with_starts(replicas: int, need: Need, unmet: list[float], price: float, state: TargetState) -> int:
+def _with_starts(replicas: int, need: LoadNeed, unmet: list[float], price: float, state: TargetState) -> int:
     """Return the replicas with those that are worth their start."""
     if replicas == 0:
         replicas = int(state.idle_s[0] == 0 or need.due > 0)
@@ -258,7 +258,7 @@ def _with_starts(replicas: int, need: Need, unmet: list[float], price: float, st
 
 
 def _without_idle(
-    replicas: int, need: Need, price: float, cold_s: float, miss_ratio: float, state: TargetState
+    replicas: int, need: LoadNeed, price: float, cold_s: float, miss_ratio: float, state: TargetState
 ) -> tuple[int, str]:
     """Return the replicas without those that are not worth their time, and why for the reason."""
     idle_s, why = state.idle_s, ""

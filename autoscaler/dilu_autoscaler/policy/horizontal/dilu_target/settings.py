@@ -11,7 +11,7 @@ from dilu_autoscaler.policy.horizontal.bounds import Bounds
 from dilu_autoscaler.policy.horizontal.demand import check_positive
 
 DEFAULT_TARGET_RATIO: Final = 0.98
-"""Share of the requests that are to be answered within the objective."""
+"""Share of the requests that must be answered within the objective."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
