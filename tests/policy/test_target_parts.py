@@ -159,7 +159,7 @@ WAITING = {"replica_rps": 10.0, "slo_s": 1.0, "clear_s": 20.0}
         (20.0, 21.0, 21.0, 2, 2.1),  # a closed loop: 21 / (10 rps x 1 s)
         (20.0, 500.0, 500.0, 2, 4.0),  # a closed loop is approached by doubling
         (80.0, 200.0, 140.0, 2, (80.0 + 180.0 / 20.0) / 10.0),  # a queue that grows is worked off beside what comes
-        (0.0, 500.0, 500.0, 0, (0.0 + 490.0 / 20.0) / 10.0),  # nobody is ready: not a closed loop
+        (0.0, 500.0, 500.0, 0, (0.0 + 490.0 / 20.0) / 10.0),  # no replica is ready: not a closed loop
     ],
 )
 def test_what_waits_needs_replicas(rps: float, in_flight: float, before: float, ready: int, want: float) -> None:

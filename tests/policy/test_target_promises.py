@@ -82,7 +82,7 @@ def test_the_papers_rule_does_not_keep_that_promise() -> None:
 
 @pytest.mark.parametrize("replica_rps", [10.0, 56.0, 200.0])
 def test_constant_load_changes_the_number_once_in_ten_minutes_at_most(replica_rps: float) -> None:
-    rng, changes, minutes = Random(7), 0, 0
+    rng, changes, minutes = Random(7), 0, 0.0
     for seed in range(12):
         function = Function(replica_rps=replica_rps, annotated_rps=replica_rps)
         load_rps = rng.uniform(1.0, 12.0) * replica_rps
@@ -95,7 +95,7 @@ def test_constant_load_changes_the_number_once_in_ten_minutes_at_most(replica_rp
 @pytest.mark.parametrize("cold_start_s", [5, 30])
 def test_a_higher_target_misses_no_more_and_costs_no_less(cold_start_s: int) -> None:
     def outcome(target: float) -> tuple[float, float]:
-        missed = replica_s = 0.0
+        missed, replica_s = 0.0, 0.0
         for seed in range(6):
             rng = Random(seed)
             parts = [(rng.randint(5, 60), 10 * rng.choice([0.5, 1.5, 3.0, 5.0])) for _ in range(40)]
