@@ -229,7 +229,7 @@ class Cluster:
         return replace(known, activator_answers=self.activator_answers) if needs_activator_answer(known) else known
 
     def look(self) -> RevisionPlan:
-        """One look, carried out."""
+        """Carry out one reconciliation."""
         made = plan(self.world())
         for write in made.writes:
             self.carry_out(write)

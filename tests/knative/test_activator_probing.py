@@ -54,7 +54,7 @@ def test_only_an_activators_answer_counts(run: Run) -> None:
     run(main)
 
 
-def test_without_a_service_nobody_is_asked(run: Run) -> None:
+def test_without_a_service_nothing_is_probed(run: Run) -> None:
     async def main() -> None:
         client = GetClient()
         assert not await activator_answers(client, ProbeTarget(namespace="ns", service=""))

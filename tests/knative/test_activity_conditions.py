@@ -97,7 +97,7 @@ def test_the_scale_target_is_initialized_once_and_for_all(initialized: bool, rea
         ("5", "0", True, "", 1),
     ],
 )
-def test_so_many_have_to_be_ready(initial: str, least: str, initialized: bool, reachability: str, needed: int) -> None:
+def test_a_number_has_to_be_ready(initial: str, least: str, initialized: bool, reachability: str, needed: int) -> None:
     pa = autoscaler(
         *([INITIALIZED] if initialized else []),
         annotations={"initial-scale": initial, "min-scale": least},

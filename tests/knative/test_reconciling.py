@@ -123,7 +123,7 @@ SCALES = [
         patched=True,
     ),
     ScaleCase(
-        name="an unlimited burst target asks no activator",
+        name="an unlimited burst target probes nothing",
         state=inactive(60),
         annotations={"target-burst-capacity": "-1"},
         answers=None,
@@ -131,7 +131,7 @@ SCALES = [
         patched=True,
     ),
     ScaleCase(name="no activator answers", state=inactive(60), answers=False, want=0, probes=True),
-    ScaleCase(name="nobody asked the activator", state=inactive(600), answers=None, want=0, probes=True),
+    ScaleCase(name="the activator was not probed", state=inactive(600), answers=None, want=0, probes=True),
     ScaleCase(name="activating, not too long", state=activating(75), want=UNKNOWN_SCALE, again=True),
     ScaleCase(name="activating until its time-out", state=activating(151), want=UNKNOWN_SCALE, again=True),
     ScaleCase(name="activating for too long", state=activating(152), want=0, patched=True),
@@ -679,7 +679,7 @@ def test_an_initial_scale_of_zero_begins_inactive(
     assert (made.status.service_name, made.status.desired_scale) == ("rev" if named else "", -1)
 
 
-def test_a_service_of_somebody_else_ends_the_look() -> None:
+def test_a_service_of_another_owner_ends_the_reconciliation() -> None:
     foreign = OwnerReference(kind="PodAutoscaler", name="other", uid="other", controller=True)
     for owner in (foreign, None, OwnerReference(kind="PodAutoscaler", name="rev", uid="pa-uid")):
         pa = autoscaler(active(), READY, service_name="old", actual_scale=1, desired_scale=11)
@@ -692,14 +692,14 @@ def test_a_service_of_somebody_else_ends_the_look() -> None:
         assert (made.status.service_name, made.status.desired_scale) == ("old", 11)
 
 
-def test_a_service_of_somebody_else_without_a_private_one_is_left_alone() -> None:
+def test_a_service_of_another_owner_without_a_private_one_is_left_alone() -> None:
     made = plan(world(autoscaler(), sks=services(owner=None, private=False, activators=9)))
     assert kinds(made.writes) == ["put-status"]
     assert made.error == "error reconciling SKS: PA: rev does not own SKS: rev"
     assert not made.wants_decider
 
 
-def test_a_metric_of_somebody_else_ends_the_look_before_anything_is_scaled() -> None:
+def test_a_metric_of_another_owner_ends_the_reconciliation_before_anything_is_scaled() -> None:
     pa = autoscaler(active(), READY, service_name="rev", actual_scale=1, desired_scale=11)
     made = plan(world(pa, metric=metric(owner=None), sks=services(activators=9), replicas=1))
     assert kinds(made.writes) == ["put-status"]

@@ -50,7 +50,7 @@ def test_a_revision_is_created_serves_falls_to_zero_and_comes_back() -> None:
     cluster.pods = PodCounts(ready=1)
     cluster.serve(ready=True)
     made = cluster.look()
-    assert states(made) == ("True", "Unknown", "True")  # for there are to be more activators
+    assert states(made) == ("True", "Unknown", "True")  # because more activators are wanted
     assert (made.status.desired_scale, made.status.actual_scale) == (-1, 1)
     assert states(cluster.rest(ready=True)) == ("True", "True", "True")
 
@@ -179,7 +179,7 @@ def test_a_deleted_metric_is_made_again() -> None:
     assert cluster.metric is not None
 
 
-def test_nothing_happens_to_a_revision_whose_objects_are_somebody_elses() -> None:
+def test_nothing_happens_to_a_revision_whose_objects_belong_to_another_owner() -> None:
     other = OwnerReference(kind="PodAutoscaler", name="other", uid="other", controller=True)
     cluster = serving()
     cluster.metric = metric(owner=other)
@@ -189,7 +189,7 @@ def test_nothing_happens_to_a_revision_whose_objects_are_somebody_elses() -> Non
     again = cluster.look()
     assert (again.writes, again.error) == ((), made.error)
     assert states(again)[0] == "NotOwned"
-    cluster.metric = None  # it is gone: all is well again
+    cluster.metric = None  # it is deleted: all is well again
     made = cluster.settle()
     assert (states(made), made.error) == (("True", "True", "True"), None)
 

@@ -1,4 +1,4 @@
-"""What holds of every look, whatever the cluster looks like."""
+"""What holds for every reconciliation, whatever the cluster's state."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_the_bounds_hold_for_all_that_is_asked_for(cluster: Cluster) -> None:
 
 
 @given(clusters(), st.booleans())
-def test_an_answer_that_nobody_needs_changes_nothing(cluster: Cluster, answers: bool) -> None:
+def test_an_answer_that_is_not_needed_changes_nothing(cluster: Cluster, answers: bool) -> None:
     seen = cluster.world()
     if not needs_activator_answer(seen):
         assert plan(replace(seen, activator_answers=answers)) == plan(replace(seen, activator_answers=None))

@@ -318,7 +318,7 @@ def test_what_cannot_be_read_leaves_it_to_kpa_and_is_said(annotations: dict[str,
     assert found.errors[0].endswith("KPA scales it until that is fixed")
 
 
-def test_without_an_sm_request_nobody_reads_the_other_dilu_annotations() -> None:
+def test_without_an_sm_request_the_other_dilu_annotations_are_not_read() -> None:
     found = settings({"dilu.dev/slo-ms": "soon"})
     assert not found.is_opted_in
     assert found.errors == ()

@@ -31,7 +31,7 @@ def addresses(count: int) -> tuple[str, ...]:
 def one_round(
     target: ScrapeTarget, targets: Targets, answers: Answers, *, up: int | None = None
 ) -> tuple[Scraped, Pods]:
-    """The result of a round, while so many of the addresses are served."""
+    """Return the result of a round, while a number of the addresses are served."""
     found: list[tuple[Scraped, Pods]] = []
 
     async def main() -> None:
@@ -150,7 +150,7 @@ def test_only_the_mode_auto_changes_over_to_the_service() -> None:
         assert result.error is not None
         assert [by_service(head) for _, head in seen.requests] == [False]
     result, seen = one_round(local("auto"), Targets(old=addresses(2)), lambda _, __: MESH, up=1)
-    assert result.error is not None  # nobody at the second address: that is no mesh
+    assert result.error is not None  # no server at the second address: that is no mesh
     assert not any(by_service(head) for _, head in seen.requests)
 
 

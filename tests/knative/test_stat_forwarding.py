@@ -1,4 +1,4 @@
-"""Reports reach the holder of their bucket: at once, later, or not at all if it stays away too long."""
+"""Reports reach the holder of their bucket: at once, later, or not at all if it is absent too long."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ def test_reports_arrive_as_they_were_in_their_order(run: Run) -> None:
 
 def test_the_first_address_that_takes_a_connection_is_used(run: Run) -> None:
     async def main() -> None:
-        holder, gone = Holder(), Holder()
+        holder, ended = Holder(), Holder()
         await holder.start()
-        await gone.start()
-        await gone.server.stop()
+        await ended.start()
+        await ended.server.stop()
         async with forwarding() as forwarder:
-            forwarder.point_to([gone.url, holder.url])
+            forwarder.point_to([ended.url, holder.url])
             forwarder.send(stat("ns/rev"))
             await until(lambda: len(holder.taken) == 1)
         await holder.server.stop()
@@ -101,7 +101,7 @@ def test_without_a_holder_reports_wait_for_one(run: Run) -> None:
         await holder.start()
         async with forwarding(retry_s=60.0) as forwarder:
             forwarder.send(stat("ns/rev"))
-            await asyncio.sleep(0)  # it tries, and finds nobody
+            await asyncio.sleep(0)  # it tries, and finds no server
             await asyncio.sleep(0)
             forwarder.point_to([holder.url])  # does not wait until it would try again
             await until(lambda: len(holder.taken) == 1)
@@ -230,6 +230,6 @@ def test_reports_of_our_buckets_stay_and_others_are_forwarded(run: Run) -> None:
     run(main)
 
 
-def test_a_bucket_that_nobody_holds_has_no_address() -> None:
+def test_a_bucket_without_a_holder_has_no_address() -> None:
     assert holder_urls("b", holder_ip=None, namespace="ns", cluster_domain="d") == ()
     assert holder_urls("b", holder_ip="fd00::1", namespace="ns", cluster_domain="d")[0] == "ws://[fd00::1]:8080/"

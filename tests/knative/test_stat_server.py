@@ -43,7 +43,7 @@ class Served:
         max_silence_s: float = 60.0,
         first_request_within_s: float = 60.0,
         most: int = 100,
-        most_each: int = 100,
+        max_each: int = 100,
     ) -> None:
         self.taken: list[Stat] = []
         self.port = 0
@@ -54,7 +54,7 @@ class Served:
             max_silence_s=max_silence_s,
             first_request_within_s=first_request_within_s,
             max_connections=most,
-            max_per_address=most_each,
+            max_per_address=max_each,
         )
 
     def take(self, stats: Sequence[Stat]) -> None:
@@ -329,7 +329,7 @@ def test_not_more_than_some_connections_are_taken(run: Run) -> None:
 
 def test_who_takes_many_connections_leaves_some_for_others(run: Run) -> None:
     async def main() -> None:
-        served = Served(most_each=2)
+        served = Served(max_each=2)
         async with serving(served):
             taken = [await connected(served, "127.0.0.2") for _ in range(2)]
             reader, writer = await connected(served, "127.0.0.2")

@@ -65,13 +65,13 @@ def test_pods_that_are_not_ready_go_anyway() -> None:
     assert choose_victims(pods, 2).names == ("b",)
 
 
-def test_nobody_is_chosen_where_all_or_none_go() -> None:
+def test_no_pod_is_chosen_where_all_or_none_go() -> None:
     pods = [pod("a", 1), pod("b", 0)]
     assert [choose_victims(pods, going) for going in (-1, 0, 2, 3)] == [Victims()] * 4
     assert choose_victims([], 1) == Victims()
 
 
-def test_nobody_is_chosen_where_no_load_is_known() -> None:
+def test_no_pod_is_chosen_where_no_load_is_known() -> None:
     assert choose_victims([pod("a", None), pod("b", None, cost="-1000")], 1) == Victims()
 
 
@@ -86,7 +86,7 @@ def test_what_is_written_already_is_not_written_again() -> None:
     assert choose_victims([pod("a", 0, cost="-1000"), pod("b", 2, cost="0")], 1).writes == ()
 
 
-def test_costs_of_somebody_else_hold() -> None:
+def test_costs_set_by_others_hold() -> None:
     protected, unloved, first = pod("a", 0, cost="50"), pod("b", 0, cost="-5"), pod("c", 9, cost="-2000")
     pods = [protected, unloved, first, pod("d", 4), pod("e", 2)]
     assert [choose_victims(pods, going).names for going in (1, 2, 3, 4)] == [
@@ -132,7 +132,7 @@ def test_kubernetes_then_deletes_just_those(pods: list[PodLoad], going: int) -> 
 
 
 @given(PODS, st.integers(1, 8))
-def test_nobody_who_stays_is_less_loaded_than_one_who_goes(pods: list[PodLoad], going: int) -> None:
+def test_no_pod_that_stays_is_less_loaded_than_one_who_goes(pods: list[PodLoad], going: int) -> None:
     plain = [replace(one, cost=None) for one in pods]
     names = choose_victims(plain, going).names
     loads = {one.name: 10_000 if one.in_flight is None else min(one.in_flight, 900) for one in plain if one.ready}

@@ -226,7 +226,7 @@ def test_other_paths_and_methods_are_refused(run: Run) -> None:
     run(main)
 
 
-def test_garbage_half_requests_and_huge_ones_harm_nobody(run: Run) -> None:
+def test_garbage_half_requests_and_huge_ones_harm_no_other(run: Run) -> None:
     async def main() -> None:
         async with served(Platform(), answer_within_s=0.2) as (server, port):
             huge = b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -54,7 +54,7 @@ def error(*arguments: str) -> str:
 
 
 def free_port() -> int:
-    """A port on which nobody listens."""
+    """A port without a listener."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
@@ -172,7 +172,7 @@ def test_our_release_may_have_another_name(tmp_path: Path) -> None:
         assert run(*arguments, "--deployment", "gpu-autoscaler").exit_code == 0
 
 
-def test_a_lease_that_nobody_holds_is_said(tmp_path: Path) -> None:
+def test_a_lease_without_a_holder_is_reported(tmp_path: Path) -> None:
     with cluster(tmp_path, lease(BUCKET, "")) as kubeconfig:
         assert f"{BUCKET} has no holder" in error(KEY, "--kubeconfig", str(kubeconfig))
 
@@ -203,7 +203,7 @@ def test_something_else_on_that_port_is_said(body: bytes) -> None:
         assert "it is not an autoscaler of Dilu" in error(KEY, "--address", f"127.0.0.1:{port}")
 
 
-def test_nobody_on_that_port_is_said() -> None:
+def test_a_port_without_a_server_is_reported() -> None:
     said = error(KEY, "--address", f"127.0.0.1:{free_port()}")
     assert said.endswith("does not answer: Connection refused. Is `kubectl port-forward` running?")
 
@@ -233,7 +233,7 @@ def test_whatever_an_autoscaler_says_is_only_text() -> None:
 
 
 @pytest.mark.parametrize("revision", ["shop", "shop/", "Shop/embed", "a/b/c", "shop/\x1b[31m"])
-def test_what_is_no_revision_is_refused_before_anybody_is_asked(revision: str) -> None:
+def test_what_is_no_revision_is_refused_before_any_request(revision: str) -> None:
     assert "must be NAMESPACE/REVISION" in error(revision, "--address", "127.0.0.1:1")
 
 

@@ -195,7 +195,7 @@ def test_no_pods_are_a_round_that_is_over_at_once(run: Run) -> None:
     run(main)
 
 
-def test_pods_that_are_gone_or_have_another_address_are_not_what_they_were(run: Run) -> None:
+def test_deleted_pods_and_those_with_another_address_are_not_what_they_were(run: Run) -> None:
     loads = {"127.0.0.2": said(queue=1), "127.0.0.3": said(queue=10)}
 
     async def main() -> None:

@@ -118,7 +118,7 @@ def test_next_to_nothing_is_no_capacity() -> None:
         assert stats.learned_rps is None
 
 
-def test_nobody_knows_the_capacity_before_the_first_batch() -> None:
+def test_the_capacity_is_not_known_before_the_first_batch() -> None:
     stats = together({"a": dated()}, pods=1, now_s=100.0)
     assert stats is not None
     assert stats.learned_rps is None

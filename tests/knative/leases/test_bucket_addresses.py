@@ -1,4 +1,4 @@
-"""What the holder of a bucket publishes, and that nobody else writes it."""
+"""What the holder of a bucket publishes, and that no other process writes it."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_the_next_holder_changes_the_address_and_nothing_else() -> None:
     run_virtually(main)
 
 
-def test_a_slice_of_the_other_family_is_made_anew() -> None:
+def test_a_slice_of_the_other_family_is_created_again() -> None:
     async def main() -> None:
         store = LeaseStore()
         first, second = Holder(store), Holder(store, "fd00::2")
@@ -119,7 +119,7 @@ def test_a_slice_of_the_other_family_is_made_anew() -> None:
 
 
 @pytest.mark.parametrize("broken", [{"endpoints": None}, {"ports": []}, {"endpoints": []}], ids=str)
-def test_a_slice_that_somebody_emptied_is_filled_again(broken: dict[str, Any]) -> None:
+def test_a_slice_that_was_emptied_is_filled_again(broken: dict[str, Any]) -> None:
     async def main() -> None:
         store = LeaseStore()
         holder = Holder(store)
@@ -155,7 +155,7 @@ def test_who_holds_the_bucket_no_more_writes_nothing(how: str) -> None:
     async def main() -> None:
         store = LeaseStore()
         holder = Holder(store, line=Line(there_s=lambda: 1.0))
-        await holder.publish(for_s=0.5)  # the first look is under way
+        await holder.publish(for_s=0.5)  # the first attempt is under way
         if how == "told":
             holder.addresses.on_lease(BUCKET, False, "other_10.0.0.2")
         else:

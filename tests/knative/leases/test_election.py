@@ -58,7 +58,7 @@ class Case:
 
 CASES = [
     Case(name="there is none", found=None, want=Step.CREATE),
-    Case(name="nobody has it", found=lease(""), want=Step.TAKE),
+    Case(name="no holder", found=lease(""), want=Step.TAKE),
     Case(name="it was released with its second", found=lease("", duration_s=1), want=Step.TAKE),
     Case(name="another's, just seen", found=lease(), want=Step.WAIT),
     Case(name="another's, just before its end", found=lease(), after_s=14.999, want=Step.WAIT),
@@ -147,7 +147,7 @@ def test_a_new_lease_has_what_client_go_writes() -> None:
     }
 
 
-@pytest.mark.parametrize("holder", ["", OTHER], ids=["nobody", "another"])
+@pytest.mark.parametrize("holder", ["", OTHER], ids=["none", "another"])
 def test_taking_is_a_transition(holder: str) -> None:
     spec = spec_to_hold(lease(holder), US, DURATIONS, wall_s=1.5)
     assert (spec["leaseTransitions"], spec["acquireTime"], spec["renewTime"]) == (
@@ -168,7 +168,7 @@ def test_renewing_keeps_since_when_it_is_held() -> None:
     }
 
 
-def test_releasing_leaves_a_lease_of_nobody_for_a_second() -> None:
+def test_releasing_leaves_a_lease_without_a_holder_for_a_second() -> None:
     assert spec_to_release(lease(US), wall_s=1.5) == {
         "holderIdentity": "",
         "leaseDurationSeconds": 1,

@@ -132,7 +132,7 @@ def test_in_an_outage_it_holds_for_ten_seconds_from_when_its_last_renewal_was_se
         line = Line(there_s=lambda: 0.5, back_s=lambda: 0.5)
         elector = Elector(store, line=line)
         await until_s(1.9)
-        assert not elector.holds()  # the look took a second; the creation was sent at 1.0 and is not answered yet
+        assert not elector.holds()  # the read took a second; the creation was sent at 1.0 and is not answered yet
         await until_s(2.1)
         assert elector.holds()
         line.is_down = True
@@ -141,7 +141,7 @@ def test_in_an_outage_it_holds_for_ten_seconds_from_when_its_last_renewal_was_se
         assert elector.leases.holder(BUCKET) == elector.identity
         await until_s(11.01)
         assert not elector.holds()
-        assert elector.leases.holder_ip(BUCKET) is None  # the record still says us: nobody is to be sent to us
+        assert elector.leases.holder_ip(BUCKET) is None  # the record still says us: no report may be sent to us
         await until_s(11.1)
         assert elector.changes == [(True, elector.identity), (False, "")]
         assert elector.told[-1][0] == pytest.approx(11.0, abs=0.01)
@@ -162,7 +162,7 @@ def test_in_an_outage_it_holds_for_ten_seconds_from_when_its_last_renewal_was_se
 def test_an_answer_that_never_comes_leaves_time_for_another_attempt() -> None:
     async def main() -> None:
         store = LeaseStore()
-        answers = iter([0.0, 0.0, None])  # the look, the creation; then one renewal without an answer
+        answers = iter([0.0, 0.0, None])  # the read, the creation; then one renewal without an answer
         elector = Elector(store, line=Line(back_s=lambda: next(answers, 0.0)))
         await until_s(60.0)
         assert elector.changes == [(True, elector.identity)]
@@ -173,7 +173,7 @@ def test_an_answer_that_never_comes_leaves_time_for_another_attempt() -> None:
 
 
 def test_an_answer_that_comes_too_late_makes_no_holder() -> None:
-    """A stopped process cannot give up on its request; when it goes on, the answer is there."""
+    """A stopped process cannot give up on its request; when it continues, the answer is there."""
 
     async def main() -> None:
         store = LeaseStore()
@@ -233,7 +233,7 @@ def test_a_lease_lost_and_taken_again_between_two_looks_is_told_as_both() -> Non
     run_virtually(main)
 
 
-def test_a_lease_that_somebody_took_by_force_is_given_up() -> None:
+def test_a_lease_taken_by_force_is_given_up() -> None:
     async def main() -> None:
         store = LeaseStore()
         elector = Elector(store)
@@ -414,7 +414,7 @@ def test_an_error_of_no_known_kind_stops_nothing(caplog: pytest.LogCaptureFixtur
 
         def broken(by: str) -> None:
             store.on_write = lambda by: None
-            raise RuntimeError("nobody expects it")
+            raise RuntimeError("unexpected")
 
         store.on_write = broken
         elector = Elector(store)
@@ -424,7 +424,7 @@ def test_an_error_of_no_known_kind_stops_nothing(caplog: pytest.LogCaptureFixtur
         await elector.close()
 
     run_virtually(main)
-    assert "nobody expects it" in caplog.text
+    assert "unexpected" in caplog.text
 
 
 @pytest.mark.parametrize("identity", ["a-pod", "a-pod_", ""])

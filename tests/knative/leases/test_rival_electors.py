@@ -234,7 +234,7 @@ def test_stock_and_ours_never_hold_it_at_one_moment(
     latencies_s=st.lists(st.floats(0, 0.1), min_size=3, max_size=3),
     seed=st.integers(0, 2**32),
 )
-def test_somebody_holds_again_soon_after_the_holder_has_died(
+def test_the_lease_is_held_again_soon_after_the_holder_has_died(
     count: int, dies_s: float, latencies_s: list[float], seed: int
 ) -> None:
     async def main() -> None:
@@ -255,7 +255,7 @@ def test_somebody_holds_again_soon_after_the_holder_has_died(
 
 
 @given(closes_s=st.floats(3, 60), seed=st.integers(0, 2**32))
-def test_a_lease_that_is_given_back_is_anothers_within_two_looks(closes_s: float, seed: int) -> None:
+def test_a_released_lease_is_taken_within_two_attempts(closes_s: float, seed: int) -> None:
     async def main() -> None:
         store = LeaseStore()
         first = Elector(store, "a", seed=seed)

@@ -22,7 +22,7 @@ from knative.process.knative_around import BUCKET, SERVING
 from knative.process.processes import Cluster, for_a_while, run
 from loops import until
 
-NOBODY = {"POD_NAME": "dilu-1", "POD_IP": "127.0.0.21", "SYSTEM_NAMESPACE": SERVING}
+ENVIRONMENT = {"POD_NAME": "dilu-1", "POD_IP": "127.0.0.21", "SYSTEM_NAMESPACE": SERVING}
 
 
 def test_the_help_names_every_option_and_mode() -> None:
@@ -68,7 +68,7 @@ class Command:
 @asynccontextmanager
 async def command(environment: Mapping[str, str], *options: str) -> AsyncIterator[Command]:
     """`dilu autoscaler` with these options; ended at the end, whatever it does."""
-    kept = {name: value for name, value in os.environ.items() if name not in (*NOBODY, "KUBECONFIG")}
+    kept = {name: value for name, value in os.environ.items() if name not in (*ENVIRONMENT, "KUBECONFIG")}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "dilu", "autoscaler", "--log-format", "plain", "--explain-port", "0", *options),
         env={**kept, **environment},
@@ -84,7 +84,7 @@ async def command(environment: Mapping[str, str], *options: str) -> AsyncIterato
         await made.ended()
 
 
-def serving(cluster: Cluster, environment: Mapping[str, str] = NOBODY, *options: str) -> tuple[str, ...]:
+def serving(cluster: Cluster, environment: Mapping[str, str] = ENVIRONMENT, *options: str) -> tuple[str, ...]:
     return ("--kubeconfig", str(cluster.server.kubeconfig), "--stat-port", "0", *options)
 
 
@@ -104,9 +104,9 @@ def refused(tmp_path: Path, environment: Mapping[str, str], *options: str) -> tu
     return seen[0]
 
 
-@pytest.mark.parametrize("missing", sorted(NOBODY))
+@pytest.mark.parametrize("missing", sorted(ENVIRONMENT))
 def test_without_a_variable_it_says_which_and_ends(tmp_path: Path, missing: str) -> None:
-    environment = {name: value for name, value in NOBODY.items() if name != missing}
+    environment = {name: value for name, value in ENVIRONMENT.items() if name != missing}
     code, line = refused(tmp_path, environment, "--stat-port", "0")
     assert code == 2
     assert f"ERROR ${missing} is not set" in line
@@ -117,18 +117,18 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path, option: str) -> None:
     with socket.create_server(("", 0)) as taken:
         port = str(taken.getsockname()[1])
         free = [] if option == "--stat-port" else ["--stat-port", "0"]
-        code, line = refused(tmp_path, NOBODY, option, port, *free)
+        code, line = refused(tmp_path, ENVIRONMENT, option, port, *free)
     assert code == 2
     assert f"cannot listen on port {port}: " in line
 
 
 def test_a_policy_that_does_not_exist_a_folder_that_is_none_and_a_bad_kubeconfig_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("{}")
-    code, line = refused(tmp_path, NOBODY, "--policy", "best", "--stat-port", "0")
+    code, line = refused(tmp_path, ENVIRONMENT, "--policy", "best", "--stat-port", "0")
     assert (code, "policy = 'best', must be one of: " in line) == (2, True)
-    code, line = refused(tmp_path, NOBODY, "--record", str(tmp_path / "file" / "in"), "--stat-port", "0")
+    code, line = refused(tmp_path, ENVIRONMENT, "--record", str(tmp_path / "file" / "in"), "--stat-port", "0")
     assert (code, "cannot record there" in line) == (2, True)
-    code, line = refused(tmp_path, NOBODY, "--kubeconfig", str(tmp_path / "file"), "--stat-port", "0")
+    code, line = refused(tmp_path, ENVIRONMENT, "--kubeconfig", str(tmp_path / "file"), "--stat-port", "0")
     assert (code, f"kubeconfig {tmp_path / 'file'} cannot be used" in line) == (2, True)
 
 
@@ -136,7 +136,7 @@ def test_a_signal_gives_the_lease_back_tells_the_activators_and_ends_well(tmp_pa
     async def main(cluster: Cluster) -> None:
         cluster.knative.configure()
         cluster.knative.idle_revision()
-        async with command(NOBODY, *serving(cluster)) as made:
+        async with command(ENVIRONMENT, *serving(cluster)) as made:
             await cluster.activator.connect(await made.port())
             await until(lambda: cluster.knative.holder() == "dilu-1_127.0.0.21")
             made.process.send_signal(signal.SIGTERM)
@@ -155,7 +155,7 @@ def test_a_signal_gives_the_lease_back_tells_the_activators_and_ends_well(tmp_pa
 def test_a_signal_tells_the_activators_at_once_though_the_api_hangs(tmp_path: Path) -> None:
     async def main(cluster: Cluster) -> None:
         cluster.knative.configure()
-        async with command(NOBODY, *serving(cluster)) as made:
+        async with command(ENVIRONMENT, *serving(cluster)) as made:
             await cluster.activator.connect(await made.port())
             await until(lambda: cluster.knative.holder() == "dilu-1_127.0.0.21")
             cluster.server.hangs = True
@@ -170,7 +170,7 @@ def test_a_signal_tells_the_activators_at_once_though_the_api_hangs(tmp_path: Pa
 
 def test_a_signal_ends_it_while_it_still_waits_for_the_configuration(tmp_path: Path) -> None:
     async def main(cluster: Cluster) -> None:
-        async with command(NOBODY, *serving(cluster)) as made:
+        async with command(ENVIRONMENT, *serving(cluster)) as made:
             await cluster.activator.connect(await made.port())  # it is served before anything is known
             await until(lambda: "waiting for ConfigMaps" in made.text)
             made.process.send_signal(signal.SIGTERM)
@@ -186,9 +186,9 @@ def test_one_that_is_killed_is_followed_by_the_other_which_answers_the_next_requ
         knative = cluster.knative
         knative.configure()
         knative.idle_revision()
-        async with command(NOBODY, *serving(cluster)) as first:
+        async with command(ENVIRONMENT, *serving(cluster)) as first:
             await until(lambda: knative.holder() == "dilu-1_127.0.0.21")
-            other = {**NOBODY, "POD_NAME": "dilu-2", "POD_IP": "127.0.0.22"}
+            other = {**ENVIRONMENT, "POD_NAME": "dilu-2", "POD_IP": "127.0.0.22"}
             async with command(other, *serving(cluster)) as second:
                 await cluster.activator.connect(await second.port())
                 await until(lambda: "held by dilu-1_127.0.0.21" in second.text)
@@ -210,7 +210,7 @@ def test_one_that_was_frozen_writes_nothing_that_another_has_to_decide(tmp_path:
         knative, server = cluster.knative, cluster.server
         knative.configure()
         knative.idle_revision()
-        async with command(NOBODY, *serving(cluster)) as made:
+        async with command(ENVIRONMENT, *serving(cluster)) as made:
             await cluster.activator.connect(await made.port())
             await until(lambda: server.get(METRICS, "ns", "rev") is not None)
             await for_a_while(1.5)

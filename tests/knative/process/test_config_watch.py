@@ -143,7 +143,7 @@ def test_a_map_may_have_another_name_in_the_cluster(run: Run, tmp_path: Path) ->
             watched.knative.configure()
             watched.server.remove(CONFIG_MAPS, SERVING, "config-logging")
             watched.knative.config_map("our-logging", {"loglevel.autoscaler": "error"})
-            watched.knative.config_map("somebody-else-s", {"loglevel.autoscaler": "debug"})
+            watched.knative.config_map("another-owner-s", {"loglevel.autoscaler": "debug"})
             watched.config.start()
             await watched.complete()
             assert logging.getLogger("dilu_autoscaler").level == logging.ERROR

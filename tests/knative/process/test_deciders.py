@@ -207,7 +207,7 @@ def test_reports_about_others_are_dropped(decided: Decided) -> None:
     assert [tick.function for tick in decided.after()] == [KEY]
 
 
-def test_who_is_forgotten_is_decided_on_no_more_and_begins_anew_when_it_comes_back(decided: Decided) -> None:
+def test_who_is_forgotten_is_decided_on_no_more_and_starts_again_when_it_comes_back(decided: Decided) -> None:
     decided.deciders.ensure(KEY, settings())
     decided.scraped(4.0)
     decided.after()
@@ -277,7 +277,7 @@ def test_those_that_became_ready_after_the_start_may_go_at_once(decided: Decided
     assert decided.desired == 2
 
 
-def test_a_clock_that_went_back_forgets_all_loads_and_begins_anew(decided: Decided) -> None:
+def test_a_clock_that_went_back_forgets_all_loads_and_starts_again(decided: Decided) -> None:
     decided.ready = decided.asked_for = 3
     decided.deciders.ensure(KEY, settings())
     decided.scraped(3.0)
@@ -324,7 +324,7 @@ def test_an_opted_in_revision_without_a_report_is_left_as_it_is(decided: Decided
     assert decided.changed == []
 
 
-def test_an_opted_in_revision_that_nobody_asked_for_40_seconds_goes_to_zero_and_comes_back(decided: Decided) -> None:
+def test_an_opted_in_revision_without_requests_for_40_seconds_goes_to_zero_and_comes_back(decided: Decided) -> None:
     decided.deciders.ensure(KEY, settings(OPTED_IN))
     for _ in range(45):
         decided.scraped(0.0)
@@ -366,7 +366,7 @@ def test_from_zero_an_opted_in_revision_gets_its_activation_scale(decided: Decid
 
 
 @BOTH_POLICIES
-def test_the_activation_scale_holds_until_so_many_were_ready_at_once(decided: Decided) -> None:
+def test_the_activation_scale_holds_until_that_number_was_ready_at_once(decided: Decided) -> None:
     """Their model may take minutes to load, longer than either policy keeps what it does not need."""
     decided.ready = decided.asked_for = 0
     decided.deciders.ensure(KEY, settings({**OPTED_IN, "activation-scale": "3"}))
@@ -394,7 +394,7 @@ def test_an_activation_scale_beyond_the_max_scale_is_that(decided: Decided) -> N
 
 
 @BOTH_POLICIES
-def test_a_first_replica_that_does_not_start_is_for_nobody_once_nobody_has_asked_for_a_window(decided: Decided) -> None:
+def test_a_first_replica_that_does_not_start_is_given_up_after_a_window_without_requests(decided: Decided) -> None:
     decided.ready = decided.asked_for = 0
     decided.deciders.ensure(KEY, settings(OPTED_IN))
     decided.reported(1.0)
@@ -511,7 +511,7 @@ def test_a_revision_that_opts_in_and_out_again_keeps_its_number(decided: Decided
     decided.deciders.ensure(KEY, settings())
     decided.scraped(0.0)
     decided.after(1.0)
-    assert decided.ticks[-1].decision.panicking  # KPA begins anew, with four
+    assert decided.ticks[-1].decision.panicking  # KPA starts again, with four
 
 
 def test_a_listener_that_fails_at_one_revision_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:

@@ -79,7 +79,7 @@ class Pair:
         said = tick.decision
         if tick.seen is None:
             return
-        if expected.replicas is None:  # at rest, and silent for so long that nothing is known
+        if expected.replicas is None:  # at rest, and silent until nothing is known
             self.compared.append(((said.replicas, tick.now_s), (0, tick.now_s)))
             return
         both = (

@@ -60,7 +60,7 @@ class Side:
         return self.capacity
 
     def seconds(self, loads: Iterable[float | None]) -> None:
-        """So many seconds, each with its load; None: nobody said anything."""
+        """A number of seconds, each with its load; None: no report."""
         for load in loads:
             if load is not None:
                 found = Load(concurrency=load, rps=load * 3)

@@ -166,7 +166,7 @@ def test_a_rival_with_the_lease_decides_and_gets_the_reports(tmp_path: Path, mon
             before = process.traffic.server.counts.stats
             await cluster.activator.report(concurrency=5.0)
             await until(lambda: process.traffic.server.counts.stats > before)
-            assert process.traffic.queued == 1  # nobody listens there; it is kept for a while
+            assert process.traffic.queued == 1  # no server listens there; it is kept for a while
             assert len(autoscaler.schedule) == 0
             await for_a_while(0.3)
             assert knative.scaled() == []
@@ -226,7 +226,7 @@ def test_requests_that_wait_for_a_holder_count_as_soon_as_there_is_one(
         knative = cluster.knative
         knative.configure()
         knative.idle_revision()
-        knative.give_lease("gone_127.0.0.99")
+        knative.give_lease("ended_127.0.0.99")
         async with autoscaling(cluster, monkeypatch) as process:
             await until(lambda: process.autoscaler.leases is not None)
             await cluster.activator.report()
@@ -248,7 +248,7 @@ def test_a_lease_that_ran_out_unnoticed_lets_nothing_through(tmp_path: Path, mon
             await at_rest(cluster, process)
             leases = process.autoscaler.leases
             assert leases is not None
-            # As after a stop of eleven seconds: the clock has gone on, and no timer has fired yet.
+            # As after a stop of eleven seconds: the clock has advanced, and no timer has fired yet.
             monkeypatch.setattr(leases, "holds", lambda bucket: False)
             await cluster.activator.report()
             await until(lambda: process.autoscaler.deciders.desired("ns/rev") == 1)
@@ -355,7 +355,7 @@ def _slots(one: object) -> list[str]:
     return [name for kind in type(one).__mro__ for name in getattr(kind, "__slots__", ())]
 
 
-def test_one_that_was_deleted_and_made_anew_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_was_deleted_and_created_again_starts_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(cluster: Cluster) -> None:
         knative, server = cluster.knative, cluster.server
         knative.configure()
@@ -368,7 +368,7 @@ def test_one_that_was_deleted_and_made_anew_begins_anew(tmp_path: Path, monkeypa
             server.remove(POD_AUTOSCALERS, "ns", "rev")
             server.remove(SERVERLESS_SERVICES, "ns", "rev")
             knative.starts_pods = False
-            knative.revision()  # within the same turn of the loop, so that both come as one look
+            knative.revision()  # within the same turn of the loop, so that both come as one reconciliation
             await until(lambda: deciders.desired("ns/rev") != 7)
             assert deciders.desired("ns/rev") in (None, 0, 1)
 

@@ -68,7 +68,7 @@ class Looking:
     reconciler: Reconciler
     probe: HeldProbe
     notes: list[RevisionPlan]
-    gone: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
     ours: bool = True
 
     async def decide(self, concurrency: float) -> None:
@@ -79,7 +79,7 @@ class Looking:
         self.deciders.run_due()
 
     async def settled(self) -> None:
-        """Until the objects are there and nothing more is to be done."""
+        """Until the objects are there and there is nothing left to do."""
         await until(lambda: self.server.get(METRICS, "ns", "rev") is not None)
         await until(lambda: len(self.reconciler.queue) == 0)
 
@@ -127,7 +127,7 @@ async def looking(folder: Path, config: Config) -> AsyncIterator[Looking]:
                 config=lambda: config,
                 is_ours=lambda key: looked.ours,
                 note=note,
-                on_removed=lambda key: looked.gone.append(key),
+                on_removed=lambda key: looked.removed.append(key),
                 settles_for_s=lambda key: 0.0,
                 probe_client=probe,
                 cluster_domain="corp.example",
@@ -225,7 +225,7 @@ def test_a_request_that_comes_while_the_activator_is_probed_keeps_the_last_repli
         )
         await looked.settled()
         await looked.decide(0.0)
-        # Not scraped since, as at rest; the first look asks whether an activator is in the path.
+        # Not scraped since, as at rest; the first reconciliation probes whether an activator is in the path.
         await until(lambda: looked.deciders.desired(KEY) == 0)
         await until(lambda: looked.probe.waiting != [])
         assert looked.probe.asked[0] == ("rev.ns.svc.corp.example", 80)
@@ -265,7 +265,7 @@ def test_another_s_service_of_that_name_is_left_alone_and_said(look: Look) -> No
         await until(lambda: looked.knative.condition("Active") == ("False", "NotOwned"))
         assert looked.knative.mode() == "Serve"
         assert any("does not own SKS" in (made.error or "") for made in looked.notes)
-        # It is tried again, and works when the other one is gone.
+        # It is tried again, and works when the other one is deleted.
         looked.server.remove(SERVERLESS_SERVICES, "ns", "rev")
         await until(lambda: looked.knative.mode() == "Proxy")
 
@@ -298,23 +298,23 @@ def test_a_revision_that_is_deleted_is_forgotten(look: Look) -> None:
         looked.knative.revision(replicas=1)
         await looked.settled()
         looked.server.remove(POD_AUTOSCALERS, "ns", "rev")
-        await until(lambda: KEY in looked.gone)
+        await until(lambda: KEY in looked.removed)
         assert (KEY in looked.deciders, len(looked.schedule)) == (False, 0)
 
     look(main)
 
 
-def test_a_revision_made_anew_under_the_name_of_one_that_is_gone_begins_anew(look: Look) -> None:
+def test_a_revision_created_again_under_the_name_of_a_deleted_one_starts_again(look: Look) -> None:
     async def main(looked: Looking) -> None:
         looked.knative.starts_pods = False
         looked.knative.revision(replicas=1)
         await looked.settled()
         await looked.decide(7.0)
         assert looked.deciders.desired(KEY) == 7
-        # Both in one look, as after a time without the API.
+        # Both in one reconciliation, as after a time without the API.
         looked.server.remove(POD_AUTOSCALERS, "ns", "rev")
         looked.knative.revision(replicas=1)
-        await until(lambda: KEY in looked.gone)
+        await until(lambda: KEY in looked.removed)
         await until(lambda: KEY in looked.deciders)
         assert looked.deciders.desired(KEY) is None
 
@@ -362,7 +362,7 @@ def activating_since(seconds: float) -> list[dict[str, str]]:
 
 
 def test_an_opted_in_revision_that_cannot_start_is_given_up_as_knative_does(look: Look) -> None:
-    """A pod that crashes again and again would keep its GPU for ever: nobody asks, and it is never ready."""
+    """A pod that crashes again and again would keep its GPU forever: no request comes, and it is never ready."""
 
     async def main(looked: Looking) -> None:
         looked.knative.starts_pods = False
@@ -388,7 +388,7 @@ def test_an_opted_in_revision_that_cannot_start_is_given_up_as_knative_does(look
         assert (looked.deciders.desired(KEY), looked.deciders.may_give_up(KEY)) == (0, False)
 
         def is_at_rest() -> bool:
-            looked.probe.answer()  # each look asks
+            looked.probe.answer()  # each reconciliation probes
             return len(looked.reconciler.queue) == 0
 
         await until(is_at_rest)
@@ -397,13 +397,13 @@ def test_an_opted_in_revision_that_cannot_start_is_given_up_as_knative_does(look
     look(main)
 
 
-def test_what_belongs_to_nobody_we_scale_is_passed_over(look: Look) -> None:
+def test_objects_of_revisions_that_are_not_scaled_are_skipped(look: Look) -> None:
     async def main(looked: Looking) -> None:
         metadata = {"name": "lonely", "namespace": "ns", "labels": {"serving.knative.dev/revisionUID": "u"}}
         looked.server.put(SERVERLESS_SERVICES, {"metadata": metadata, "spec": {"mode": "Serve"}})
         looked.knative.starts_pods = False
         looked.server.put(DEPLOYMENTS, {"metadata": metadata, "spec": {}})
-        await until(lambda: "ns/lonely" in looked.gone)
+        await until(lambda: "ns/lonely" in looked.removed)
         assert looked.server.changes == []
 
     look(main)

@@ -148,11 +148,11 @@ def test_at_zero_every_second_is_known_for_activators_report_only_what_they_hold
     seen.recorded = 0
     assert seen.at(1001.3).samples == (Sample(t_s=1000.0, concurrency=0.0, rps=0.0),)
     assert seen.at(1003.3).samples == tuple(Sample(t_s=at, concurrency=0.0, rps=0.0) for at in (1001.0, 1002.0))
-    assert seen.at(1003.3).next_sample_s is None  # nothing to look for until somebody pokes
+    assert seen.at(1003.3).next_sample_s is None  # nothing to look for until a poke
 
 
 def test_with_an_unlimited_burst_an_opted_in_revision_hears_quiet_seconds_too() -> None:
-    """Nobody asks its pods, and activators say nothing where there is nothing: it could never go to zero."""
+    """Its pods are not scraped, and activators report nothing where there is nothing: it could never go to zero."""
     seen = Seen(opted_in=True, ready=replicas(1), kpa=UNLIMITED)
     seen.second(1000, concurrency=1.0, rps=2.0)
     assert seen.times(1001.3) == [1000.0]
@@ -198,7 +198,7 @@ def test_after_a_week_at_zero_only_the_last_minute_is_looked_at() -> None:
     assert len(seen.at(1001.3 + 604_800).samples) == MAX_LOOK_BACK_S
 
 
-def test_a_clock_that_went_back_far_begins_anew_and_a_little_repeats_nothing() -> None:
+def test_a_clock_that_went_back_far_starts_again_and_a_little_repeats_nothing() -> None:
     seen = Seen(opted_in=True, ready=replicas(0, asked_for=0))
     seen.recorded = 0
     assert seen.times(1001.3) == [1000.0]

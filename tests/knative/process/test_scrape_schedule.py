@@ -71,7 +71,7 @@ def test_each_second_brings_one_report_of_each_revision(run: Run) -> None:
         seconds = {name: [int(when) for when in times] for name, times in by_key.items()}
         assert all(sorted(set(times)) == times for times in seconds.values()), seconds
         assert all(len(times) in (2, 3, 4) for times in seconds.values()), seconds
-        # Each at its own moment, of which none is in the last quarter: the answer is to be in within the second.
+        # Each at its own moment, of which none is in the last quarter: the answer must come within the second.
         assert all(when % 1.0 < 0.9 for times in by_key.values() for when in times)
         assert watch.results[0][1].load is not None
         assert watch.runtimes == []
@@ -276,4 +276,4 @@ class _Held(GetClient):
         self.waiting.pop()(GetResponse(status=200, content_type="application/protobuf", body=body))
 
     def fail(self) -> None:
-        self.waiting.pop()(GetFailed(reason="gone"))
+        self.waiting.pop()(GetFailed(reason="closed"))

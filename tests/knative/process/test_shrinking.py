@@ -106,7 +106,7 @@ def test_pods_that_have_ended_or_are_ending_are_not_counted(run: Run, tmp_path: 
     run(main)
 
 
-def test_where_no_load_is_known_nobody_is_marked(run: Run, tmp_path: Path) -> None:
+def test_where_no_load_is_known_no_pod_is_marked(run: Run, tmp_path: Path) -> None:
     async def main() -> None:
         async with fewer(tmp_path, pod("a2"), pod("a3"), in_flight={"127.0.0.2": 0, "127.0.0.3": 0}) as made:
             made.runtimes.forget(KEY)

@@ -120,7 +120,7 @@ def test_reports_of_another_s_bucket_are_sent_on(run: Run, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("host", ["10.0.0.7:8080", "[fd00::7]:8080"])
 def test_what_a_peer_passed_on_is_not_passed_on_again(run: Run, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    """For a moment each of two may take the other for the holder: a report would go to and fro for ever."""
+    """For a moment each of two may take the other for the holder: a report would go back and forth forever."""
 
     async def main() -> None:
         taken: list[Stat] = []
@@ -137,7 +137,7 @@ def test_what_a_peer_passed_on_is_not_passed_on_again(run: Run, monkeypatch: pyt
     run(main)
 
 
-def test_reports_of_a_bucket_that_nobody_holds_wait_for_its_holder(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_of_a_bucket_without_a_holder_wait_for_its_holder(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         taken: list[Stat] = []
         async with sending() as sender:
@@ -177,7 +177,7 @@ def test_reports_of_a_bucket_that_becomes_ours_are_not_sent_on_but_taken_once(ru
     run(main)
 
 
-def test_while_our_lease_cannot_be_renewed_and_nobody_took_it_the_reports_still_count(run: Run) -> None:
+def test_while_our_lease_cannot_be_renewed_and_no_other_took_it_the_reports_still_count(run: Run) -> None:
     async def main() -> None:
         async with sending() as sender:
             holders = Holders(ours=True)
@@ -257,7 +257,7 @@ def test_connections_to_a_bucket_s_own_name_are_for_its_holder_only(run: Run) ->
     run(main)
 
 
-def test_at_the_end_everybody_is_told_to_connect_elsewhere(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_the_end_all_clients_are_told_to_connect_elsewhere(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         monkeypatch.setattr(forwarding, "RETRY_S", 0.01)
         async with sending() as sender:
