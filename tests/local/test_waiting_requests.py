@@ -11,6 +11,7 @@ import pytest
 
 from dilu.errors import RequestError
 from dilu.http.client.upstream import Upstream
+from dilu_autoscaler.local import backends as backends_module
 from dilu_autoscaler.local.backends import Backend, Backends, WaitLimits
 from local.gateway_bench import run
 
@@ -144,7 +145,9 @@ def test_a_replica_that_was_removed_gets_nothing_more() -> None:
     run(scenario())
 
 
-def test_a_suspended_replica_comes_back_unless_it_was_removed() -> None:
+def test_a_suspended_replica_comes_back_unless_it_was_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends_module, "_SUSPENDED_S", 0.0)  # until the loop's next round
+
     async def scenario() -> None:
         backends = _backends()
         one, removed = _backend("one", 1), _backend("removed", 1)
@@ -156,7 +159,7 @@ def test_a_suspended_replica_comes_back_unless_it_was_removed() -> None:
         backends.remove(removed)
         assert backends.ready == 0
         assert await backends.acquire(0) is one
-        await asyncio.sleep(0.3)
+        await _turn()
         assert backends.ready == 1
 
     run(scenario())
