@@ -269,7 +269,11 @@ class LoopWorkers(Workers):
         )
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._running.pop(task, None)
+        jobs = self._running.pop(task)
+        if task.cancelled():  # before its first step, so that `_call` could not report it
+            now_s = time.monotonic()
+            error = asyncio.CancelledError()
+            self._on_batch(BatchOutcome(jobs=jobs, started_s=now_s, finished_s=now_s, results=None, error=error))
         if len(self._queue) or self._queue.is_closed:
             self._pump()
 
