@@ -28,7 +28,7 @@ STATED = [
     ("sdk.md", f"own, at most {NUMBER} at once", "dilu.runtime.routes.flask_app:MAX_ROUTES_AT_ONCE"),
     ("sdk.md", f"`DILU_STATS_PORT`, {NUMBER}\\)", "dilu.spec.names:DEFAULT_STATS_PORT"),
     ("sdk.md", f"one replica on port {NUMBER}", "dilu.spec.names:DEFAULT_PORT"),
-    ("sdk.md", f"code` \\| requests answered; {NUMBER}:", "dilu.runtime.calls.call:CLIENT_LEFT"),
+    ("sdk.md", f"code` \\| requests answered; {NUMBER}:", "dilu.runtime.calls.call_routes:CLIENT_LEFT"),
     ("sdk.md", f"most urgent\\) to 7, from the header `Priority`; {NUMBER}", "dilu.spec.names:DEFAULT_URGENCY"),
     ("training.md", f"over the last {NUMBER} iterations, checkpoints", "dilu.trainer.metrics:_RECENT"),
     ("training.md", f"`klc.mean_s` \\(last {NUMBER} iterations", "dilu.trainer.metrics:_RECENT"),

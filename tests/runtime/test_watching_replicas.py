@@ -162,6 +162,7 @@ def test_on_knative_the_port_opens_only_when_the_model_is_ready(serve_function: 
     replica.wait_until_ready()
     assert replica.post(1).status == 200
     wait_until(lambda: "is ready" in replica.log(), "the line is written")
+    wait_until(lambda: replica.log().endswith("\n"), "the line is written")
     assert [json.loads(line)["level"] for line in replica.log().splitlines()] == ["INFO"], "Knative gets JSON logs"
 
 

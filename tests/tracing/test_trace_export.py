@@ -7,7 +7,7 @@ import time
 import pytest
 
 from dilu.runtime.tracing.request_traces import exporter_names
-from replica_process import ServeFunction
+from replica_process import ServeFunction, wait_until
 from tracing.trace_receiver import receiving
 
 SOURCE = """
@@ -90,14 +90,15 @@ def test_an_exporter_that_is_not_installed_is_said_in_the_log_and_the_function_i
 ) -> None:
     replica = serve_function(SOURCE, OTEL_TRACES_EXPORTER="zipkin")
     assert replica.post("x").status == 200
-    assert "no traces: ConfigError: OTEL_TRACES_EXPORTER = 'zipkin', must be one that is installed:" in replica.log()
+    said = "no traces: ConfigError: OTEL_TRACES_EXPORTER = 'zipkin', must be one that is installed:"
+    wait_until(lambda: said in replica.log(), "the log says it")
 
 
 def test_without_the_extra_the_log_says_what_to_install(serve_function: ServeFunction) -> None:
     source = "import sys\nsys.modules['opentelemetry'] = None\n" + SOURCE.replace("\n    ", "\n")
     replica = serve_function(source, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
     assert replica.post("x").status == 200
-    assert "install dilu[otel]" in replica.log()
+    wait_until(lambda: "install dilu[otel]" in replica.log(), "the log says it")
 
 
 CASES = [

@@ -1,1 +1,1 @@
-"""One call of a function: reading, running, answering or streaming."""
+"""One call of a function: reading, running, answering or streaming; and the routes that do it."""

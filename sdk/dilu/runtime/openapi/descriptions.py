@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 
 from dilu.handlers import FunctionDefinition
-from dilu.runtime.calls.call import Call, CallRoute
+from dilu.runtime.calls.call import Call
+from dilu.runtime.calls.call_routes import CallRoute
 from dilu.runtime.codec import encode_result
 
 _TEMPLATE = Path(__file__).with_name("docs_page.html")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dilu.errors import RequestError
 from dilu.handlers import OPENAI_CHAT, OPENAI_EMBEDDINGS
 from dilu.http.answers import error_body as plain_error_body
-from dilu.runtime.calls.call import CallRoute
+from dilu.runtime.calls.call_routes import CallRoute
 from dilu.runtime.execution.service import FunctionService
 from dilu.runtime.protocols import open_inference, openai_common
 

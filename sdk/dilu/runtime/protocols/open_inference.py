@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from dilu.errors import RequestError
-from dilu.runtime.calls.call import Call, CallRoute
+from dilu.runtime.calls.call import Call
+from dilu.runtime.calls.call_routes import CallRoute
 from dilu.runtime.codec import encode_result
 from dilu.runtime.execution.service import FunctionService, State
 from dilu.version import sdk_version

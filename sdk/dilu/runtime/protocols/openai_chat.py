@@ -14,7 +14,8 @@ from typing import Any, cast
 from dilu.chat import ChatRequest, ChatResult
 from dilu.errors import RequestError
 from dilu.http import sse
-from dilu.runtime.calls.call import Call, CallRoute
+from dilu.runtime.calls.call import Call
+from dilu.runtime.calls.call_routes import CallRoute
 from dilu.runtime.protocols.chat_messages import ChatCall, ChatWriter, parse_chat, result_of
 from dilu.runtime.protocols.openai_common import check_model, error_body
 

@@ -10,7 +10,8 @@ import msgspec
 
 from dilu.errors import RequestError
 from dilu.handlers import FunctionDefinition
-from dilu.runtime.calls.call import Call, CallRoute
+from dilu.runtime.calls.call import Call
+from dilu.runtime.calls.call_routes import CallRoute
 from dilu.runtime.codec import encode_result
 from dilu.runtime.execution.service import FunctionService
 

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from dilu.errors import RequestError
-from dilu.runtime.calls.call import Call, CallRoute
+from dilu.runtime.calls.call import Call
+from dilu.runtime.calls.call_routes import CallRoute
 from dilu.runtime.codec import encode_result, item_decoder
 from dilu.runtime.protocols.openai_common import check_model, error_body, parse, refused
 

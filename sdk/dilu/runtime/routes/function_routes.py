@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dilu.errors import ConfigError
-from dilu.runtime.calls.call import CallRoute
+from dilu.runtime.calls.call_routes import CallRoute
 from dilu.runtime.execution.service import FunctionService
 from dilu.runtime.openapi.descriptions import description_routes
 from dilu.runtime.protocols import protocol_routes

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from dilu.errors import RequestError
 from dilu.http.answers import CLOSE, Headers, Receive, Scope, Send, error_headers, request_id, send_json
-from dilu.runtime.calls.call import Call, serve
+from dilu.runtime.calls.call import Call
+from dilu.runtime.calls.call_routes import serve
 from dilu.runtime.execution.service import FunctionService, State, starting_error
 from dilu.runtime.protocols import error_body_for
 from dilu.runtime.routes.function_routes import RouteTable, route_table

@@ -8,7 +8,8 @@ from typing import Any
 from dilu.errors import RequestError
 from dilu.http import sse
 from dilu.http.answers import error_body
-from dilu.runtime.calls.call import Call, CallRoute
+from dilu.runtime.calls.call import Call
+from dilu.runtime.calls.call_routes import CallRoute
 from dilu.runtime.codec import encode_result
 from dilu.runtime.execution.service import FunctionService
 from dilu.runtime.protocols.cloud_events import answer_event

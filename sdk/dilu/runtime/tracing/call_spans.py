@@ -12,7 +12,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.util.types import AttributeValue
 
-from dilu.runtime.calls.call import CLIENT_LEFT, Call
+from dilu.runtime.calls.call import Call
+from dilu.runtime.calls.call_routes import CLIENT_LEFT
 from dilu.runtime.execution.jobs import Job
 
 _log = logging.getLogger(__name__)
