@@ -6,6 +6,7 @@ import pytest
 
 from dilu.errors import ConfigError
 from dilu.spec import function_spec
+from dilu.spec.applications import ScalePolicy
 from dilu_autoscaler.policy.horizontal import (
     DEFAULT_POLICY,
     POLICIES,
@@ -39,3 +40,7 @@ def test_every_policy_decides_on_a_functions_own_spec(name: str) -> None:
     state = spec.policy.initial_state(spec.settings, seen, 10.0)
     decision, _ = spec.policy.decide(spec.settings, seen, state, 10.0)
     assert decision.replicas in (1, None)
+
+
+def test_an_application_file_can_name_each_policy() -> None:
+    assert [policy.value for policy in ScalePolicy] == sorted(POLICIES)

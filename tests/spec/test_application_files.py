@@ -281,7 +281,7 @@ CASES = [
         "policy",
         entry("policy: hpb"),
         3,
-        "policy: must be one of dilu, dilu-paper, eager, hpa, infless, kpa, ray-serve (seen 'hpb')",
+        "policy: must be one of dilu, dilu-paper, dilu-target, eager, hpa, infless, kpa, ray-serve (seen 'hpb')",
     ),
     Case("env a list", entry("env: [A]"), 3, "env: must be a mapping of keys to values (seen a list)"),
     Case("env without value", entry("env:", "  A: 1", "  B:"), 5, "env.B: has no value; write an empty text as ''"),

@@ -33,6 +33,7 @@ class ScalePolicy(StrEnum):
 
     DILU = "dilu"
     DILU_PAPER = "dilu-paper"
+    DILU_TARGET = "dilu-target"
     EAGER = "eager"
     HPA = "hpa"
     INFLESS = "infless"
