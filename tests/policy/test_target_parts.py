@@ -115,6 +115,13 @@ def test_one_cold_start_is_learned_from_when_it_was_first_seen() -> None:
     assert known.begun_s == (100.0,)
 
 
+def test_of_several_that_become_ready_at_once_the_last_to_begin_counts() -> None:
+    known = cold_starts_first(Observation(ready=1, desired=1))
+    known = cold_starts_after(known, Observation(ready=1, starting=1, desired=2), 100.0)
+    known = cold_starts_after(known, Observation(ready=1, starting=2, desired=3), 104.0)
+    assert cold_starts_after(known, Observation(ready=3, desired=3), 114.0).last_s == 10.0
+
+
 def test_a_start_that_was_given_up_is_no_cold_start() -> None:
     known = cold_starts_first(Observation(ready=1, desired=1))
     known = cold_starts_after(known, Observation(ready=1, starting=1, desired=2), 100.0)
@@ -207,6 +214,7 @@ def test_a_period_is_found_and_says_what_is_due(period_s: int) -> None:
     assert known.period * known.step_s == pytest.approx(period_s, rel=0.1)
     ahead = expected_rps(known, 10.0, 10.0 + known.step_s)
     assert ahead
+    assert max(known.steps_rps) <= 56.0  # a step that became twice as long has a mean, no sum
     assert min(ahead) == pytest.approx(load(at_s + 10, period_s), abs=8.0)
 
 

@@ -10,7 +10,7 @@ from dilu_simulator.evaluation.intervals import Estimate, paired
 from dilu_simulator.evaluation.tasks import Switches
 from dilu_simulator.single_function import SingleResult
 
-POLICIES: Final = ("dilu-paper", "dilu", "eager", "infless", "kpa", "hpa", "ray-serve")
+POLICIES: Final = ("dilu-paper", "dilu", "dilu-target", "eager", "infless", "kpa", "hpa", "ray-serve")
 EVEN, POISSON = "even", "poisson"
 
 
