@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from werkzeug.test import TestResponse
 
 import dilu
 from dilu.flask import MountedFunction, mount
+from dilu.runtime.execution.service import FunctionService
 from dilu.runtime.execution.workers import ThreadWorkers
 from replica_process import wait_until
 
@@ -301,6 +303,25 @@ def test_threads_that_died_are_noticed_at_once_and_made_again(
     assert time.monotonic() - began_s < 10, "it did not wait for an answer that cannot come"
     wait_until(lambda: post(app, "abc").status_code == 200, "the function is loaded again")
     assert lengths.loads == 2
+
+
+def test_while_a_replica_ends_requests_go_to_the_next_one(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    has_answered, close = threading.Event(), FunctionService.close
+
+    def die(self: ThreadWorkers, jobs: list[Any]) -> Any:
+        raise MemoryError("outside the handler")
+
+    async def close_late(self: FunctionService, timeout_s: float) -> bool:
+        await asyncio.to_thread(has_answered.wait, 20)
+        return await close(self, timeout_s)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ThreadWorkers, "_call", die)
+        broken.setattr(FunctionService, "close", close_late)
+        assert post(app, "abc").status_code == 504
+        broken.undo()
+        assert post(app, "abc").status_code == 200
+        has_answered.set()
 
 
 def test_no_answer_in_time_is_504() -> None:

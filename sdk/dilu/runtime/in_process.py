@@ -117,7 +117,11 @@ class InProcessCall:
         except Exception as error:
             self._messages.put(error)
         finally:
-            self._messages.put(_END)
+            self.cut()
+
+    def cut(self) -> None:
+        """End the answer here."""
+        self._messages.put(_END)
 
 
 class InProcessReplica:
@@ -131,6 +135,7 @@ class InProcessReplica:
         self._stop: asyncio.Event | None = None
         self._loaded: Future[None] = Future()
         self._ended: Future[bool] = Future()
+        self._is_ending = False
         self._running: dict[asyncio.Task[None], InProcessCall] = {}
         self._thread = threading.Thread(target=self._run, name="dilu-in-process", daemon=True)
 
@@ -146,7 +151,7 @@ class InProcessReplica:
     @property
     def is_running(self) -> bool:
         """Whether it accepts requests: it was started, not closed, and its handler's threads are alive."""
-        return self._loop is not None and not self._ended.done()
+        return self._loop is not None and not self._is_ending and not self._ended.done()
 
     def begin(self, method: str, path: str, bodies: Sequence[bytes], headers: Headers) -> list[InProcessCall]:
         """Send one request for each body, all at the same time."""
@@ -213,11 +218,13 @@ class InProcessReplica:
         if not ended.done():
             ended.cancel()
             return
+        self._is_ending = True  # requests from here on wait for the next replica, not for this one
         _log.critical("%s stops: the threads of its handler died", group.name, exc_info=ended.exception())
         for task in self._running:
             task.cancel()
 
     async def _end(self, group: ServiceGroup) -> bool:
+        self._is_ending = True
         deadline_s = time.monotonic() + self._within_s
         for exchange in self._running.values():
             exchange.connection.client_left.set()
@@ -233,6 +240,9 @@ class InProcessReplica:
     def _serve(self, exchanges: Sequence[InProcessCall]) -> None:
         assert self._app is not None
         for exchange in exchanges:
+            if self._is_ending:  # sent in the moment before
+                exchange.cut()
+                continue
             task = asyncio.ensure_future(exchange.serve(self._app))
             self._running[task] = exchange
             task.add_done_callback(self._running.pop)
