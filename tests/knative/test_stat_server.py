@@ -261,21 +261,24 @@ def test_who_says_nothing_is_cut(run: Run) -> None:
 
 def test_who_pings_and_never_reads_is_cut_and_others_are_served_meanwhile(run: Run) -> None:
     async def main() -> None:
-        served = Served(max_silence_s=0.3)
+        served = Served(max_silence_s=1.0)
+        counts = served.server.counts
         async with serving(served) as session:
             _, writer = await raw_websocket(served.port)
             writer.transport.pause_reading()  # type: ignore[attr-defined]  # every socket's transport has it
             flood = frame(PING, b"p" * 100) * 1000
-            async with session.ws_connect(served.url) as ws:
-                answered = 0
-                while served.server.counts.cut == 0:
-                    if not writer.transport.is_closing() and writer.transport.get_write_buffer_size() < 1_000_000:
-                        writer.write(flood)
-                    await ws.send_bytes(write_frame([stat()]))
-                    answered += 1
-                    await took(served, answered)
-                assert answered > 1
-            writer.transport.abort()
+            try:
+                async with session.ws_connect(served.url) as ws:
+                    answered = 0
+                    while counts.cut == 0:
+                        if not writer.transport.is_closing() and writer.transport.get_write_buffer_size() < 1_000_000:
+                            writer.write(flood)
+                        await ws.send_bytes(write_frame([stat()]))
+                        answered += 1
+                        await until(lambda: counts.cut > 0 or len(served.taken) >= answered)  # noqa: B023 (awaited here)
+                    assert answered > 1
+            finally:
+                writer.transport.abort()
 
     run(main)
 
