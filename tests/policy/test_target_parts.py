@@ -218,6 +218,15 @@ def test_a_period_is_found_and_says_what_is_due(period_s: int) -> None:
     assert min(ahead) == pytest.approx(load(at_s + 10, period_s), abs=8.0)
 
 
+def test_steps_that_become_twice_as_long_keep_their_mean() -> None:
+    known = NO_PERIOD
+    while known.step_s == NO_PERIOD.step_s:
+        known = period_after(known, 10.0)
+    assert known.step_s == 2 * NO_PERIOD.step_s
+    assert len(known.steps_rps) == MAX_LAG
+    assert set(known.steps_rps) == {10.0}
+
+
 def test_noise_has_no_period() -> None:
     rng, known, found = Random(2), NO_PERIOD, 0
     for _ in range(2000):

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from dilu_autoscaler.policy.horizontal.dilu_target.arrival_rate import ArrivalRate
+
+LIKE: Final = 0.1
+"""Share of the arrivals within which a queue counts as constant, and the arrivals as what the replicas answer: seconds
+are not counted at the same instant as what is in flight."""
+MAX_GROWTH: Final = 2.0
+"""Factor by which one round of starts may follow a closed loop: an open one that only looks like it shows its true rate
+as soon as the replicas are ready."""
 
 
 def steady_need(rate: ArrivalRate, *, replica_rps: float, wait_s: float, miss_ratio: float, used: float) -> float:
@@ -42,6 +50,7 @@ def need_of_the_waiting(
     holds = max(1, ready) * replica_rps * slo_s
     if in_flight <= holds:
         return 0.0
-    if ready and abs(in_flight - in_flight_before) < 0.1 * rps and rps < 1.1 * ready * replica_rps:
-        return min(in_flight / (replica_rps * slo_s), 2.0 * ready)
+    is_constant = abs(in_flight - in_flight_before) < LIKE * rps
+    if ready and is_constant and rps < (1.0 + LIKE) * ready * replica_rps:
+        return min(in_flight / (replica_rps * slo_s), MAX_GROWTH * ready)
     return (rps + (in_flight - holds) / max(clear_s, slo_s)) / replica_rps
